@@ -1,0 +1,3 @@
+//! wirescope: an HTTP/1.1 client that can be seen through.
+
+pub mod message;

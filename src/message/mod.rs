@@ -1,0 +1,3 @@
+//! Values without behaviour: URLs, fields, bodies.
+
+pub mod url;
