@@ -1,3 +1,10 @@
 //! wirescope: an HTTP/1.1 client that can be seen through.
 
+pub mod config;
+pub mod error;
+pub mod ids;
 pub mod message;
+mod proto;
+/// placeholder
+#[derive(Debug)]
+pub struct CancelHandle;

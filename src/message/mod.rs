@@ -1,3 +1,4 @@
-//! Values without behaviour: URLs, fields, bodies.
+//! Values without behaviour: URLs, fields, methods, bodies.
 
+pub mod fields;
 pub mod url;

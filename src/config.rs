@@ -1,0 +1,69 @@
+//! Every knob and every limit: unit, default, and the reason for the default.
+
+use std::time::Duration;
+
+/// Bounds on what a peer can make us hold or do. Each appears in the error when it is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Bytes of one response head. Default 64 KiB: larger than any honest head, small enough for thousands of
+    /// connections.
+    pub head_bytes: usize,
+    /// Bytes of one line of a head. Default 16 KiB: twice what RFC 9110 §2.3 asks us to manage.
+    pub line_bytes: usize,
+    /// Field lines of one head. Default 128.
+    pub field_lines: usize,
+    /// Interim responses before the final one. Default 16. Holds whether or not anybody listens.
+    pub interim_count: usize,
+    /// Bytes of all interim responses together. Default 64 KiB.
+    pub interim_bytes: usize,
+    /// Bytes of a trailer section. Default 16 KiB.
+    pub trailer_bytes: usize,
+    /// Field lines of a trailer section. Default 32.
+    pub trailer_lines: usize,
+    /// Bytes of the extensions of one chunk. Default 256: nobody needs them.
+    pub chunk_extension_bytes: usize,
+    /// Bytes of chunk framing beyond 16 per chunk and one per byte of data. Default 16 KiB.
+    pub chunk_overhead_bytes: usize,
+    /// Bytes that `bytes`, `text` and the like collect when the caller gives no limit. Default 10 MiB.
+    pub body_bytes: usize,
+    /// Bytes of an unread body that `drain` reads before it gives the connection up. Default 64 KiB.
+    pub drain_bytes: usize,
+    /// Time that `drain` takes before it gives the connection up. Default 20 ms.
+    pub drain_time: Duration,
+    /// Addresses of one name that are used. Default 64.
+    pub addresses: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head_bytes: 64 * 1024,
+            line_bytes: 16 * 1024,
+            field_lines: 128,
+            interim_count: 16,
+            interim_bytes: 64 * 1024,
+            trailer_bytes: 16 * 1024,
+            trailer_lines: 32,
+            chunk_extension_bytes: 256,
+            chunk_overhead_bytes: 16 * 1024,
+            body_bytes: 10 * 1024 * 1024,
+            drain_bytes: 64 * 1024,
+            drain_time: Duration::from_millis(20),
+            addresses: 64,
+        }
+    }
+}
+
+/// How to read responses that break a rule in a way that real servers do. HTTP.md's decisions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Strictness {
+    /// Harmless deviations are accepted and reported as `Anomaly` events.
+    #[default]
+    Normal,
+    /// Every deviation is an error.
+    Strict,
+    /// As `Normal`, and white space before a colon is stripped, never for framing fields.
+    Lenient,
+}

@@ -1,0 +1,686 @@
+//! The one public error: which rule was broken, in which phase, and what was tried.
+//!
+//! The text of an error is one line, lower case, without secrets and without a byte of the peer's.
+
+mod rule;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+pub use crate::error::rule::{
+    ChunkRule, FieldError, FramingRule, HeadRule, Limit, LookupFailure, RequestRule, TlsFailure,
+};
+use crate::ids::{CallId, ConnId};
+pub use crate::message::url::UrlError;
+
+/// A [`std::result::Result`] with [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong with a call. One pointer wide.
+///
+/// Handle it by its predicates ([`Error::is_timeout`] and the like) or its [`ErrorKind`]; report it by its text
+/// and its chain of sources.
+pub struct Error(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    kind: ErrorKind,
+    phase: Phase,
+    report: Report,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// The circumstances of an error.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Report {
+    pub(crate) call: Option<CallId>,
+    pub(crate) conn: Option<ConnId>,
+    /// `host:port` of what was asked.
+    pub(crate) authority: Option<Box<str>>,
+    /// Name of a field, file or setting the error is about.
+    pub(crate) subject: Option<Box<str>>,
+    pub(crate) tried: Vec<Tried>,
+    pub(crate) bytes_out: u64,
+    pub(crate) bytes_in: u64,
+    pub(crate) reused: Option<bool>,
+    pub(crate) repeat: Option<Repeat>,
+    pub(crate) elapsed: Option<Duration>,
+}
+
+/// One address that was tried while connecting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tried {
+    pub(crate) addr: SocketAddr,
+    pub(crate) outcome: TriedOutcome,
+    pub(crate) elapsed: Duration,
+}
+
+impl Tried {
+    /// The address.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// What became of it.
+    #[must_use]
+    pub fn outcome(&self) -> TriedOutcome {
+        self.outcome
+    }
+
+    /// Time from the start of this connection attempt to its end.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.elapsed
+    }
+}
+
+/// What became of one address that was tried.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TriedOutcome {
+    /// The system reported an error.
+    Failed {
+        /// The kind of the error.
+        kind: io::ErrorKind,
+        /// The code of the operating system, if there was one.
+        code: Option<i32>,
+    },
+    /// No answer until the dial ended.
+    Unanswered,
+}
+
+impl fmt::Display for TriedOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed {
+                kind: io::ErrorKind::ConnectionRefused,
+                ..
+            } => f.write_str("refused"),
+            Self::Failed {
+                kind: io::ErrorKind::ConnectionReset,
+                ..
+            } => f.write_str("reset"),
+            Self::Failed {
+                kind,
+                code: Some(code),
+            } => write!(f, "{kind} (os error {code})"),
+            Self::Failed { kind, code: None } => write!(f, "{kind}"),
+            Self::Unanswered => f.write_str("no answer"),
+        }
+    }
+}
+
+/// The rule that was broken. `Local…` is about what we were asked to do, `Peer…` about what the peer did.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// The URL cannot be used.
+    LocalUrl(UrlError),
+    /// A field of the request cannot be sent.
+    LocalField(FieldError),
+    /// The request or a setting cannot be used.
+    LocalRequest(RequestRule),
+    /// The caller's body source ended before the declared length; the connection was closed.
+    LocalBodyShort {
+        /// Bytes the source gave.
+        sent: u64,
+        /// Bytes that were declared.
+        declared: u64,
+    },
+    /// The caller's body source had more than the declared length; the excess was not sent.
+    LocalBodyLong {
+        /// Bytes that were declared.
+        declared: u64,
+    },
+    /// The caller's body source failed; its error is the [`source`](std::error::Error::source).
+    LocalBodySource,
+    /// A file of the caller's could not be read; the I/O error is the source.
+    LocalFile,
+    /// The head of the response breaks a rule.
+    PeerHead {
+        /// The rule.
+        rule: HeadRule,
+        /// Offset from the first byte of the head.
+        offset: u64,
+    },
+    /// The framing of the response breaks a rule.
+    PeerFraming(FramingRule),
+    /// The chunked body of the response breaks a rule.
+    PeerChunk {
+        /// The rule.
+        rule: ChunkRule,
+        /// Offset from the first byte of the body.
+        offset: u64,
+    },
+    /// The trailer section of the response breaks a rule.
+    PeerTrailer {
+        /// The rule.
+        rule: HeadRule,
+        /// Offset from the first byte of the body.
+        offset: u64,
+    },
+    /// The peer closed the connection before the first byte of a response.
+    PeerClosed,
+    /// The peer closed the connection inside the head.
+    PeerIncompleteHead {
+        /// Bytes of the head that arrived.
+        received: u64,
+    },
+    /// The peer closed the connection inside the body (RFC 9112 §8).
+    PeerIncompleteBody {
+        /// Bytes of content that arrived.
+        received: u64,
+        /// Bytes that were announced, if they were.
+        expected: Option<u64>,
+    },
+    /// The peer ended TLS without close_notify where only the end of the connection ends the body
+    /// (RFC 9112 §9.8).
+    PeerTlsTruncated {
+        /// Bytes of content that arrived.
+        received: u64,
+    },
+    /// The name could not be looked up.
+    Lookup(LookupFailure),
+    /// No address could be connected to; see [`Error::tried`].
+    Connect,
+    /// TLS could not be established or was broken.
+    Tls(TlsFailure),
+    /// The operating system reported an error.
+    Io {
+        /// The kind of the error.
+        kind: io::ErrorKind,
+        /// The code of the operating system, if there was one.
+        code: Option<i32>,
+    },
+    /// A deadline passed.
+    Timeout(Timer),
+    /// A bound was reached; it can be raised in [`Limits`](crate::config::Limits).
+    Limit {
+        /// Which bound.
+        limit: Limit,
+        /// Its value.
+        max: u64,
+    },
+    /// The call was canceled through a [`CancelHandle`](crate::CancelHandle).
+    Canceled,
+    /// An observer aborted the call; its reason is the source.
+    Aborted,
+    /// A status of 400 or above, made an error by `error_for_status`.
+    Status(u16),
+    /// wirescope itself broke a rule of its own. Please report it.
+    Internal,
+}
+
+/// Which deadline passed. The order is the order in which ties are reported.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Timer {
+    /// The whole call.
+    Total,
+    /// From the wish for a connection until there is one: lookup, connects, TLS.
+    Connect,
+    /// The lookup of a name.
+    Lookup,
+    /// The TLS handshake.
+    Tls,
+    /// Waiting for a 100 (Continue); its end is not an error.
+    Expect,
+    /// The peer takes no byte of the request.
+    WriteStall,
+    /// From the end of the request to the first byte of a response.
+    FirstByte,
+    /// From the first byte of a head to its last.
+    Head,
+    /// Between two reads of the body.
+    BodyIdle,
+}
+
+impl Timer {
+    /// The name in exports.
+    #[must_use]
+    pub fn tag(self) -> &'static str {
+        match self {
+            Self::Total => "total",
+            Self::Connect => "connect",
+            Self::Lookup => "lookup",
+            Self::Tls => "tls",
+            Self::Expect => "expect",
+            Self::WriteStall => "write_stall",
+            Self::FirstByte => "first_byte",
+            Self::Head => "head",
+            Self::BodyIdle => "body_idle",
+        }
+    }
+}
+
+/// Where in a call something happened.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Phase {
+    /// Before any I/O.
+    Prepare,
+    /// Looking a name up.
+    Lookup,
+    /// Connecting.
+    Connect,
+    /// The TLS handshake.
+    Tls,
+    /// Sending the request.
+    Send,
+    /// Waiting for a 100 (Continue).
+    Expect,
+    /// Waiting for the first byte of a response.
+    FirstByte,
+    /// Receiving a head.
+    Head,
+    /// Receiving the body.
+    Receive,
+    /// After the message was complete.
+    Done,
+}
+
+impl Phase {
+    /// The name in exports.
+    #[must_use]
+    pub fn tag(self) -> &'static str {
+        match self {
+            Self::Prepare => "prepare",
+            Self::Lookup => "lookup",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Send => "send",
+            Self::Expect => "expect",
+            Self::FirstByte => "first_byte",
+            Self::Head => "head",
+            Self::Receive => "receive",
+            Self::Done => "done",
+        }
+    }
+
+    fn sentence(self) -> &'static str {
+        match self {
+            Self::Prepare => "before any i/o",
+            Self::Lookup => "while looking the name up",
+            Self::Connect => "while connecting",
+            Self::Tls => "in the tls handshake",
+            Self::Send => "while sending the request",
+            Self::Expect => "while waiting for 100 (continue)",
+            Self::FirstByte => "while waiting for the response",
+            Self::Head => "while receiving the response head",
+            Self::Receive => "while receiving the response body",
+            Self::Done => "after the response was complete",
+        }
+    }
+}
+
+/// Whether the same request may be sent again without risk, and why.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Repeat {
+    /// Safe: no byte of the request left.
+    NothingSent,
+    /// Safe: the method is idempotent (RFC 9110 §9.2.2).
+    Idempotent,
+    /// Not safe: bytes left and the method is not idempotent, so the peer may have acted on it.
+    MayHaveBeenProcessed,
+    /// Not possible: the body cannot be given a second time.
+    BodyNotReplayable,
+    /// Of no use: a repeat would fail the same way.
+    Pointless,
+}
+
+impl Repeat {
+    /// Says whether a repeat is safe.
+    #[must_use]
+    pub fn is_safe(self) -> bool {
+        matches!(self, Self::NothingSent | Self::Idempotent)
+    }
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, phase: Phase) -> Self {
+        Self(Box::new(Inner {
+            kind,
+            phase,
+            report: Report::default(),
+            source: None,
+        }))
+    }
+
+    pub(crate) fn local(kind: ErrorKind) -> Self {
+        Self::new(kind, Phase::Prepare)
+    }
+
+    pub(crate) fn setting(name: &str) -> Self {
+        Self::local(ErrorKind::LocalRequest(RequestRule::Setting)).about(name)
+    }
+
+    #[must_use]
+    pub(crate) fn about(mut self, subject: &str) -> Self {
+        self.0.report.subject = Some(printable(subject).into_boxed_str());
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn with_report(mut self, report: Report) -> Self {
+        let subject = self.0.report.subject.take();
+        self.0.report = Report {
+            subject: subject.or(report.subject),
+            ..report
+        };
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn with_source(mut self, source: Box<dyn std::error::Error + Send + Sync>) -> Self {
+        self.0.source = Some(source);
+        self
+    }
+
+    /// The rule that was broken.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// Where in the call it happened.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.0.phase
+    }
+
+    /// The call it happened in; none for a request that was refused while it was built.
+    #[must_use]
+    pub fn call(&self) -> Option<CallId> {
+        self.0.report.call
+    }
+
+    /// The connection it happened on, if there was one.
+    #[must_use]
+    pub fn connection(&self) -> Option<ConnId> {
+        self.0.report.conn
+    }
+
+    /// Every address that was tried, in order.
+    #[must_use]
+    pub fn tried(&self) -> &[Tried] {
+        &self.0.report.tried
+    }
+
+    /// Bytes of the request that the kernel had accepted.
+    #[must_use]
+    pub fn bytes_sent(&self) -> u64 {
+        self.0.report.bytes_out
+    }
+
+    /// Bytes of the response that had arrived.
+    #[must_use]
+    pub fn bytes_received(&self) -> u64 {
+        self.0.report.bytes_in
+    }
+
+    /// Whether the connection had served an earlier request; none when there was no connection.
+    #[must_use]
+    pub fn connection_reused(&self) -> Option<bool> {
+        self.0.report.reused
+    }
+
+    /// Whether the same request may be sent again, and why.
+    #[must_use]
+    pub fn repeat(&self) -> Repeat {
+        self.0.report.repeat.unwrap_or(Repeat::Pointless)
+    }
+
+    /// Says whether a deadline passed.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::Timeout(_))
+    }
+
+    /// Says whether the caller canceled the call.
+    #[must_use]
+    pub fn is_canceled(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::Canceled)
+    }
+
+    /// Says whether no connection was obtained (lookup, connect or TLS handshake).
+    #[must_use]
+    pub fn is_connect(&self) -> bool {
+        matches!(self.0.phase, Phase::Lookup | Phase::Connect | Phase::Tls)
+    }
+
+    /// Says whether the request was refused before any I/O.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        matches!(self.0.phase, Phase::Prepare)
+    }
+
+    /// Says whether the same request may be sent again without risk.
+    #[must_use]
+    pub fn may_retry(&self) -> bool {
+        self.repeat().is_safe()
+    }
+
+    /// A second error that tells the same, for a reader who asks again after a failure. The source stays
+    /// with the first.
+    pub(crate) fn again(&self) -> Self {
+        Self(Box::new(Inner {
+            kind: self.0.kind,
+            phase: self.0.phase,
+            report: self.0.report.clone(),
+            source: None,
+        }))
+    }
+
+    /// Wraps this error for [`std::io::Read`]: a timeout has the kind `TimedOut`, an incomplete message
+    /// `UnexpectedEof`.
+    pub(crate) fn into_io(self) -> io::Error {
+        let kind = match self.0.kind {
+            ErrorKind::Timeout(_) => io::ErrorKind::TimedOut,
+            ErrorKind::PeerClosed
+            | ErrorKind::PeerIncompleteHead { .. }
+            | ErrorKind::PeerIncompleteBody { .. }
+            | ErrorKind::PeerTlsTruncated { .. } => io::ErrorKind::UnexpectedEof,
+            ErrorKind::PeerChunk { .. } | ErrorKind::PeerTrailer { .. } => {
+                io::ErrorKind::InvalidData
+            }
+            ErrorKind::Canceled | ErrorKind::Aborted => io::ErrorKind::ConnectionAborted,
+            ErrorKind::Io { kind, .. } => kind,
+            _ => io::ErrorKind::Other,
+        };
+        io::Error::new(kind, self)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.0.kind)
+            .field("phase", &self.0.phase)
+            .field("report", &self.0.report)
+            .field("source", &self.0.source)
+            .finish()
+    }
+}
+
+/// One line: what, where, with whom, and what was tried.
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let report = &self.0.report;
+        write!(f, "{}", self.0.kind)?;
+        if let Some(subject) = &report.subject {
+            write!(f, " ({subject})")?;
+        }
+        if self.0.phase != Phase::Prepare {
+            write!(f, ", {}", self.0.phase.sentence())?;
+        }
+        if let Some(authority) = &report.authority {
+            write!(f, ", {authority}")?;
+        }
+        if let Some(elapsed) = report.elapsed {
+            write!(f, ", after {} ms", elapsed.as_millis())?;
+        }
+        for (index, tried) in report.tried.iter().enumerate() {
+            f.write_str(if index == 0 { ": " } else { ", " })?;
+            write!(
+                f,
+                "{} {} ({} ms)",
+                tried.addr,
+                tried.outcome,
+                tried.elapsed.as_millis()
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0
+            .source
+            .as_ref()
+            .map(|source| &**source as &(dyn std::error::Error + 'static))
+    }
+}
+
+impl From<UrlError> for Error {
+    fn from(rule: UrlError) -> Self {
+        Self::local(ErrorKind::LocalUrl(rule))
+    }
+}
+
+impl From<FieldError> for Error {
+    fn from(rule: FieldError) -> Self {
+        Self::local(ErrorKind::LocalField(rule))
+    }
+}
+
+impl From<RequestRule> for Error {
+    fn from(rule: RequestRule) -> Self {
+        Self::local(ErrorKind::LocalRequest(rule))
+    }
+}
+
+impl ErrorKind {
+    /// The kind of an I/O error, with its code.
+    pub(crate) fn io(error: &io::Error) -> Self {
+        Self::Io {
+            kind: error.kind(),
+            code: error.raw_os_error(),
+        }
+    }
+
+    /// The name in exports.
+    #[must_use]
+    pub fn tag(self) -> &'static str {
+        match self {
+            Self::LocalUrl(_) => "local_url",
+            Self::LocalField(_) => "local_field",
+            Self::LocalRequest(_) => "local_request",
+            Self::LocalBodyShort { .. } => "local_body_short",
+            Self::LocalBodyLong { .. } => "local_body_long",
+            Self::LocalBodySource => "local_body_source",
+            Self::LocalFile => "local_file",
+            Self::PeerHead { .. } => "peer_head",
+            Self::PeerFraming(_) => "peer_framing",
+            Self::PeerChunk { .. } => "peer_chunk",
+            Self::PeerTrailer { .. } => "peer_trailer",
+            Self::PeerClosed => "peer_closed",
+            Self::PeerIncompleteHead { .. } => "peer_incomplete_head",
+            Self::PeerIncompleteBody { .. } => "peer_incomplete_body",
+            Self::PeerTlsTruncated { .. } => "peer_tls_truncated",
+            Self::Lookup(_) => "lookup",
+            Self::Connect => "connect",
+            Self::Tls(_) => "tls",
+            Self::Io { .. } => "io",
+            Self::Timeout(_) => "timeout",
+            Self::Limit { .. } => "limit",
+            Self::Canceled => "canceled",
+            Self::Aborted => "aborted",
+            Self::Status(_) => "status",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LocalUrl(rule) => write!(f, "bad url: {rule}"),
+            Self::LocalField(rule) => write!(f, "bad field: {rule}"),
+            Self::LocalRequest(rule) => write!(f, "bad request: {rule}"),
+            Self::LocalBodyShort { sent, declared } => {
+                write!(f, "the body source ended after {sent} of {declared} bytes")
+            }
+            Self::LocalBodyLong { declared } => {
+                write!(
+                    f,
+                    "the body source has more than the declared {declared} bytes"
+                )
+            }
+            Self::LocalBodySource => f.write_str("the body source failed"),
+            Self::LocalFile => f.write_str("the file cannot be read"),
+            Self::PeerHead { rule, offset } => write!(f, "bad response: {rule} at byte {offset}"),
+            Self::PeerFraming(rule) => write!(f, "bad response framing: {rule}"),
+            Self::PeerChunk { rule, offset } => {
+                write!(f, "bad chunked body: {rule} at byte {offset}")
+            }
+            Self::PeerTrailer { rule, offset } => {
+                write!(f, "bad trailer section: {rule} at byte {offset}")
+            }
+            Self::PeerClosed => f.write_str("the peer closed the connection without a response"),
+            Self::PeerIncompleteHead { received } => {
+                write!(
+                    f,
+                    "the peer closed the connection after {received} bytes of the head"
+                )
+            }
+            Self::PeerIncompleteBody {
+                received,
+                expected: Some(expected),
+            } => {
+                write!(
+                    f,
+                    "incomplete message: {received} of {expected} bytes of the body"
+                )
+            }
+            Self::PeerIncompleteBody {
+                received,
+                expected: None,
+            } => {
+                write!(
+                    f,
+                    "incomplete message: {received} bytes of the body and no end"
+                )
+            }
+            Self::PeerTlsTruncated { received } => {
+                write!(
+                    f,
+                    "tls ended without close_notify after {received} bytes of the body"
+                )
+            }
+            Self::Lookup(rule) => write!(f, "{rule}"),
+            Self::Connect => f.write_str("cannot connect"),
+            Self::Tls(rule) => write!(f, "tls: {rule}"),
+            Self::Io {
+                kind,
+                code: Some(code),
+            } => write!(f, "{kind} (os error {code})"),
+            Self::Io { kind, code: None } => write!(f, "{kind}"),
+            Self::Timeout(timer) => write!(f, "timeout ({})", timer.tag()),
+            Self::Limit { limit, max } => write!(f, "limit reached: {limit}, at most {max}"),
+            Self::Canceled => f.write_str("canceled"),
+            Self::Aborted => f.write_str("aborted by an observer"),
+            Self::Status(status) => write!(f, "status {status}"),
+            Self::Internal => f.write_str("internal error"),
+        }
+    }
+}
+
+/// Escapes everything that is not printable ASCII.
+pub(crate) fn printable(text: &str) -> String {
+    text.escape_default().collect()
+}

@@ -1,0 +1,249 @@
+//! The rules that input can break, one small enum per matter. Each variant is a rule and reads as a sentence.
+
+use std::fmt;
+
+/// Declares an enum of rules with the sentence of each.
+macro_rules! rules {
+    ($(#[$doc:meta])* $name:ident { $($(#[$rule:meta])* $variant:ident => $text:literal,)+ }) => {
+        $(#[$doc])*
+        #[non_exhaustive]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$rule])* $variant,)+ }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self { $(Self::$variant => $text,)+ })
+            }
+        }
+    };
+}
+
+/// A field line that may not be sent.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FieldError {
+    /// The name has no character.
+    EmptyName,
+    /// A byte of the name is not a token byte (RFC 9110 §5.1).
+    NameByte {
+        /// Where in the name.
+        offset: usize,
+    },
+    /// A byte of the value is a control byte, or not ASCII where text was asked for (RFC 9110 §5.5).
+    ValueByte {
+        /// Where in the value.
+        offset: usize,
+    },
+    /// The value begins or ends with white space (RFC 9110 §5.5).
+    ValueSpace,
+    /// The name or the value is too long to be held.
+    TooLong,
+    /// The field may stand once only and was given twice (RFC 9110 §5.3).
+    Repeated,
+    /// The field decides the framing and disagrees with the body (RFC 9112 §6).
+    Framing,
+    /// The field belongs to one connection and is written by the client alone (RFC 9110 §7.6.1).
+    ConnectionOwned,
+    /// The field may not stand in a trailer section (RFC 9110 §6.5.1).
+    NotInTrailers,
+    /// `Expect` with anything but `100-continue`, or without a body (RFC 9110 §10.1.1).
+    Expect,
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EmptyName => f.write_str("a field name may not be empty"),
+            Self::NameByte { offset } => write!(
+                f,
+                "byte {offset} of the field name is not a token character"
+            ),
+            Self::ValueByte { offset } => {
+                write!(f, "byte {offset} of the field value is not allowed")
+            }
+            Self::ValueSpace => f.write_str("a field value may not begin or end with white space"),
+            Self::TooLong => f.write_str("the field line is too long"),
+            Self::Repeated => f.write_str("the field may stand only once"),
+            Self::Framing => f.write_str("the field contradicts the framing of the body"),
+            Self::ConnectionOwned => {
+                f.write_str("the field belongs to the connection and is written by the client")
+            }
+            Self::NotInTrailers => f.write_str("the field may not stand in a trailer section"),
+            Self::Expect => f.write_str("only 100-continue can be expected, and only with a body"),
+        }
+    }
+}
+
+impl std::error::Error for FieldError {}
+
+rules! {
+    /// What is wrong with the head of a response.
+    HeadRule {
+        /// What was received is not HTTP (RFC 9112 §4).
+        NotHttp => "not an http response",
+        /// The version is not HTTP/1.x (RFC 9110 §6.2).
+        Version => "the version is not http/1",
+        /// The status line is malformed (RFC 9112 §4).
+        StatusLine => "the status line is malformed",
+        /// The status code is not three digits from 100 to 999 (RFC 9110 §15).
+        StatusCode => "the status code is not three digits from 100",
+        /// The reason phrase has a control byte (RFC 9112 §4).
+        Reason => "the reason phrase has a control byte",
+        /// More than two empty lines stand before the status line (RFC 9112 §2.2).
+        EmptyLines => "too many empty lines before the status line",
+        /// A CR stands without its LF (RFC 9112 §2.2).
+        BareCr => "a CR stands alone",
+        /// A LF stands without its CR where that is not accepted (RFC 9112 §2.2).
+        BareLf => "a LF stands alone",
+        /// A line without a colon (RFC 9112 §5).
+        NoColon => "a field line has no colon",
+        /// An empty field name (RFC 9112 §5).
+        EmptyName => "a field name is empty",
+        /// A byte of a field name is not a token byte (RFC 9110 §5.1).
+        NameByte => "a field name has a byte that is not a token character",
+        /// White space between name and colon (RFC 9112 §5.1).
+        SpaceBeforeColon => "white space stands before a colon",
+        /// A byte of a field value is a control byte (RFC 9110 §5.5).
+        ValueByte => "a field value has a control byte",
+        /// A folded line before the first field line (RFC 9112 §2.2).
+        FoldFirst => "white space stands before the first field line",
+    }
+}
+
+rules! {
+    /// What is wrong with the framing of a response (RFC 9112 §6.3).
+    FramingRule {
+        /// The length is not a plain decimal number (RFC 9110 §8.6).
+        LengthSyntax => "the content-length is not a plain number",
+        /// The length does not fit 64 bits (RFC 9110 §8.6).
+        LengthOverflow => "the content-length does not fit 64 bits",
+        /// Two lengths differ (RFC 9112 §6.3).
+        LengthsDiffer => "two content-lengths differ",
+        /// The transfer coding is not exactly one `chunked` (RFC 9112 §6.1).
+        TransferCoding => "the transfer-encoding is not exactly one chunked",
+        /// Transfer-Encoding and Content-Length together, refused in strict mode (RFC 9112 §6.3).
+        LengthAndCoding => "content-length and transfer-encoding stand together",
+        /// Transfer-Encoding in an HTTP/1.0 response, refused in strict mode (RFC 9112 §6.1).
+        CodingInHttp10 => "transfer-encoding stands in an http/1.0 response",
+        /// A 101 that was not asked for (RFC 9110 §15.2.2).
+        SwitchNotAsked => "the peer switches to a protocol that was not asked for",
+    }
+}
+
+rules! {
+    /// What is wrong with a chunked body (RFC 9112 §7.1).
+    ChunkRule {
+        /// The size is missing or has a byte that is no hex digit.
+        SizeSyntax => "the chunk size is not a hex number",
+        /// The size has more than 16 digits.
+        SizeOverflow => "the chunk size has more than 16 digits",
+        /// A chunk extension has a control byte.
+        Extension => "a chunk extension has a control byte",
+        /// The line of a chunk size does not end in CRLF.
+        SizeLineEnd => "the line of a chunk size does not end in CRLF",
+        /// The data of a chunk is not followed by CRLF.
+        DataEnd => "the data of a chunk is not followed by CRLF",
+    }
+}
+
+rules! {
+    /// A bound that was reached. Each is a named setting in [`Limits`](crate::config::Limits).
+    Limit {
+        /// Bytes of a response head.
+        HeadBytes => "bytes of a response head",
+        /// Bytes of one line of a response head.
+        LineBytes => "bytes of one line of a head",
+        /// Field lines of a response head.
+        FieldLines => "field lines of a head",
+        /// Interim responses before the final one.
+        InterimCount => "interim responses",
+        /// Bytes of all interim responses together.
+        InterimBytes => "bytes of interim responses",
+        /// Bytes of a trailer section.
+        TrailerBytes => "bytes of a trailer section",
+        /// Field lines of a trailer section.
+        TrailerLines => "field lines of a trailer section",
+        /// Bytes of extensions of one chunk.
+        ChunkExtension => "bytes of a chunk extension",
+        /// Bytes of chunk framing beyond what the data justifies.
+        ChunkOverhead => "bytes of chunk framing in excess of the data",
+        /// Bytes of a body collected by a helper.
+        BodyBytes => "bytes of a body collected by a helper",
+        /// TLS records without data while an idle connection is looked at.
+        IdleTlsBytes => "bytes of tls records on an idle connection",
+        /// Lookups under way or waiting at once.
+        Lookups => "lookups waiting at once",
+    }
+}
+
+rules! {
+    /// Why a name could not be looked up.
+    LookupFailure {
+        /// No such host, said by both families.
+        NoSuchHost => "no such host",
+        /// The host exists and has no address that can be used.
+        NoAddress => "the host has no address",
+        /// A temporary failure; a repeat may succeed.
+        Temporary => "temporary failure of the name server",
+        /// The name server failed.
+        ServerFailure => "the name server failed",
+        /// The system refused (out of memory, descriptors, or another error with a code).
+        System => "the system could not look the name up",
+        /// The caller's own resolver failed.
+        Custom => "the custom resolver failed",
+    }
+}
+
+rules! {
+    /// Why TLS could not be established or went wrong.
+    TlsFailure {
+        /// The certificate does not speak for this name (RFC 9110 §4.3.4).
+        NameMismatch => "the certificate is for another name",
+        /// The certificate comes from an authority that is not trusted.
+        UnknownAuthority => "the certificate comes from an unknown authority",
+        /// The certificate has expired.
+        Expired => "the certificate has expired",
+        /// The certificate is not valid yet.
+        NotYetValid => "the certificate is not valid yet",
+        /// The certificate was revoked.
+        Revoked => "the certificate was revoked",
+        /// The certificate is not acceptable for another reason.
+        BadCertificate => "the certificate is not acceptable",
+        /// The peer sent an alert.
+        Alert => "the peer ended tls with an alert",
+        /// The peer does not speak TLS.
+        NotTls => "the peer does not speak tls",
+        /// Version, cipher suite or protocol could not be agreed on.
+        NoAgreement => "no version, cipher suite or protocol in common",
+        /// The peer broke the TLS protocol.
+        Protocol => "the peer broke the tls protocol",
+        /// The configuration of TLS cannot be used.
+        Config => "the tls configuration cannot be used",
+        /// The build has no TLS (feature `tls`) or no crypto provider.
+        NotBuiltIn => "tls is not built in",
+    }
+}
+
+rules! {
+    /// What is wrong with a request or a setting, found before any I/O.
+    RequestRule {
+        /// The method is not a token (RFC 9110 §9.1).
+        Method => "the method is not a token",
+        /// CONNECT is not made by a plain request.
+        ConnectMethod => "connect is not available as a plain request",
+        /// TRACE was not allowed explicitly (RFC 9110 §9.3.8).
+        TraceMethod => "trace has to be allowed explicitly and has no body and no credentials",
+        /// A body with a method for which it means nothing, and no opt-in (RFC 9110 §9.3.1).
+        BodyNotAllowed => "a body with this method has to be allowed explicitly",
+        /// `*` as target with a method other than OPTIONS (RFC 9112 §3.2.4).
+        AsteriskForm => "the asterisk-form is for options only",
+        /// OPTIONS with a body but without a Content-Type (RFC 9110 §9.3.7).
+        OptionsContentType => "options with a body needs a content-type",
+        /// User name with a colon or a control character (RFC 7617 §2).
+        Credentials => "the user name has a colon, or the credentials a control character",
+        /// A setting is out of its range.
+        Setting => "a setting is out of its range",
+        /// A chunked body to a peer that is known to speak HTTP/1.0.
+        ChunkedToHttp10 => "the peer speaks http/1.0 and the length of the body is not known",
+    }
+}
