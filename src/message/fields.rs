@@ -123,7 +123,9 @@ impl Fields {
     /// Returns the first value of that name, if any.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.get_all(name).next()
+        self.iter()
+            .find(|line| line.is(name))
+            .map(|line| line.value)
     }
 
     /// Returns the first value of that name as text, if there is one and it is UTF-8.
@@ -143,7 +145,7 @@ impl Fields {
     /// Returns the elements of a list-based field over all its lines: split at commas outside quoted
     /// strings, white space trimmed, empty elements left out (RFC 9110 §5.6.1).
     pub fn elements<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.get_all(name).flat_map(list_elements)
+        self.get_all(name).flat_map(|value| list_elements(value))
     }
 
     /// Says whether there is a line of that name.
