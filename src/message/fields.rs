@@ -49,6 +49,22 @@ impl Fields {
         Self { bytes, lines }
     }
 
+    /// Creates an empty list with room for as much as another holds.
+    pub(crate) fn with_capacity_of(other: &Self) -> Self {
+        Self { bytes: Vec::with_capacity(other.bytes.len() + 32), lines: Vec::with_capacity(other.lines.len()) }
+    }
+
+    /// Adds a line that is only shown, never sent: a redacted one, or one that the decoder has checked.
+    pub(crate) fn push_unchecked(&mut self, name: &str, value: &[u8]) {
+        let at = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
+        let name_len = u16::try_from(name.len()).unwrap_or(u16::MAX);
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(name.as_bytes());
+        self.bytes.extend_from_slice(value);
+        let span = Span { name: at(start), name_len, value: at(start + name.len()), value_len: at(value.len()) };
+        self.lines.push(span);
+    }
+
     /// Adds a line after all others.
     ///
     /// # Errors

@@ -1,0 +1,159 @@
+//! The emitter: the only constructor of events.
+//!
+//! A machine calls [`Emitter::emit`] on the transition that makes the event true. Nothing is built unless
+//! somebody wants the kind; the moment is noted for the timings in any case.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::event::bus::{Abort, Observers};
+use crate::event::kind::{EventKind, Interest, Payload};
+use crate::event::payload::{ClientStart, EventsLost, WallClock};
+use crate::event::timings::Marks;
+use crate::event::{Attempt, Event, Redaction, SCHEMA_VERSION, Scope};
+use crate::ids::{CallId, ConnId, DialId};
+
+/// Ties the monotonic clock to the origin of the process and to the wall clock.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    origin: Instant,
+    wall: SystemTime,
+}
+
+impl Clock {
+    pub(crate) fn new(origin: Instant, wall: SystemTime) -> Self {
+        Self { origin, wall }
+    }
+
+    fn nanos(self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.origin).as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    pub(crate) fn wall(self) -> WallClock {
+        WallClock(self.wall)
+    }
+}
+
+/// Builds events for one call, or for one connection outside any call, and delivers them.
+#[derive(Debug)]
+pub(crate) struct Emitter {
+    interest: Interest,
+    clock: Clock,
+    scope: Scope,
+    seq: u32,
+    last: u64,
+    marks: Marks,
+    pending: Vec<Event>,
+    observers: Observers,
+    redaction: Arc<Redaction>,
+}
+
+impl Emitter {
+    /// Makes an emitter for those observers; none of them may be delivering on this thread.
+    pub(crate) fn new(clock: Clock, observers: Observers, redaction: Arc<Redaction>) -> Self {
+        Self {
+            interest: observers.interest(),
+            clock,
+            scope: Scope::default(),
+            seq: 0,
+            last: 0,
+            marks: Marks::default(),
+            pending: Vec::new(),
+            observers,
+            redaction,
+        }
+    }
+
+    /// Emits an event: notes the moment, and builds the payload if somebody wants it.
+    #[inline]
+    pub(crate) fn emit(&mut self, kind: EventKind, now: Instant, build: impl FnOnce(&Redaction) -> Payload) {
+        self.marks.note(kind, now);
+        if self.interest.has(kind) {
+            let payload = build(&self.redaction);
+            debug_assert_eq!(payload.kind(), kind);
+            self.push(now, payload);
+        }
+    }
+
+    /// Says whether somebody wants a kind; for work that serves several events at once.
+    pub(crate) fn wants(&self, kind: EventKind) -> bool {
+        self.interest.has(kind)
+    }
+
+    pub(crate) fn redaction(&self) -> &Redaction {
+        &self.redaction
+    }
+
+    fn push(&mut self, now: Instant, payload: Payload) {
+        self.last = self.last.max(self.clock.nanos(now));
+        self.pending.push(Event { at: self.last, scope: self.scope, seq: self.seq, payload });
+        self.seq = self.seq.saturating_add(1);
+    }
+
+    pub(crate) fn begin_call(&mut self, call: CallId) {
+        self.scope.call = Some(call);
+    }
+
+    pub(crate) fn begin_attempt(&mut self, hop: u8, number: u8) {
+        self.scope.attempt = Some(Attempt { hop, number });
+    }
+
+    pub(crate) fn end_attempt(&mut self) {
+        self.scope.attempt = None;
+    }
+
+    pub(crate) fn set_dial(&mut self, dial: Option<DialId>) {
+        self.scope.dial = dial;
+    }
+
+    /// Joins the stream of a connection, whose last event was at `last` nanoseconds.
+    pub(crate) fn join_connection(&mut self, conn: ConnId, last: u64) {
+        self.scope.conn = Some(conn);
+        self.last = self.last.max(last);
+    }
+
+    /// Leaves the stream of the connection and says when its last event was.
+    pub(crate) fn leave_connection(&mut self) -> u64 {
+        self.scope.conn = None;
+        self.last
+    }
+
+    pub(crate) fn marks(&mut self) -> &mut Marks {
+        &mut self.marks
+    }
+
+    /// Delivers what was emitted. The first observer that aborts gives the reason.
+    pub(crate) fn deliver(&mut self) -> Option<Abort> {
+        if self.pending.is_empty() {
+            return None;
+        }
+        let mut events = std::mem::take(&mut self.pending);
+        let abort = self.observers.deliver(&events);
+        events.clear();
+        self.pending = events;
+        abort
+    }
+
+    /// Emits the first event of a client.
+    pub(crate) fn client_start(&mut self, now: Instant, pid: u32) {
+        let wall_clock = self.clock.wall();
+        self.emit(EventKind::ClientStart, now, |_| {
+            Payload::ClientStart(Arc::new(ClientStart {
+                wall_clock,
+                pid,
+                crate_version: env!("CARGO_PKG_VERSION"),
+                schema_version: SCHEMA_VERSION,
+            }))
+        });
+    }
+}
+
+/// The event that tells of a loss; it stands where the lost events would.
+pub(crate) fn events_lost(before: &Event, count: u64) -> Event {
+    Event { at: before.at, scope: Scope::default(), seq: 0, payload: Payload::EventsLost(EventsLost { count }) }
+}
+
+/// The time of the process at which an event happened, for exporters that know the wall clock at the start.
+pub(crate) fn wall_at(start: WallClock, since: Duration) -> WallClock {
+    WallClock(start.0.checked_add(since).unwrap_or(start.0))
+}

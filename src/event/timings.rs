@@ -1,0 +1,400 @@
+//! Timings: a pure fold over the moments of events. They need no subscription.
+//!
+//! Phases say what the call was blocked on, and sum to the total exactly. `None` means "did not happen".
+
+use std::time::{Duration, Instant};
+
+use crate::event::kind::EventKind;
+use crate::event::show::{Object, Show};
+
+/// The moments of a call, noted as they pass.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Marks {
+    start: Option<Instant>,
+    end: Option<Instant>,
+    get_conn: Option<Instant>,
+    conn_end: Option<Instant>,
+    got_conn: bool,
+    dns_start: Option<Instant>,
+    connect_first: Option<Instant>,
+    connect_won: Option<(Instant, Instant)>,
+    tls_start: Option<Instant>,
+    tls_done: Option<Instant>,
+    first_write: Option<Instant>,
+    wrote_request: Option<Instant>,
+    expect_start: Option<Instant>,
+    expect_done: Option<Instant>,
+    first_byte: Option<Instant>,
+    final_start: Option<Instant>,
+    head: Option<Instant>,
+    body_done: Option<Instant>,
+    caller_in_send: Duration,
+    caller_in_receive: Duration,
+}
+
+impl Marks {
+    /// Notes the moment of an event.
+    #[inline]
+    pub(crate) fn note(&mut self, kind: EventKind, now: Instant) {
+        match kind {
+            EventKind::CallStart => self.start = Some(now),
+            EventKind::CallDone => self.end = Some(now),
+            EventKind::GetConn => self.get_conn = Some(now),
+            EventKind::GotConn => {
+                self.conn_end = Some(now);
+                self.got_conn = true;
+            }
+            EventKind::GetConnFailed => self.conn_end = Some(now),
+            EventKind::DnsStart => self.dns_start = Some(now),
+            EventKind::ConnectStart => self.connect_first = self.connect_first.or(Some(now)),
+            EventKind::TlsHandshakeStart => self.tls_start = Some(now),
+            EventKind::TlsHandshakeDone => self.tls_done = Some(now),
+            EventKind::WroteRequest => self.wrote_request = Some(now),
+            EventKind::Wait100Continue => self.expect_start = Some(now),
+            EventKind::ExpectDone => self.expect_done = Some(now),
+            EventKind::GotFirstResponseByte => self.first_byte = Some(now),
+            EventKind::FinalResponseStart => self.final_start = Some(now),
+            EventKind::GotResponseHead => self.head = Some(now),
+            EventKind::ResponseBodyDone => self.body_done = Some(now),
+            _ => {}
+        }
+    }
+
+    /// Notes when the contestant that connected had started.
+    pub(crate) fn connected(&mut self, started: Instant, now: Instant) {
+        self.connect_won = Some((started, now));
+    }
+
+    /// Notes that the first byte of the request was handed to the kernel.
+    pub(crate) fn first_write(&mut self, now: Instant) {
+        self.first_write = self.first_write.or(Some(now));
+    }
+
+    /// Adds time that was spent in the caller's body source.
+    pub(crate) fn caller_sends(&mut self, spent: Duration) {
+        if self.final_start.is_none() {
+            self.caller_in_send += spent;
+        } else {
+            self.caller_in_receive += spent;
+        }
+    }
+
+    /// Adds time that the response waited for its reader.
+    pub(crate) fn caller_reads(&mut self, spent: Duration) {
+        self.caller_in_receive += spent;
+    }
+
+    /// When the call began, if it did.
+    pub(crate) fn started(&self) -> Option<Instant> {
+        self.start
+    }
+
+    /// When the connection was wanted, if it was.
+    pub(crate) fn wanted(&self) -> Option<Instant> {
+        self.get_conn
+    }
+
+    /// Folds the moments into timings; a call that has not ended is taken to end now.
+    pub(crate) fn timings(&self, now: Instant) -> Timings {
+        let start = self.start.unwrap_or(now);
+        let end = self.end.unwrap_or(now).max(start);
+        let since = |mark: Option<Instant>| mark.map(|at| at.saturating_duration_since(start));
+        Timings {
+            phases: self.phases(start, end),
+            ttfb: since(self.first_byte),
+            ttfb_final: since(self.final_start),
+            connect_win: self.connect_won.map(|(started, won)| won.saturating_duration_since(started)),
+            headers: span(self.final_start, self.head),
+            early_response: self.early_response(),
+            reused: self.got_conn && self.connect_first.is_none(),
+            at: Moments {
+                lookup: since(self.connect_first.or(self.conn_end)),
+                connect: since(self.connect_won.map(|(_, won)| won).or(self.conn_end)),
+                tls: since(self.tls_done),
+                send: since(self.first_write.or(self.conn_end)),
+                sent: since(self.wrote_request),
+            },
+        }
+    }
+
+    fn early_response(&self) -> Option<Duration> {
+        let early = span(self.final_start, self.wrote_request)?;
+        (!early.is_zero()).then_some(early)
+    }
+
+    fn phases(&self, start: Instant, end: Instant) -> Phases {
+        let conn_end = self.conn_end.unwrap_or(end);
+        let dns = self.dns_start.map(|from| length(from, self.connect_first.unwrap_or(conn_end)));
+        let tcp = self.connect_first.map(|from| length(from, self.connect_won.map_or(conn_end, |(_, won)| won)));
+        let tls = self.tls_start.map(|from| length(from, self.tls_done.unwrap_or(conn_end)));
+        let made = sum([dns, tcp, tls]);
+        let queue = self.get_conn.map(|from| length(from, conn_end).saturating_sub(made));
+        let wait100 = self.expect_start.map(|from| length(from, self.expect_done.unwrap_or(end)));
+        let sent = self.wrote_request.unwrap_or(end).min(self.final_start.unwrap_or(end));
+        let caller_in_send = self.caller_in_send;
+        let send = self
+            .first_write
+            .map(|from| length(from, sent).saturating_sub(wait100.unwrap_or_default()).saturating_sub(caller_in_send));
+        let wait = self.wrote_request.map(|from| length(from, self.final_start.unwrap_or(end)));
+        let receive = self
+            .final_start
+            .map(|from| length(from, self.body_done.unwrap_or(end)).saturating_sub(self.caller_in_receive));
+        let caller = self.caller_in_send + self.caller_in_receive;
+        let caller = (!caller.is_zero()).then_some(caller);
+        let total = length(start, end);
+        let known = sum([queue, dns, tcp, tls, send, wait100, wait, receive, caller]);
+        Phases { queue, dns, tcp, tls, send, wait100, wait, receive, caller, other: total.saturating_sub(known), total }
+    }
+}
+
+fn length(from: Instant, to: Instant) -> Duration {
+    to.saturating_duration_since(from)
+}
+
+fn span(from: Option<Instant>, to: Option<Instant>) -> Option<Duration> {
+    Some(length(from?, to?))
+}
+
+fn sum<const N: usize>(spans: [Option<Duration>; N]) -> Duration {
+    spans.into_iter().flatten().sum()
+}
+
+/// The timings of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timings {
+    phases: Phases,
+    ttfb: Option<Duration>,
+    ttfb_final: Option<Duration>,
+    connect_win: Option<Duration>,
+    headers: Option<Duration>,
+    early_response: Option<Duration>,
+    reused: bool,
+    at: Moments,
+}
+
+/// Moments since the start of the call that curl's write-out counts from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Moments {
+    lookup: Option<Duration>,
+    connect: Option<Duration>,
+    tls: Option<Duration>,
+    send: Option<Duration>,
+    sent: Option<Duration>,
+}
+
+/// What a call was blocked on. All phases together are the total exactly; `None` did not happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Phases {
+    /// Getting a connection, but for what the other phases count.
+    pub queue: Option<Duration>,
+    /// Blocked on nothing but the lookup of the name.
+    pub dns: Option<Duration>,
+    /// From the first connect to the one that won.
+    pub tcp: Option<Duration>,
+    /// The TLS handshake with the origin.
+    pub tls: Option<Duration>,
+    /// From the first byte handed to the kernel to the last, without the wait for 100 (Continue).
+    pub send: Option<Duration>,
+    /// The wait for 100 (Continue).
+    pub wait100: Option<Duration>,
+    /// From the last byte of the request to the first of the final response.
+    pub wait: Option<Duration>,
+    /// From the first byte of the final response to the end of its body.
+    pub receive: Option<Duration>,
+    /// Waiting for the caller: its body source, its reads.
+    pub caller: Option<Duration>,
+    /// The rest.
+    pub other: Duration,
+    /// From the start of the call to its end.
+    pub total: Duration,
+}
+
+/// The times of curl's `-w`, from the start of the call, in the order they pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CurlTimes {
+    /// `time_namelookup`.
+    pub namelookup: Duration,
+    /// `time_connect`.
+    pub connect: Duration,
+    /// `time_appconnect`; zero without TLS, as curl has it.
+    pub appconnect: Duration,
+    /// `time_pretransfer`.
+    pub pretransfer: Duration,
+    /// `time_posttransfer`.
+    pub posttransfer: Duration,
+    /// `time_starttransfer`.
+    pub starttransfer: Duration,
+    /// `time_total`.
+    pub total: Duration,
+}
+
+impl Timings {
+    /// What the call was blocked on.
+    #[must_use]
+    pub fn phases(&self) -> &Phases {
+        &self.phases
+    }
+
+    /// From the start of the call to its end.
+    #[must_use]
+    pub fn total(&self) -> Duration {
+        self.phases.total
+    }
+
+    /// To the first byte of any response, interim ones included.
+    #[must_use]
+    pub fn ttfb(&self) -> Option<Duration> {
+        self.ttfb
+    }
+
+    /// To the first byte of the final response.
+    #[must_use]
+    pub fn ttfb_final(&self) -> Option<Duration> {
+        self.ttfb_final
+    }
+
+    /// The winner's own connect, without the contestants before it.
+    #[must_use]
+    pub fn connect_win(&self) -> Option<Duration> {
+        self.connect_win
+    }
+
+    /// From the first to the last byte of the final head.
+    #[must_use]
+    pub fn headers(&self) -> Option<Duration> {
+        self.headers
+    }
+
+    /// How long before the end of the request the final response began, if it did.
+    #[must_use]
+    pub fn early_response(&self) -> Option<Duration> {
+        self.early_response
+    }
+
+    /// Whether the connection came out of the pool.
+    #[must_use]
+    pub fn conn_reused(&self) -> bool {
+        self.reused
+    }
+
+    /// The times as curl's `-w` counts them: from the start, and what did not happen takes no time.
+    #[must_use]
+    pub fn curl(&self) -> CurlTimes {
+        let namelookup = self.at.lookup.unwrap_or_default();
+        let connect = self.at.connect.unwrap_or_default().max(namelookup);
+        let appconnect = self.at.tls.unwrap_or_default();
+        let pretransfer = self.at.send.unwrap_or_default().max(connect);
+        let posttransfer = self.at.sent.unwrap_or_default().max(pretransfer);
+        let starttransfer = self.ttfb.unwrap_or_default();
+        CurlTimes { namelookup, connect, appconnect, pretransfer, posttransfer, starttransfer, total: self.total() }
+    }
+}
+
+impl Show for Timings {
+    const SCHEMA: &'static str = r#"{"type":"object"}"#;
+    fn show(&self, text: &mut String) {
+        let phases = &self.phases;
+        let mut object = Object::open(text);
+        object.member("queue_ns", &phases.queue);
+        object.member("dns_ns", &phases.dns);
+        object.member("tcp_ns", &phases.tcp);
+        object.member("tls_ns", &phases.tls);
+        object.member("send_ns", &phases.send);
+        object.member("wait_100_ns", &phases.wait100);
+        object.member("wait_ns", &phases.wait);
+        object.member("receive_ns", &phases.receive);
+        object.member("caller_ns", &phases.caller);
+        object.member("other_ns", &phases.other);
+        object.member("total_ns", &phases.total);
+        object.member("ttfb_ns", &self.ttfb);
+        object.member("ttfb_final_ns", &self.ttfb_final);
+        object.member("conn_reused", &self.reused);
+        object.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use EventKind as K;
+    use proptest::prelude::*;
+
+    fn fold(marks: &[(EventKind, u64)]) -> Timings {
+        let origin = crate::testing::origin();
+        let mut fold = Marks::default();
+        for (kind, ms) in marks {
+            fold.note(*kind, origin + Duration::from_millis(*ms));
+        }
+        fold.first_write(origin + Duration::from_millis(60));
+        fold.timings(origin + Duration::from_millis(1000))
+    }
+
+    fn total_of(phases: &Phases) -> Duration {
+        let Phases { queue, dns, tcp, tls, send, wait100, wait, receive, caller, other, total: _ } = *phases;
+        sum([queue, dns, tcp, tls, send, wait100, wait, receive, caller, Some(other)])
+    }
+
+    #[test]
+    fn phases_of_a_plain_call() {
+        let timings = fold(&[
+            (K::CallStart, 0),
+            (K::GetConn, 1),
+            (K::DnsStart, 2),
+            (K::ConnectStart, 20),
+            (K::GotConn, 60),
+            (K::WroteRequest, 61),
+            (K::GotFirstResponseByte, 100),
+            (K::FinalResponseStart, 110),
+            (K::GotResponseHead, 112),
+            (K::ResponseBodyDone, 150),
+            (K::CallDone, 151),
+        ]);
+        let phases = timings.phases();
+        assert_eq!(phases.dns, Some(Duration::from_millis(18)));
+        assert_eq!(phases.tcp, Some(Duration::from_millis(40)));
+        assert_eq!(phases.tls, None);
+        assert_eq!(phases.wait, Some(Duration::from_millis(49)));
+        assert_eq!(phases.receive, Some(Duration::from_millis(40)));
+        assert_eq!(timings.ttfb(), Some(Duration::from_millis(100)));
+        assert_eq!(timings.ttfb_final(), Some(Duration::from_millis(110)));
+        assert_eq!(timings.headers(), Some(Duration::from_millis(2)));
+        assert_eq!(total_of(phases), phases.total);
+    }
+
+    #[test]
+    fn what_did_not_happen_is_none_and_never_zero() {
+        let phases = *fold(&[(K::CallStart, 0), (K::CallDone, 5)]).phases();
+        assert_eq!((phases.dns, phases.tcp, phases.tls, phases.wait, phases.receive), (None, None, None, None, None));
+        assert_eq!(phases.total, Duration::from_millis(5));
+    }
+
+    proptest! {
+        /// Moments in the order of the grammar, any of the later ones missing: the phases sum to the total.
+        #[test]
+        fn phases_sum_to_the_total(steps in prop::collection::vec(0u64..50, 14), stop in 1usize..14, early in any::<bool>()) {
+            let order = [K::CallStart, K::GetConn, K::DnsStart, K::ConnectStart, K::TlsHandshakeStart, K::TlsHandshakeDone,
+                K::GotConn, K::Wait100Continue, K::ExpectDone, K::WroteRequest, K::GotFirstResponseByte,
+                K::FinalResponseStart, K::ResponseBodyDone, K::CallDone];
+            let origin = crate::testing::origin();
+            let mut marks = Marks::default();
+            let mut now = origin;
+            for (index, (kind, step)) in order.iter().zip(&steps).enumerate() {
+                if index >= stop && *kind != K::CallDone || early && *kind == K::WroteRequest {
+                    continue;
+                }
+                now += Duration::from_millis(*step);
+                if *kind == K::TlsHandshakeStart {
+                    marks.connected(origin, now);
+                }
+                if *kind == K::Wait100Continue {
+                    marks.first_write(now);
+                }
+                marks.note(*kind, now);
+            }
+            let timings = marks.timings(now);
+            prop_assert_eq!(total_of(timings.phases()), timings.total());
+        }
+    }
+}
