@@ -5,6 +5,13 @@ pub mod error;
 pub mod ids;
 pub mod message;
 mod proto;
+
+/// The laws that fuzz targets check. No part of the public interface.
+#[cfg(any(test, feature = "testkit"))]
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::proto::oracle::{chunked_roundtrip, chunked_split, head_incremental};
+}
 /// placeholder
 #[derive(Debug)]
 pub struct CancelHandle;

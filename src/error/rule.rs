@@ -107,6 +107,8 @@ rules! {
         ValueByte => "a field value has a control byte",
         /// A folded line before the first field line (RFC 9112 §2.2).
         FoldFirst => "white space stands before the first field line",
+        /// A folded line, refused in strict mode (RFC 9112 §5.2).
+        Fold => "a field line is folded",
     }
 }
 

@@ -3,6 +3,7 @@
 //! The rule guarded here: what goes into a [`Fields`] through its public methods can be written to the wire
 //! as it stands. A name is a token, a value has no control byte but a tab, and neither can end its line.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::error::FieldError;
@@ -12,7 +13,7 @@ use crate::error::FieldError;
 /// Names keep the case they were written in and compare without case; several lines may share a name, and
 /// their order is kept (RFC 9110 §5.3). All bytes live in one buffer, so cloning costs two allocations
 /// whatever the number of lines, and an empty list costs none.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct Fields {
     bytes: Vec<u8>,
     lines: Vec<Span>,
@@ -164,6 +165,26 @@ impl Fields {
         self.get_all(name).flat_map(|value| list_elements(value))
     }
 
+    /// Joins the values of all lines of that name by `, `, in order (RFC 9110 §5.3). None when there is no
+    /// line, and for several `Set-Cookie` lines, which cannot be joined.
+    #[must_use]
+    pub fn joined(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        let mut values = self
+            .iter()
+            .filter(|line| line.is(name))
+            .map(|line| line.value);
+        let mut joined = Cow::Borrowed(values.next()?);
+        for value in values {
+            if name.eq_ignore_ascii_case("set-cookie") {
+                return None;
+            }
+            let bytes = joined.to_mut();
+            bytes.extend_from_slice(b", ");
+            bytes.extend_from_slice(value);
+        }
+        Some(joined)
+    }
+
     /// Says whether there is a line of that name.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
@@ -247,6 +268,15 @@ impl<'a> FieldLine<'a> {
         self.name.eq_ignore_ascii_case(name)
     }
 }
+
+/// Equal when the lines are, in order and case; where they came from makes no difference.
+impl PartialEq for Fields {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Fields {}
 
 /// Shows names and the length of each value: a value may be a secret.
 impl fmt::Debug for Fields {
@@ -377,6 +407,29 @@ mod tests {
         let fields = fields(&[("a", "1"), ("b", "x"), ("A", "2"), ("a", "3")]);
         let values: Vec<&[u8]> = fields.get_all("a").collect();
         assert_eq!(values, [b"1", b"2", b"3"]);
+    }
+
+    #[test]
+    fn rfc_c16_lines_of_one_name_join_in_order_and_set_cookie_never() {
+        let fields = fields(&[
+            ("A", "1"),
+            ("set-cookie", "x"),
+            ("a", "2"),
+            ("Set-Cookie", "y"),
+            ("b", ""),
+        ]);
+        assert_eq!(fields.joined("a").as_deref(), Some(&b"1, 2"[..]));
+        assert_eq!(fields.joined("B").as_deref(), Some(&b""[..]));
+        assert_eq!(fields.joined("SET-COOKIE"), None);
+        assert_eq!(fields.joined("c"), None);
+    }
+
+    #[test]
+    fn equality_is_about_lines_and_not_about_where_the_bytes_lie() {
+        let mut changed = fields(&[("a", "1"), ("b", "x")]);
+        changed.set("a", "2").unwrap();
+        assert_eq!(changed, fields(&[("a", "2"), ("b", "x")]));
+        assert_ne!(changed, fields(&[("A", "2"), ("b", "x")]));
     }
 
     #[test]
