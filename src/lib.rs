@@ -2,9 +2,12 @@
 
 pub mod config;
 pub mod error;
+pub mod event;
 pub mod ids;
 pub mod message;
 mod proto;
+#[cfg(test)]
+mod testing;
 
 /// The laws that fuzz targets check. No part of the public interface.
 #[cfg(any(test, feature = "testkit"))]

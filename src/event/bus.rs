@@ -66,7 +66,10 @@ struct Attached {
 impl ObserverRef {
     /// Makes an observer ready to be attached to requests and clients.
     pub fn new(observer: impl Observer + 'static) -> Self {
-        Self(Arc::new(Attached { panics: AtomicU64::new(0), observer: Box::new(observer) }))
+        Self(Arc::new(Attached {
+            panics: AtomicU64::new(0),
+            observer: Box::new(observer),
+        }))
     }
 
     /// Says whether both are the same observer.
@@ -82,7 +85,11 @@ impl ObserverRef {
     }
 
     fn interest(&self) -> Interest {
-        if self.is_detached() || self.is_delivering() { Interest::NONE } else { self.0.observer.interest() }
+        if self.is_detached() || self.is_delivering() {
+            Interest::NONE
+        } else {
+            self.0.observer.interest()
+        }
     }
 
     fn is_delivering(&self) -> bool {
@@ -117,7 +124,9 @@ impl<T: Observer + 'static> From<T> for ObserverRef {
 
 impl fmt::Debug for ObserverRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ObserverRef").field("interest", &self.interest()).finish_non_exhaustive()
+        f.debug_struct("ObserverRef")
+            .field("interest", &self.interest())
+            .finish_non_exhaustive()
     }
 }
 
@@ -147,7 +156,9 @@ impl Observers {
     }
 
     pub(crate) fn interest(&self) -> Interest {
-        self.list.iter().fold(Interest::NONE, |all, (_, interest)| all.union(*interest))
+        self.list
+            .iter()
+            .fold(Interest::NONE, |all, (_, interest)| all.union(*interest))
     }
 
     /// Tells all observers all events; the first reason to abort is kept.
@@ -210,7 +221,9 @@ impl Events {
     pub fn into_receiver(self) -> Result<Receiver<Event>, Self> {
         match self.shared.overflow {
             Overflow::DropOldest => Err(self),
-            Overflow::DropNewest | Overflow::Block(_) | Overflow::Unbounded => Ok(self.receiver.clone()),
+            Overflow::DropNewest | Overflow::Block(_) | Overflow::Unbounded => {
+                Ok(self.receiver.clone())
+            }
         }
     }
 }
@@ -242,14 +255,28 @@ pub fn channel(capacity: usize) -> (ObserverRef, Events) {
 ///
 /// A capacity of 0 reads as 1. `Overflow::Unbounded` ignores the capacity.
 #[must_use]
-pub fn channel_with(capacity: usize, overflow: Overflow, interest: Interest) -> (ObserverRef, Events) {
+pub fn channel_with(
+    capacity: usize,
+    overflow: Overflow,
+    interest: Interest,
+) -> (ObserverRef, Events) {
     let (sender, receiver) = match overflow {
         Overflow::Unbounded => crossbeam_channel::unbounded(),
         _ => crossbeam_channel::bounded(capacity.max(1)),
     };
-    let shared = Arc::new(Shared { overflow, closed: AtomicBool::new(false), lost: AtomicU64::new(0) });
+    let shared = Arc::new(Shared {
+        overflow,
+        closed: AtomicBool::new(false),
+        lost: AtomicU64::new(0),
+    });
     let oldest = (overflow == Overflow::DropOldest).then(|| receiver.clone());
-    let observer = ChannelObserver { interest, sender, oldest, unannounced: AtomicU64::new(0), shared: shared.clone() };
+    let observer = ChannelObserver {
+        interest,
+        sender,
+        oldest,
+        unannounced: AtomicU64::new(0),
+        shared: shared.clone(),
+    };
     (ObserverRef::new(observer), Events { receiver, shared })
 }
 
@@ -265,7 +292,11 @@ struct ChannelObserver {
 
 impl Observer for ChannelObserver {
     fn interest(&self) -> Interest {
-        if self.shared.closed.load(Ordering::Acquire) { Interest::NONE } else { self.interest }
+        if self.shared.closed.load(Ordering::Acquire) {
+            Interest::NONE
+        } else {
+            self.interest
+        }
     }
 
     fn on_event(&self, event: &Event) -> Verdict {
@@ -288,13 +319,22 @@ impl ChannelObserver {
     }
 
     fn has_room_for_two(&self) -> bool {
-        self.sender.capacity().is_none_or(|capacity| self.sender.len() + 2 <= capacity.max(2))
+        self.sender
+            .capacity()
+            .is_none_or(|capacity| self.sender.len() + 2 <= capacity.max(2))
     }
 
     fn send(&self, event: Event) {
         let result = match self.shared.overflow {
-            Overflow::Block(limit) => self.sender.send_timeout(event, limit).map_err(|error| error.is_disconnected()),
-            _ => self.sender.try_send(event).or_else(|error| self.make_room(error)).map_err(|error| error.is_disconnected()),
+            Overflow::Block(limit) => self
+                .sender
+                .send_timeout(event, limit)
+                .map_err(|error| error.is_disconnected()),
+            _ => self
+                .sender
+                .try_send(event)
+                .or_else(|error| self.make_room(error))
+                .map_err(|error| error.is_disconnected()),
         };
         match result {
             Ok(()) => {}
@@ -305,7 +345,9 @@ impl ChannelObserver {
 
     /// Where the oldest has to give way, takes it out and sends again.
     fn make_room(&self, error: TrySendError<Event>) -> Result<(), TrySendError<Event>> {
-        let (Some(oldest), TrySendError::Full(event)) = (&self.oldest, error.clone()) else { return Err(error) };
+        let (Some(oldest), TrySendError::Full(event)) = (&self.oldest, error.clone()) else {
+            return Err(error);
+        };
         if oldest.try_recv().is_ok() {
             self.lose(1);
         }
@@ -327,7 +369,10 @@ pub type Batches = Receiver<Vec<Event>>;
 #[must_use]
 pub fn batches(capacity: usize) -> (ObserverRef, Batches) {
     let (sender, receiver) = crossbeam_channel::bounded(capacity.max(1));
-    let observer = BatchObserver { sender, open: Mutex::new(Vec::new()) };
+    let observer = BatchObserver {
+        sender,
+        open: Mutex::new(Vec::new()),
+    };
     (ObserverRef::new(observer), receiver)
 }
 
@@ -361,7 +406,9 @@ impl Stream {
             Self::Client => true,
             Self::Call(_) => matches!(data, EventData::CallDone(_)),
             Self::Dial(_) => matches!(data, EventData::DialDone(_)),
-            Self::Connection(_) => matches!(data, EventData::ConnClosed(_) | EventData::PutIdleConn(_)),
+            Self::Connection(_) => {
+                matches!(data, EventData::ConnClosed(_) | EventData::PutIdleConn(_))
+            }
         }
     }
 }
@@ -370,10 +417,13 @@ impl Observer for BatchObserver {
     fn on_event(&self, event: &Event) -> Verdict {
         let stream = Stream::of(&event.scope);
         let mut open = self.lock();
-        let place = open.iter().position(|(other, _)| *other == stream).unwrap_or_else(|| {
-            open.push((stream, Vec::with_capacity(24)));
-            open.len() - 1
-        });
+        let place = open
+            .iter()
+            .position(|(other, _)| *other == stream)
+            .unwrap_or_else(|| {
+                open.push((stream, Vec::with_capacity(24)));
+                open.len() - 1
+            });
         open[place].1.push(event.clone());
         if stream.ends_with(event.data()) {
             let (_, batch) = open.swap_remove(place);

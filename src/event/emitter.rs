@@ -40,6 +40,7 @@ pub(crate) struct Emitter {
     interest: Interest,
     clock: Clock,
     scope: Scope,
+    attempt: Option<Attempt>,
     seq: u32,
     last: u64,
     marks: Marks,
@@ -55,6 +56,7 @@ impl Emitter {
             interest: observers.interest(),
             clock,
             scope: Scope::default(),
+            attempt: None,
             seq: 0,
             last: 0,
             marks: Marks::default(),
@@ -66,7 +68,12 @@ impl Emitter {
 
     /// Emits an event: notes the moment, and builds the payload if somebody wants it.
     #[inline]
-    pub(crate) fn emit(&mut self, kind: EventKind, now: Instant, build: impl FnOnce(&Redaction) -> Payload) {
+    pub(crate) fn emit(
+        &mut self,
+        kind: EventKind,
+        now: Instant,
+        build: impl FnOnce(&Redaction) -> Payload,
+    ) {
         self.marks.note(kind, now);
         if self.interest.has(kind) {
             let payload = build(&self.redaction);
@@ -86,7 +93,13 @@ impl Emitter {
 
     fn push(&mut self, now: Instant, payload: Payload) {
         self.last = self.last.max(self.clock.nanos(now));
-        self.pending.push(Event { at: self.last, scope: self.scope, seq: self.seq, payload });
+        self.pending.push(Event {
+            at: self.last,
+            scope: self.scope,
+            attempt: self.attempt,
+            seq: self.seq,
+            payload,
+        });
         self.seq = self.seq.saturating_add(1);
     }
 
@@ -95,11 +108,11 @@ impl Emitter {
     }
 
     pub(crate) fn begin_attempt(&mut self, hop: u8, number: u8) {
-        self.scope.attempt = Some(Attempt { hop, number });
+        self.attempt = Some(Attempt { hop, number });
     }
 
     pub(crate) fn end_attempt(&mut self) {
-        self.scope.attempt = None;
+        self.attempt = None;
     }
 
     pub(crate) fn set_dial(&mut self, dial: Option<DialId>) {
@@ -150,7 +163,13 @@ impl Emitter {
 
 /// The event that tells of a loss; it stands where the lost events would.
 pub(crate) fn events_lost(before: &Event, count: u64) -> Event {
-    Event { at: before.at, scope: Scope::default(), seq: 0, payload: Payload::EventsLost(EventsLost { count }) }
+    Event {
+        at: before.at,
+        scope: Scope::default(),
+        attempt: None,
+        seq: 0,
+        payload: Payload::EventsLost(EventsLost { count }),
+    }
 }
 
 /// The time of the process at which an event happened, for exporters that know the wall clock at the start.

@@ -164,7 +164,7 @@ kinds! {
     /// The 100 (Continue) that was waited for came.
     Got100Continue "got_100_continue" on_got_100_continue always Got100Continue;
     /// The wait for 100 (Continue) ended.
-    ExpectDone "expect_done" on_expect_done always ExpectDone;
+    ExpectDone "expect_done" on_expect_done always Arc<ExpectDone>;
     /// The sending of the request body begins.
     RequestBodyStart "request_body_start" on_request_body_start always RequestBodyStart;
     /// The kernel accepted a piece of the request body; at most one event per 16 KiB.
@@ -215,7 +215,9 @@ impl fmt::Display for EventKind {
 
 impl fmt::Debug for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Trace").field("kinds", &self.kinds()).finish()
+        f.debug_struct("Trace")
+            .field("kinds", &self.kinds())
+            .finish()
     }
 }
 

@@ -27,13 +27,14 @@ mod wall;
 use std::fmt;
 use std::time::Duration;
 
-pub use self::bus::{
-    Abort, Batches, Events, Observer, ObserverRef, Overflow, Verdict, batches, channel, channel_with,
-};
 pub(crate) use self::bus::Observers;
+pub use self::bus::{
+    Abort, Batches, Events, Observer, ObserverRef, Overflow, Verdict, batches, channel,
+    channel_with,
+};
 pub(crate) use self::emitter::{Clock, Emitter};
-pub use self::kind::{EventData, EventKind, Interest, Trace};
 pub(crate) use self::kind::Payload;
+pub use self::kind::{EventData, EventKind, Interest, Trace};
 pub use self::payload::*;
 pub use self::redact::Redaction;
 use self::show::Object;
@@ -49,6 +50,7 @@ pub const SCHEMA_VERSION: u32 = 1;
 pub struct Event {
     at: u64,
     scope: Scope,
+    attempt: Option<Attempt>,
     seq: u32,
     payload: Payload,
 }
@@ -61,8 +63,6 @@ pub(crate) struct Scope {
     pub(crate) call: Option<CallId>,
     pub(crate) dial: Option<DialId>,
     pub(crate) conn: Option<ConnId>,
-    /// Hop and attempt; only within a call.
-    pub(crate) attempt: Option<Attempt>,
 }
 
 /// One try of one hop on one connection.
@@ -95,13 +95,13 @@ impl Event {
     /// Redirects followed before, if the event belongs to an attempt.
     #[must_use]
     pub fn hop(&self) -> Option<u16> {
-        self.scope.attempt.map(|attempt| u16::from(attempt.hop))
+        self.attempt.map(|attempt| u16::from(attempt.hop))
     }
 
     /// Sends within the call before, whatever their cause, if the event belongs to an attempt.
     #[must_use]
     pub fn attempt(&self) -> Option<u16> {
-        self.scope.attempt.map(|attempt| u16::from(attempt.number))
+        self.attempt.map(|attempt| u16::from(attempt.number))
     }
 
     /// The connection, if the event belongs to one.

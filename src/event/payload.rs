@@ -13,7 +13,7 @@ use crate::message::answer::{Address, AnswerSource, Family};
 use crate::message::close::CloseReason;
 use crate::message::fields::{FieldLine, Fields};
 use crate::message::framing::Framing;
-use crate::message::tls::TlsFacts;
+use crate::message::tls::{CertificateFacts, TlsFacts};
 
 /// Lends a stored value in the form its accessor promises.
 trait Lend<'a, R> {
@@ -576,9 +576,21 @@ pub struct Got1xxResponse {
 
 impl Got1xxResponse {
     pub(crate) const KEYS: &'static [Key] = &[
-        Key { name: "status", schema: <u16 as Show>::SCHEMA, doc: " The status code, 100 to 199." },
-        Key { name: "fields", schema: <Fields as Show>::SCHEMA, doc: " The field lines, redacted." },
-        Key { name: "ordinal", schema: <u16 as Show>::SCHEMA, doc: " Number of the interim response within the attempt, from 0." },
+        Key {
+            name: "status",
+            schema: <u16 as Show>::SCHEMA,
+            doc: " The status code, 100 to 199.",
+        },
+        Key {
+            name: "fields",
+            schema: <Fields as Show>::SCHEMA,
+            doc: " The field lines, redacted.",
+        },
+        Key {
+            name: "ordinal",
+            schema: <u16 as Show>::SCHEMA,
+            doc: " Number of the interim response within the attempt, from 0.",
+        },
     ];
 
     /// The status code, 100 to 199.
@@ -796,7 +808,11 @@ pub struct ErrorFacts {
 
 impl ErrorFacts {
     pub(crate) fn of(error: &Error) -> Self {
-        Self { kind: error.kind(), phase: error.phase(), message: error.to_string().into() }
+        Self {
+            kind: error.kind(),
+            phase: error.phase(),
+            message: error.to_string().into(),
+        }
     }
 
     /// Which rule was broken.
@@ -819,7 +835,8 @@ impl ErrorFacts {
 }
 
 impl Show for ErrorFacts {
-    const SCHEMA: &'static str = r#"{"type":["object","null"],"required":["kind","phase","message"]}"#;
+    const SCHEMA: &'static str =
+        r#"{"type":["object","null"],"required":["kind","phase","message"]}"#;
     fn show(&self, text: &mut String) {
         let mut object = Object::open(text);
         object.member("kind", &self.kind.tag());
@@ -871,8 +888,50 @@ impl Show for Framing {
 impl Show for Arc<TlsFacts> {
     const SCHEMA: &'static str = r#"{"type":["object","null"],"required":["version","cipher"]}"#;
     fn show(&self, text: &mut String) {
-        self.as_ref().show(text);
+        let mut object = Object::open(text);
+        object.member("version", &self.version().tag());
+        object.member("cipher", &self.cipher_suite());
+        object.member("group", &self.key_exchange());
+        object.member("alpn", &self.alpn());
+        object.member("handshake", &self.handshake().tag());
+        object.member("certificates", &Certificates(self.certificates()));
+        object.close();
     }
+}
+
+/// The certificates of a peer as an array.
+struct Certificates<'a>(&'a [CertificateFacts]);
+
+impl Show for Certificates<'_> {
+    const SCHEMA: &'static str = r#"{"type":"array"}"#;
+    fn show(&self, text: &mut String) {
+        text.push('[');
+        for (index, certificate) in self.0.iter().enumerate() {
+            if index > 0 {
+                text.push(',');
+            }
+            show_certificate(certificate, text);
+        }
+        text.push(']');
+    }
+}
+
+fn show_certificate(certificate: &CertificateFacts, text: &mut String) {
+    let mut object = Object::open(text);
+    object.member("subject", &Box::<str>::from(certificate.subject()));
+    object.member("issuer", &Box::<str>::from(certificate.issuer()));
+    object.member("not_before", &certificate.not_before());
+    object.member("not_after", &certificate.not_after());
+    object.member("sha256", &certificate.sha256().map(|hash| hex(hash)));
+    object.close();
+}
+
+fn hex(bytes: &[u8]) -> Box<str> {
+    bytes
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect::<String>()
+        .into()
 }
 
 impl Show for Box<Timings> {

@@ -21,7 +21,9 @@ const SECRET_FIELDS: &[&str] = &[
 ];
 
 /// Parts of field names whose values are never shown.
-const SECRET_PARTS: &[&str] = &["token", "secret", "password", "api-key", "apikey", "session"];
+const SECRET_PARTS: &[&str] = &[
+    "token", "secret", "password", "api-key", "apikey", "session",
+];
 
 /// Query parameters whose values are never shown.
 const SECRET_PARAMETERS: &[&str] = &[
@@ -58,7 +60,11 @@ enum Mode {
 
 impl Default for Redaction {
     fn default() -> Self {
-        Self { mode: Mode::Listed, fields: Vec::new(), all_queries: false }
+        Self {
+            mode: Mode::Listed,
+            fields: Vec::new(),
+            all_queries: false,
+        }
     }
 }
 
@@ -66,7 +72,10 @@ impl Redaction {
     /// Shows everything but the userinfo of URLs. Secrets then stand in events and exports.
     #[must_use]
     pub fn reveal_secrets() -> Self {
-        Self { mode: Mode::Revealed, ..Self::default() }
+        Self {
+            mode: Mode::Revealed,
+            ..Self::default()
+        }
     }
 
     /// Hides the values of one more field.
@@ -107,8 +116,12 @@ impl Redaction {
     /// A URL as it may be shown: without userinfo, secret parameters hidden.
     pub(crate) fn url(&self, url: &Url) -> String {
         let text = url.to_string();
-        let Some((before, rest)) = text.split_once('?') else { return text };
-        let (query, fragment) = rest.split_once('#').map_or((rest, None), |(query, fragment)| (query, Some(fragment)));
+        let Some((before, rest)) = text.split_once('?') else {
+            return text;
+        };
+        let (query, fragment) = rest
+            .split_once('#')
+            .map_or((rest, None), |(query, fragment)| (query, Some(fragment)));
         let mut shown = format!("{before}?");
         for (index, parameter) in query.split('&').enumerate() {
             if index > 0 {
@@ -137,30 +150,46 @@ impl Redaction {
         if self.mode == Mode::Revealed {
             return false;
         }
-        SECRET_FIELDS.iter().any(|secret| secret.eq_ignore_ascii_case(name))
-            || self.fields.iter().any(|secret| secret.eq_ignore_ascii_case(name))
-            || SECRET_PARTS.iter().any(|part| contains_ignoring_case(name, part))
+        SECRET_FIELDS
+            .iter()
+            .any(|secret| secret.eq_ignore_ascii_case(name))
+            || self
+                .fields
+                .iter()
+                .any(|secret| secret.eq_ignore_ascii_case(name))
+            || SECRET_PARTS
+                .iter()
+                .any(|part| contains_ignoring_case(name, part))
     }
 
     fn is_secret_parameter(&self, name: &str) -> bool {
         self.mode == Mode::Listed
-            && (self.all_queries || SECRET_PARAMETERS.iter().any(|secret| secret.eq_ignore_ascii_case(name)))
+            && (self.all_queries
+                || SECRET_PARAMETERS
+                    .iter()
+                    .any(|secret| secret.eq_ignore_ascii_case(name)))
     }
 }
 
 /// Splits a credential into its scheme and the rest (RFC 9110 §11.4).
 fn credential_scheme<'a>(name: &str, value: &'a [u8]) -> Option<(&'a str, &'a [u8])> {
-    if !name.eq_ignore_ascii_case("authorization") && !name.eq_ignore_ascii_case("proxy-authorization") {
+    if !name.eq_ignore_ascii_case("authorization")
+        && !name.eq_ignore_ascii_case("proxy-authorization")
+    {
         return None;
     }
     let space = value.iter().position(|byte| *byte == b' ')?;
     let (scheme, rest) = value.split_at_checked(space)?;
-    let scheme = std::str::from_utf8(scheme).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_alphanumeric()))?;
+    let scheme = std::str::from_utf8(scheme)
+        .ok()
+        .filter(|text| text.bytes().all(|byte| byte.is_ascii_alphanumeric()))?;
     Some((scheme, rest.trim_ascii_start()))
 }
 
 fn contains_ignoring_case(name: &str, part: &str) -> bool {
-    name.as_bytes().windows(part.len()).any(|window| window.eq_ignore_ascii_case(part.as_bytes()))
+    name.as_bytes()
+        .windows(part.len())
+        .any(|window| window.eq_ignore_ascii_case(part.as_bytes()))
 }
 
 #[cfg(test)]
@@ -170,7 +199,9 @@ mod tests {
     #[test]
     fn secret_values_are_hidden_and_schemes_kept() {
         let check = |name: &str, value: &str, expected: &str| {
-            let shown = Redaction::default().value(name, value.as_bytes()).into_owned();
+            let shown = Redaction::default()
+                .value(name, value.as_bytes())
+                .into_owned();
             assert_eq!(String::from_utf8(shown).unwrap(), expected, "{name}");
         };
         check("AUTHORIZATION", "Bearer abcdef", "Bearer [redacted 6 B]");
@@ -181,7 +212,10 @@ mod tests {
         check("Content-Type", "text/plain", "text/plain");
         let more = Redaction::default().hide_field("X-Mine");
         assert_eq!(more.value("x-mine", b"123").as_ref(), b"[redacted 3 B]");
-        assert_eq!(Redaction::reveal_secrets().value("Cookie", b"a=b").as_ref(), b"a=b");
+        assert_eq!(
+            Redaction::reveal_secrets().value("Cookie", b"a=b").as_ref(),
+            b"a=b"
+        );
     }
 
     #[test]
@@ -191,9 +225,25 @@ mod tests {
         };
         let listed = Redaction::default();
         check(&listed, "http://u:pw@h/p", "http://h/p");
-        check(&listed, "http://h/p?a=1&Token=xyz&sig=", "http://h/p?a=1&Token=[redacted 3 B]&sig=[redacted 0 B]");
-        check(&listed, "http://h/?key=1#f", "http://h/?key=[redacted 1 B]#f");
-        check(&listed.clone().hide_queries(), "http://h/?a=1&b", "http://h/?a=[redacted 1 B]&b");
-        check(&Redaction::reveal_secrets(), "http://u:pw@h/?key=1", "http://h/?key=1");
+        check(
+            &listed,
+            "http://h/p?a=1&Token=xyz&sig=",
+            "http://h/p?a=1&Token=[redacted 3 B]&sig=[redacted 0 B]",
+        );
+        check(
+            &listed,
+            "http://h/?key=1#f",
+            "http://h/?key=[redacted 1 B]#f",
+        );
+        check(
+            &listed.clone().hide_queries(),
+            "http://h/?a=1&b",
+            "http://h/?a=[redacted 1 B]&b",
+        );
+        check(
+            &Redaction::reveal_secrets(),
+            "http://u:pw@h/?key=1",
+            "http://h/?key=1",
+        );
     }
 }

@@ -62,7 +62,9 @@ pub(crate) fn string(text: &mut String, value: &str) {
             '\n' => text.push_str("\\n"),
             '\r' => text.push_str("\\r"),
             '\t' => text.push_str("\\t"),
-            control if u32::from(control) < 0x20 || control == '\x7f' => display(text, &format_args!("\\u{:04x}", u32::from(control))),
+            control if u32::from(control) < 0x20 || control == '\x7f' => {
+                display(text, &format_args!("\\u{:04x}", u32::from(control)))
+            }
             other => text.push(other),
         }
     }
@@ -104,7 +106,7 @@ macro_rules! shown {
     };
 }
 
-shown! { number: u16, u32, u64, usize, i32, CallId, ConnId, DialId; string: SocketAddr, Box<str>, Arc<str>, &'static str }
+shown! { number: u16, u32, u64, i64, usize, i32, CallId, ConnId, DialId; string: SocketAddr, Box<str>, Arc<str>, &'static str }
 
 /// Enums that show as their tag.
 macro_rules! tagged {
@@ -188,7 +190,10 @@ mod tests {
             assert_eq!(text, expected);
         };
         check("plain", "\"plain\"");
-        check("a\"b\\c\r\n\t\0\x1b\x7f", r#""a\"b\\c\r\n\t\u0000\u001b\u007f""#);
+        check(
+            "a\"b\\c\r\n\t\0\x1b\x7f",
+            r#""a\"b\\c\r\n\t\u0000\u001b\u007f""#,
+        );
         check("é", "\"é\"");
     }
 
@@ -197,6 +202,9 @@ mod tests {
         let all: Vec<u8> = (0..=255).collect();
         let mut text = String::new();
         bytes(&mut text, &all);
-        assert!(text.bytes().all(|byte| (0x20..0x7f).contains(&byte)), "{text}");
+        assert!(
+            text.bytes().all(|byte| (0x20..0x7f).contains(&byte)),
+            "{text}"
+        );
     }
 }

@@ -103,7 +103,9 @@ impl Marks {
             phases: self.phases(start, end),
             ttfb: since(self.first_byte),
             ttfb_final: since(self.final_start),
-            connect_win: self.connect_won.map(|(started, won)| won.saturating_duration_since(started)),
+            connect_win: self
+                .connect_won
+                .map(|(started, won)| won.saturating_duration_since(started)),
             headers: span(self.final_start, self.head),
             early_response: self.early_response(),
             reused: self.got_conn && self.connect_first.is_none(),
@@ -124,26 +126,55 @@ impl Marks {
 
     fn phases(&self, start: Instant, end: Instant) -> Phases {
         let conn_end = self.conn_end.unwrap_or(end);
-        let dns = self.dns_start.map(|from| length(from, self.connect_first.unwrap_or(conn_end)));
-        let tcp = self.connect_first.map(|from| length(from, self.connect_won.map_or(conn_end, |(_, won)| won)));
-        let tls = self.tls_start.map(|from| length(from, self.tls_done.unwrap_or(conn_end)));
+        let dns = self
+            .dns_start
+            .map(|from| length(from, self.connect_first.unwrap_or(conn_end)));
+        let tcp = self
+            .connect_first
+            .map(|from| length(from, self.connect_won.map_or(conn_end, |(_, won)| won)));
+        let tls = self
+            .tls_start
+            .map(|from| length(from, self.tls_done.unwrap_or(conn_end)));
         let made = sum([dns, tcp, tls]);
-        let queue = self.get_conn.map(|from| length(from, conn_end).saturating_sub(made));
-        let wait100 = self.expect_start.map(|from| length(from, self.expect_done.unwrap_or(end)));
-        let sent = self.wrote_request.unwrap_or(end).min(self.final_start.unwrap_or(end));
+        let queue = self
+            .get_conn
+            .map(|from| length(from, conn_end).saturating_sub(made));
+        let wait100 = self
+            .expect_start
+            .map(|from| length(from, self.expect_done.unwrap_or(end)));
+        let sent = self
+            .wrote_request
+            .unwrap_or(end)
+            .min(self.final_start.unwrap_or(end));
         let caller_in_send = self.caller_in_send;
-        let send = self
-            .first_write
-            .map(|from| length(from, sent).saturating_sub(wait100.unwrap_or_default()).saturating_sub(caller_in_send));
-        let wait = self.wrote_request.map(|from| length(from, self.final_start.unwrap_or(end)));
-        let receive = self
-            .final_start
-            .map(|from| length(from, self.body_done.unwrap_or(end)).saturating_sub(self.caller_in_receive));
+        let send = self.first_write.map(|from| {
+            length(from, sent)
+                .saturating_sub(wait100.unwrap_or_default())
+                .saturating_sub(caller_in_send)
+        });
+        let wait = self
+            .wrote_request
+            .map(|from| length(from, self.final_start.unwrap_or(end)));
+        let receive = self.final_start.map(|from| {
+            length(from, self.body_done.unwrap_or(end)).saturating_sub(self.caller_in_receive)
+        });
         let caller = self.caller_in_send + self.caller_in_receive;
         let caller = (!caller.is_zero()).then_some(caller);
         let total = length(start, end);
         let known = sum([queue, dns, tcp, tls, send, wait100, wait, receive, caller]);
-        Phases { queue, dns, tcp, tls, send, wait100, wait, receive, caller, other: total.saturating_sub(known), total }
+        Phases {
+            queue,
+            dns,
+            tcp,
+            tls,
+            send,
+            wait100,
+            wait,
+            receive,
+            caller,
+            other: total.saturating_sub(known),
+            total,
+        }
     }
 }
 
@@ -288,7 +319,15 @@ impl Timings {
         let pretransfer = self.at.send.unwrap_or_default().max(connect);
         let posttransfer = self.at.sent.unwrap_or_default().max(pretransfer);
         let starttransfer = self.ttfb.unwrap_or_default();
-        CurlTimes { namelookup, connect, appconnect, pretransfer, posttransfer, starttransfer, total: self.total() }
+        CurlTimes {
+            namelookup,
+            connect,
+            appconnect,
+            pretransfer,
+            posttransfer,
+            starttransfer,
+            total: self.total(),
+        }
     }
 }
 
@@ -332,8 +371,31 @@ mod tests {
     }
 
     fn total_of(phases: &Phases) -> Duration {
-        let Phases { queue, dns, tcp, tls, send, wait100, wait, receive, caller, other, total: _ } = *phases;
-        sum([queue, dns, tcp, tls, send, wait100, wait, receive, caller, Some(other)])
+        let Phases {
+            queue,
+            dns,
+            tcp,
+            tls,
+            send,
+            wait100,
+            wait,
+            receive,
+            caller,
+            other,
+            total: _,
+        } = *phases;
+        sum([
+            queue,
+            dns,
+            tcp,
+            tls,
+            send,
+            wait100,
+            wait,
+            receive,
+            caller,
+            Some(other),
+        ])
     }
 
     #[test]
@@ -366,7 +428,16 @@ mod tests {
     #[test]
     fn what_did_not_happen_is_none_and_never_zero() {
         let phases = *fold(&[(K::CallStart, 0), (K::CallDone, 5)]).phases();
-        assert_eq!((phases.dns, phases.tcp, phases.tls, phases.wait, phases.receive), (None, None, None, None, None));
+        assert_eq!(
+            (
+                phases.dns,
+                phases.tcp,
+                phases.tls,
+                phases.wait,
+                phases.receive
+            ),
+            (None, None, None, None, None)
+        );
         assert_eq!(phases.total, Duration::from_millis(5));
     }
 

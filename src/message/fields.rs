@@ -52,7 +52,10 @@ impl Fields {
 
     /// Creates an empty list with room for as much as another holds.
     pub(crate) fn with_capacity_of(other: &Self) -> Self {
-        Self { bytes: Vec::with_capacity(other.bytes.len() + 32), lines: Vec::with_capacity(other.lines.len()) }
+        Self {
+            bytes: Vec::with_capacity(other.bytes.len() + 32),
+            lines: Vec::with_capacity(other.lines.len()),
+        }
     }
 
     /// Adds a line that is only shown, never sent: a redacted one, or one that the decoder has checked.
@@ -62,7 +65,12 @@ impl Fields {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(name.as_bytes());
         self.bytes.extend_from_slice(value);
-        let span = Span { name: at(start), name_len, value: at(start + name.len()), value_len: at(value.len()) };
+        let span = Span {
+            name: at(start),
+            name_len,
+            value: at(start + name.len()),
+            value_len: at(value.len()),
+        };
         self.lines.push(span);
     }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::message::close::CloseReason;
+
 /// How the body of a response is delimited (RFC 9112 §6.3).
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,54 +53,6 @@ pub enum Persistence {
     /// It speaks another protocol from the first byte after the head: a 101 that was asked for, or a tunnel
     /// (RFC 9110 §7.8, RFC 9110 §9.3.6).
     Switched,
-}
-
-/// Why a connection serves no further request although its exchange went well.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum CloseReason {
-    /// Our request said `close` (RFC 9112 §9.6).
-    CloseRequested,
-    /// The response said `close` (RFC 9112 §9.6).
-    PeerClose,
-    /// The peer speaks HTTP/1.0 and did not say `keep-alive` (RFC 9112 §9.3).
-    Http10,
-    /// Only the end of the connection ends the body (RFC 9112 §6.3).
-    DelimitedByClose,
-    /// A length and a transfer coding stood together (RFC 9112 §6.3).
-    LengthAndTransferEncoding,
-    /// An HTTP/1.0 response named a transfer coding (RFC 9112 §6.1).
-    TransferEncodingInHttp10,
-}
-
-impl CloseReason {
-    /// The name in exports.
-    #[must_use]
-    pub fn tag(self) -> &'static str {
-        match self {
-            Self::CloseRequested => "close_requested",
-            Self::PeerClose => "peer_close",
-            Self::Http10 => "http10",
-            Self::DelimitedByClose => "delimited_by_close",
-            Self::LengthAndTransferEncoding => "length_and_transfer_encoding",
-            Self::TransferEncodingInHttp10 => "transfer_encoding_in_http10",
-        }
-    }
-}
-
-impl fmt::Display for CloseReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::CloseRequested => "the request said close",
-            Self::PeerClose => "the response said close",
-            Self::Http10 => "the peer speaks http/1.0 without keep-alive",
-            Self::DelimitedByClose => "the end of the connection ends the body",
-            Self::LengthAndTransferEncoding => {
-                "content-length and transfer-encoding stood together"
-            }
-            Self::TransferEncodingInHttp10 => "transfer-encoding stood in an http/1.0 response",
-        })
-    }
 }
 
 /// The HTTP version of a response (RFC 9110 §2.5).

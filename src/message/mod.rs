@@ -1,7 +1,11 @@
-//! Values without behaviour: URLs, fields, methods, bodies.
+//! Values without behaviour: URLs, fields, framing, answers of lookups.
 
 pub mod anomaly;
+pub mod answer;
+pub mod close;
 pub mod fields;
 pub mod framing;
+pub mod overrides;
 pub mod status;
+pub mod tls;
 pub mod url;

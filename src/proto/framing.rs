@@ -9,8 +9,9 @@ use std::time::Duration;
 use crate::config::Strictness;
 use crate::error::FramingRule;
 use crate::message::anomaly::{Anomalies, Anomaly};
+use crate::message::close::CloseReason;
 use crate::message::fields::{Fields, list_elements};
-use crate::message::framing::{CloseReason, Framing, Persistence, Version};
+use crate::message::framing::{Framing, Persistence, Version};
 use crate::proto::decode::Head;
 use crate::proto::section::trim_ows;
 
