@@ -67,3 +67,15 @@ pub enum Strictness {
     /// As `Normal`, and white space before a colon is stripped, never for framing fields.
     Lenient,
 }
+
+/// What becomes of a request body when the final response comes before it is fully sent (RFC 9112 §9.5).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EarlyResponse {
+    /// Bytes in memory go on being sent while the response is read; a source is not asked again. The connection
+    /// is kept only if both sides finished.
+    #[default]
+    Finish,
+    /// Nothing more is sent, and the connection is closed after the response.
+    Abort,
+}
