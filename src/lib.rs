@@ -3,6 +3,7 @@
 pub mod config;
 pub mod error;
 pub mod event;
+mod flow;
 pub mod ids;
 pub mod message;
 mod proto;
