@@ -3,11 +3,18 @@
 pub mod config;
 pub mod error;
 pub mod event;
+mod flow;
 pub mod ids;
 pub mod message;
+mod net;
 mod proto;
 #[cfg(test)]
 mod testing;
+
+/// Finding the addresses of names.
+pub mod resolver {
+    pub use crate::net::resolver::{Query, Resolve, Sink, SystemResolver, Ticket, from_fn};
+}
 
 /// The laws that fuzz targets check. No part of the public interface.
 #[cfg(any(test, feature = "testkit"))]

@@ -1,0 +1,3 @@
+//! Policy without the world: no sockets, no threads, no clock. Time and answers come in as arguments.
+
+pub(crate) mod lookup;
