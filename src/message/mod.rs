@@ -5,6 +5,7 @@ pub mod answer;
 pub mod close;
 pub mod fields;
 pub mod framing;
+pub mod method;
 pub mod overrides;
 pub mod status;
 pub mod tls;

@@ -15,6 +15,7 @@ pub(crate) mod exchange;
 pub(crate) mod framing;
 #[cfg(any(test, feature = "testkit"))]
 pub mod oracle;
+pub(crate) mod plan;
 pub(crate) mod receiving;
 pub(crate) mod section;
 pub(crate) mod sending;
