@@ -1,4 +1,5 @@
-//! Values without behaviour: URLs, fields, methods, bodies.
+//! Values without behaviour: URLs, fields, methods, bodies, facts of TLS.
 
 pub mod fields;
+pub mod tls;
 pub mod url;

@@ -1,0 +1,3 @@
+//! The only place with sockets, clock and threads.
+
+pub(crate) mod tls;
