@@ -8,6 +8,7 @@ pub mod ids;
 pub mod message;
 mod net;
 mod proto;
+pub use crate::net::tls::TlsConfig;
 #[cfg(test)]
 mod testing;
 

@@ -1,4 +1,4 @@
-//! Values without behaviour: URLs, fields, framing, answers of lookups.
+//! Values without behaviour: URLs, methods, fields, framing, answers of lookups.
 
 pub mod anomaly;
 pub mod answer;
