@@ -4,5 +4,5 @@ pub(crate) mod chunked;
 pub(crate) mod decode;
 pub(crate) mod framing;
 #[cfg(any(test, feature = "testkit"))]
-pub mod oracle;
+pub(crate) mod oracle;
 pub(crate) mod section;

@@ -277,6 +277,7 @@ fn read_fast(section: &[u8], fields: usize) -> Option<Fields> {
     if fields == 0 || fields > FAST_LINES {
         return None;
     }
+    work(section.len());
     let mut headers = [httparse::EMPTY_HEADER; FAST_LINES];
     let Ok(httparse::Status::Complete((used, headers))) =
         httparse::parse_headers(section, &mut headers)
@@ -421,6 +422,7 @@ fn check_line(
     first: bool,
     strictness: Strictness,
 ) -> Result<Line<'_>, HeadFault> {
+    work(line.len());
     if matches!(line.first(), Some(b' ' | b'\t')) {
         if first {
             return Err(HeadFault::rule(HeadRule::FoldFirst, offset));
@@ -531,8 +533,26 @@ fn lines(part: &[u8], start: usize) -> impl Iterator<Item = (usize, &[u8])> {
         })
 }
 
+#[cfg(test)]
+use tests::work;
+
+/// Counts bytes that are looked at. Only the tests that show linear work listen.
+#[cfg(not(test))]
+const fn work(_bytes: usize) {}
+
 /// Finds the first LF from an offset on, eight bytes at a time.
 fn find_lf(bytes: &[u8], from: usize) -> Option<usize> {
+    let found = find_lf_in(bytes, from);
+    work(
+        found
+            .unwrap_or(bytes.len())
+            .saturating_add(1)
+            .saturating_sub(from),
+    );
+    found
+}
+
+fn find_lf_in(bytes: &[u8], from: usize) -> Option<usize> {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = 0x8080_8080_8080_8080;
     const LFS: u64 = ONES.wrapping_mul(b'\n' as u64);
@@ -589,4 +609,4 @@ impl TrailerDecoder {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
