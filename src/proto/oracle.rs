@@ -9,7 +9,7 @@ use crate::message::fields::{Fields, check_name, check_value};
 use crate::proto::chunked::{
     CHUNK_END, ChunkFault, ChunkedDecoder, Step, chunk_head, write_last_chunk,
 };
-use crate::proto::decode::{Head, HeadDecoder, HeadFault, Progress};
+use crate::proto::decode::{Head, HeadDecoder, HeadFault};
 use std::num::NonZeroU64;
 
 /// What a head came to: complete with its end, incomplete, or a fault.
@@ -58,8 +58,11 @@ pub(crate) fn feed_head(
     loop {
         fed = (fed + segment()).min(input.len());
         match decoder.decode(&input[..fed], limits, strictness)? {
-            Progress::Complete(head, end) => return Ok(Some((head, end))),
-            Progress::Incomplete => assert_eq!(decoder.received(), fed as u64),
+            Some(head) => {
+                let end = head.bytes;
+                return Ok(Some((head, end)));
+            }
+            None => assert_eq!(decoder.received(), fed as u64),
         }
         if fed == input.len() {
             return Ok(None);

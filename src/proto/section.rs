@@ -16,6 +16,9 @@ use crate::message::fields::{Fields, Span, is_token_byte};
 /// Field lines that the first parser holds; a section with more is read by the second.
 const FAST_LINES: usize = 32;
 
+/// Field lines of most responses; preparing room for more than these takes time.
+const FEW_LINES: usize = 8;
+
 /// The least bound on bytes, so that a status line's first bytes are always judged.
 const LEAST_BYTES: usize = 16;
 
@@ -274,11 +277,17 @@ pub(crate) fn note_line_end<'a>(
 
 /// Reads an ordinary section; none when there is anything out of the ordinary in it.
 fn read_fast(section: &[u8], fields: usize) -> Option<Fields> {
-    if fields == 0 || fields > FAST_LINES {
-        return None;
+    match fields {
+        0 => None,
+        1..=FEW_LINES => read_fast_into::<FEW_LINES>(section, fields),
+        _ if fields <= FAST_LINES => read_fast_into::<FAST_LINES>(section, fields),
+        _ => None,
     }
+}
+
+fn read_fast_into<const N: usize>(section: &[u8], fields: usize) -> Option<Fields> {
     work(section.len());
-    let mut headers = [httparse::EMPTY_HEADER; FAST_LINES];
+    let mut headers = [httparse::EMPTY_HEADER; N];
     let Ok(httparse::Status::Complete((used, headers))) =
         httparse::parse_headers(section, &mut headers)
     else {

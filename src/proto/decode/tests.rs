@@ -80,10 +80,10 @@ fn a_decoder_reads_one_head_after_the_other() {
     let input = b"HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\nHTTP/1.1 200 OK\r\n\r\nrest";
     let mut decoder = HeadDecoder::new();
     let (limits, mode) = (Limits::default(), Strictness::Normal);
-    let Ok(Progress::Complete(first, end)) = decoder.decode(input, &limits, mode) else {
+    let Ok(Some(first)) = decoder.decode(input, &limits, mode) else {
         panic!("no first head");
     };
-    let Ok(Progress::Complete(second, _)) = decoder.decode(&input[end..], &limits, mode) else {
+    let Ok(Some(second)) = decoder.decode(&input[first.bytes..], &limits, mode) else {
         panic!("no second head");
     };
     assert_eq!(

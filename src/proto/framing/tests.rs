@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::Limits;
-use crate::proto::decode::{HeadDecoder, Progress};
+use crate::proto::decode::HeadDecoder;
 
 const GET: RequestFacts<'static> = RequestFacts {
     is_head: false,
@@ -32,7 +32,7 @@ fn head_of(text: &str) -> Head {
     let text = format!("HTTP/{text}\r\n\r\n");
     let mut decoder = HeadDecoder::new();
     match decoder.decode(text.as_bytes(), &Limits::default(), Strictness::Normal) {
-        Ok(Progress::Complete(head, _)) => head,
+        Ok(Some(head)) => head,
         other => panic!("{text:?}: {other:?}"),
     }
 }
