@@ -22,7 +22,7 @@ use crate::message::close::CloseReason;
 use crate::message::fields::{Fields, list_elements};
 use crate::message::framing::{Framing, Persistence};
 use crate::proto::chunked::{ChunkedDecoder, Step};
-use crate::proto::decode::{Head, HeadDecoder, Progress};
+use crate::proto::decode::{Head, HeadDecoder};
 use crate::proto::framing::{RequestFacts, Verdict, is_forbidden_trailer, response_framing};
 use crate::proto::{Fault, Turn};
 
@@ -371,17 +371,11 @@ impl Receiving {
         let State::Head(decoder) = &mut self.state else {
             return Ok(Received::Waiting);
         };
-        let progress = decoder
-            .decode(
-                turn.buffers.inbound.filled(),
-                &turn.rules.limits,
-                turn.rules.strictness,
-            )
+        let complete = decoder
+            .decode(turn.buffers.inbound.filled(), &turn.rules.limits, turn.rules.strictness)
             .map_err(|fault| Fault::new(fault, Phase::Head))?;
-        let Progress::Complete(head, consumed) = progress else {
-            return Ok(Received::Waiting);
-        };
-        turn.buffers.inbound.consume(consumed);
+        let Some(head) = complete else { return Ok(Received::Waiting) };
+        turn.buffers.inbound.consume(head.bytes);
         let asked = RequestFacts {
             is_head: self.asked.is_head,
             said_close: self.asked.said_close,
