@@ -26,3 +26,5 @@ pub mod fuzzing {
 /// placeholder
 #[derive(Debug)]
 pub struct CancelHandle;
+#[cfg(feature = "testkit")]
+pub mod testkit;

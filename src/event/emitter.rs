@@ -131,6 +131,20 @@ impl Emitter {
         self.last
     }
 
+    /// Emits within the stream of a connection alone, outside the call.
+    pub(crate) fn of_connection(&mut self, conn: ConnId, last: u64, emit: impl FnOnce(&mut Self)) {
+        let call = (self.scope, self.attempt, self.seq, self.last);
+        self.scope = Scope {
+            conn: Some(conn),
+            ..Scope::default()
+        };
+        self.attempt = None;
+        self.seq = 0;
+        self.last = self.last.max(last);
+        emit(self);
+        (self.scope, self.attempt, self.seq, self.last) = call;
+    }
+
     pub(crate) fn marks(&mut self) -> &mut Marks {
         &mut self.marks
     }

@@ -13,11 +13,11 @@ use std::time::Instant;
 use crate::error::TlsFailure;
 use crate::event::{Abort, CanceledBy, ClosedBy};
 use crate::flow::connection::Connection;
-use crate::message::answer::{Family, Address};
+use crate::ids::ConnId;
+use crate::message::answer::Outcome;
+use crate::message::answer::{Address, Family};
 use crate::message::close::CloseReason;
 use crate::message::tls::TlsFacts;
-use crate::flow::lookup::Outcome;
-use crate::ids::ConnId;
 use crate::proto::sending::Pulled;
 
 /// What the core wants done.
@@ -27,8 +27,6 @@ pub(crate) enum Action {
     TakeIdle,
     /// Look the host up, both families; answered by [`Input::Asked`] and [`Input::Resolved`].
     Resolve,
-    /// Leave the lookup; nothing of it is waited for any more.
-    LeaveLookup,
     /// Connect; answered by [`Input::Connected`].
     Connect {
         /// Number of the contestant.
@@ -40,6 +38,11 @@ pub(crate) enum Action {
     AbortConnect {
         /// Number of the contestant.
         contestant: u16,
+    },
+    /// The dial is over: leave its lookup, keep the winner as the connection of the call, close the others.
+    EndDial {
+        /// Number of the contestant that won.
+        winner: Option<u16>,
     },
     /// Begin TLS on a connected contestant; answered by [`Input::TlsDone`].
     StartTls {
@@ -161,8 +164,6 @@ pub(crate) enum Input {
     Wanted(usize),
     /// The caller took bytes of the body from the inbound buffer.
     Consumed(usize),
-    /// The caller wants the rest of the body read and thrown away.
-    Drain,
     /// The caller dropped the response.
     BodyClosed,
     /// Observers have spoken.

@@ -32,8 +32,20 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// Counts the bytes of an exchange.
+    pub(crate) fn count(&mut self, bytes_out: u64, bytes_in: u64) {
+        self.bytes_out = self.bytes_out.saturating_add(bytes_out);
+        self.bytes_in = self.bytes_in.saturating_add(bytes_in);
+    }
+
     /// Tells that the connection ended.
-    pub(crate) fn tell_closed(&self, reason: CloseReason, by: ClosedBy, now: Instant, emitter: &mut Emitter) {
+    pub(crate) fn tell_closed(
+        &self,
+        reason: CloseReason,
+        by: ClosedBy,
+        now: Instant,
+        emitter: &mut Emitter,
+    ) {
         emitter.emit(EventKind::ConnClosed, now, |_| {
             Payload::ConnClosed(Arc::new(ConnClosed {
                 reason,
@@ -42,7 +54,9 @@ impl Connection {
                 bytes_out: self.bytes_out,
                 bytes_in: self.bytes_in,
                 age: now.saturating_duration_since(self.opened),
-                idle: self.idle_since.map(|since| now.saturating_duration_since(since)),
+                idle: self
+                    .idle_since
+                    .map(|since| now.saturating_duration_since(since)),
             }))
         });
     }

@@ -25,12 +25,25 @@ impl Key {
     /// The key of a URL. Everything else that could matter (TLS configuration, resolver, overrides) is the
     /// same for all requests of a client, and a pool belongs to one client.
     pub(crate) fn of(url: &Url) -> Self {
-        Self { scheme: url.scheme(), host: url.host_str().into(), zone: zone_of(url).map(Into::into), port: url.port() }
+        Self {
+            scheme: url.scheme(),
+            host: url.host_str().into(),
+            zone: zone_of(url).map(Into::into),
+            port: url.port(),
+        }
     }
 
     fn is_for(&self, url: &Url) -> bool {
-        let Self { scheme, host, zone, port } = self;
-        *scheme == url.scheme() && *port == url.port() && **host == *url.host_str() && zone.as_deref() == zone_of(url)
+        let Self {
+            scheme,
+            host,
+            zone,
+            port,
+        } = self;
+        *scheme == url.scheme()
+            && *port == url.port()
+            && **host == *url.host_str()
+            && zone.as_deref() == zone_of(url)
     }
 }
 
@@ -95,7 +108,12 @@ pub(crate) struct Taken<T> {
 
 impl<T: Pooled> Pool<T> {
     pub(crate) fn new(bounds: Bounds) -> Self {
-        Self { bounds, slots: Vec::new(), idle_total: 0, generation: 0 }
+        Self {
+            bounds,
+            slots: Vec::new(),
+            idle_total: 0,
+            generation: 0,
+        }
     }
 
     /// Which generation a connection taken or made now belongs to.
@@ -107,7 +125,12 @@ impl<T: Pooled> Pool<T> {
     pub(crate) fn take(&mut self, url: &Url, now: Instant) -> Taken<T> {
         let timeout = self.bounds.idle_timeout;
         let Some(slot) = self.slots.iter_mut().find(|slot| slot.key.is_for(url)) else {
-            return Taken { found: None, expired: Vec::new(), idle: 0, active: 0 };
+            return Taken {
+                found: None,
+                expired: Vec::new(),
+                idle: 0,
+                active: 0,
+            };
         };
         let (idle, active) = (slot.idle.len(), slot.active);
         let is_expired = |conn: &T| conn.good_until(timeout).is_none_or(|until| until <= now);
@@ -116,7 +139,12 @@ impl<T: Pooled> Pool<T> {
         slot.active = slot.active.saturating_add(usize::from(found.is_some()));
         let gone = expired.len().saturating_add(usize::from(found.is_some()));
         self.idle_total = self.idle_total.saturating_sub(gone);
-        Taken { found, expired, idle, active }
+        Taken {
+            found,
+            expired,
+            idle,
+            active,
+        }
     }
 
     /// Counts a connection that was made for a key.
@@ -124,7 +152,11 @@ impl<T: Pooled> Pool<T> {
         if let Some(slot) = self.slots.iter_mut().find(|slot| slot.key == *key) {
             slot.active = slot.active.saturating_add(1);
         } else {
-            self.slots.push(Slot { key: key.clone(), idle: Vec::new(), active: 1 });
+            self.slots.push(Slot {
+                key: key.clone(),
+                idle: Vec::new(),
+                active: 1,
+            });
         }
     }
 
@@ -148,7 +180,11 @@ impl<T: Pooled> Pool<T> {
         if generation != self.generation {
             return Err(CloseReason::CloseIdleCalled);
         }
-        let idle = self.slots.iter().find(|slot| slot.key == *key).map_or(0, |slot| slot.idle.len());
+        let idle = self
+            .slots
+            .iter()
+            .find(|slot| slot.key == *key)
+            .map_or(0, |slot| slot.idle.len());
         let with_it = idle.saturating_add(1).min(self.bounds.idle_per_key);
         Ok(u32::try_from(with_it).unwrap_or(u32::MAX))
     }
@@ -156,19 +192,29 @@ impl<T: Pooled> Pool<T> {
     /// Puts a connection on loan back. The oldest of its key, or of all, gives way when there is no place.
     pub(crate) fn put(&mut self, key: &Key, conn: T) -> Option<T> {
         let per_key = self.bounds.idle_per_key;
-        let Some(slot) = self.slots.iter_mut().find(|slot| slot.key == *key) else { return Some(conn) };
+        let Some(slot) = self.slots.iter_mut().find(|slot| slot.key == *key) else {
+            return Some(conn);
+        };
         slot.active = slot.active.saturating_sub(1);
         slot.idle.push(conn);
         if slot.idle.len() > per_key {
             return Some(slot.idle.remove(0));
         }
         self.idle_total = self.idle_total.saturating_add(1);
-        if self.idle_total > self.bounds.idle_total { self.evict_oldest() } else { None }
+        if self.idle_total > self.bounds.idle_total {
+            self.evict_oldest()
+        } else {
+            None
+        }
     }
 
     fn evict_oldest(&mut self) -> Option<T> {
         let since = |slot: &Slot<T>| slot.idle.first().and_then(Pooled::idle_since);
-        let slot = self.slots.iter_mut().filter(|slot| !slot.idle.is_empty()).min_by_key(|slot| since(slot))?;
+        let slot = self
+            .slots
+            .iter_mut()
+            .filter(|slot| !slot.idle.is_empty())
+            .min_by_key(|slot| since(slot))?;
         self.idle_total = self.idle_total.saturating_sub(1);
         Some(slot.idle.remove(0))
     }
@@ -191,14 +237,18 @@ impl<T: Pooled> Pool<T> {
         for slot in &mut self.slots {
             taken.extend(split_off_if(&mut slot.idle, &mut gone));
         }
-        self.slots.retain(|slot| slot.active > 0 || !slot.idle.is_empty());
+        self.slots
+            .retain(|slot| slot.active > 0 || !slot.idle.is_empty());
         self.idle_total = self.idle_total.saturating_sub(taken.len());
         taken
     }
 
     /// Counts idle connections and connections on loan.
     pub(crate) fn counts(&self) -> (usize, usize) {
-        (self.idle_total, self.slots.iter().map(|slot| slot.active).sum())
+        (
+            self.idle_total,
+            self.slots.iter().map(|slot| slot.active).sum(),
+        )
     }
 }
 
@@ -209,10 +259,16 @@ fn split_off_if<T>(list: &mut Vec<T>, mut gone: impl FnMut(&mut T) -> bool) -> V
         None => return Vec::new(),
         Some(first) => {
             let rest = list.iter_mut().skip(first.saturating_add(1)).map(&mut gone);
-            std::iter::repeat_n(false, first).chain([true]).chain(rest).collect()
+            std::iter::repeat_n(false, first)
+                .chain([true])
+                .chain(rest)
+                .collect()
         }
     };
-    let (taken, kept): (Vec<_>, Vec<_>) = std::mem::take(list).into_iter().zip(marks).partition(|(_, gone)| *gone);
+    let (taken, kept): (Vec<_>, Vec<_>) = std::mem::take(list)
+        .into_iter()
+        .zip(marks)
+        .partition(|(_, gone)| *gone);
     *list = kept.into_iter().map(|(element, _)| element).collect();
     taken.into_iter().map(|(element, _)| element).collect()
 }
@@ -238,7 +294,11 @@ mod tests {
     }
 
     fn pool(per_key: usize, total: usize) -> Pool<Conn> {
-        Pool::new(Bounds { idle_per_key: per_key, idle_total: total, idle_timeout: Duration::from_secs(30) })
+        Pool::new(Bounds {
+            idle_per_key: per_key,
+            idle_total: total,
+            idle_timeout: Duration::from_secs(30),
+        })
     }
 
     fn put(pool: &mut Pool<Conn>, text: &str, number: u32, now: Instant) -> Option<u32> {
@@ -256,15 +316,27 @@ mod tests {
         put(&mut pool, "http://a/", 2, later);
         put(&mut pool, "http://a/", 3, later);
         let taken = pool.take(&url("http://a/x"), now + Duration::from_secs(30));
-        assert_eq!((taken.found.map(|conn| conn.0), taken.idle, taken.active), (Some(3), 3, 0));
-        assert_eq!(taken.expired.iter().map(|conn| conn.0).collect::<Vec<_>>(), [1]);
+        assert_eq!(
+            (taken.found.map(|conn| conn.0), taken.idle, taken.active),
+            (Some(3), 3, 0)
+        );
+        assert_eq!(
+            taken.expired.iter().map(|conn| conn.0).collect::<Vec<_>>(),
+            [1]
+        );
         assert_eq!(pool.counts(), (1, 1));
     }
 
     #[test]
     fn cve_78_a_key_differs_in_scheme_host_or_port() {
         let now = crate::testing::origin();
-        for other in ["https://a:80/", "http://b/", "http://a:81/", "http://a./", "http://[fe80::1%25eth0]/"] {
+        for other in [
+            "https://a:80/",
+            "http://b/",
+            "http://a:81/",
+            "http://a./",
+            "http://[fe80::1%25eth0]/",
+        ] {
             let mut pool = pool(8, 128);
             put(&mut pool, "http://a/", 1, now);
             assert!(pool.take(&url(other), now).found.is_none(), "{other}");

@@ -41,9 +41,26 @@ pub(crate) struct Fired {
 impl Timers {
     /// Arms a timer unless it is armed; without a limit nothing is armed.
     pub(crate) fn arm(&mut self, timer: Timer, since: Instant, limit: Option<Duration>) {
-        let Some(place) = self.armed.get_mut(timer as usize) else { return };
+        let Some(place) = self.armed.get_mut(timer as usize) else {
+            return;
+        };
         if let (None, Some(limit)) = (*place, limit) {
             *place = Some(Armed { since, limit });
+        }
+    }
+
+    /// Arms a timer that is wanted, unless it is armed, and disarms one that is not.
+    pub(crate) fn set(
+        &mut self,
+        timer: Timer,
+        wanted: bool,
+        since: Instant,
+        limit: Option<Duration>,
+    ) {
+        if wanted {
+            self.arm(timer, since, limit);
+        } else {
+            self.disarm(timer);
         }
     }
 
@@ -63,22 +80,33 @@ impl Timers {
 
     /// The earliest deadline.
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.each().filter_map(|(_, armed)| armed.since.checked_add(armed.limit)).min()
+        self.each()
+            .filter_map(|(_, armed)| armed.since.checked_add(armed.limit))
+            .min()
     }
 
     /// Takes the timer that has passed; of several the earliest, of equals the first in order.
     pub(crate) fn take_fired(&mut self, now: Instant) -> Option<Fired> {
         let (_, timer, armed) = self
             .each()
-            .filter_map(|(timer, armed)| Some((armed.since.checked_add(armed.limit)?, timer, armed)))
+            .filter_map(|(timer, armed)| {
+                Some((armed.since.checked_add(armed.limit)?, timer, armed))
+            })
             .filter(|(at, ..)| *at <= now)
             .min_by_key(|(at, timer, _)| (*at, *timer))?;
         self.disarm(timer);
-        Some(Fired { timer, limit: armed.limit, elapsed: now.saturating_duration_since(armed.since) })
+        Some(Fired {
+            timer,
+            limit: armed.limit,
+            elapsed: now.saturating_duration_since(armed.since),
+        })
     }
 
     fn each(&self) -> impl Iterator<Item = (Timer, Armed)> {
-        TIMERS.into_iter().zip(self.armed).filter_map(|(timer, armed)| Some((timer, armed?)))
+        TIMERS
+            .into_iter()
+            .zip(self.armed)
+            .filter_map(|(timer, armed)| Some((timer, armed?)))
     }
 }
 
@@ -109,9 +137,15 @@ mod tests {
         assert_eq!(timers.next(), Some(origin + Duration::from_secs(5)));
         assert_eq!(timers.take_fired(origin + Duration::from_secs(4)), None);
         let now = origin + Duration::from_secs(6);
-        assert_eq!(timers.take_fired(now).map(|fired| fired.timer), Some(Timer::Total));
+        assert_eq!(
+            timers.take_fired(now).map(|fired| fired.timer),
+            Some(Timer::Total)
+        );
         let second = timers.take_fired(now).unwrap();
-        assert_eq!((second.timer, second.elapsed), (Timer::BodyIdle, Duration::from_secs(6)));
+        assert_eq!(
+            (second.timer, second.elapsed),
+            (Timer::BodyIdle, Duration::from_secs(6))
+        );
         assert_eq!(timers.take_fired(now), None);
         timers.keep_total();
         assert_eq!(timers.next(), None);

@@ -38,7 +38,7 @@ impl Exchange {
     /// Writes the request head into the outbound buffer.
     pub(crate) fn begin(
         plan: &HeadPlan<'_>,
-        body: BodyPlan,
+        body: &BodyPlan,
         form: TargetForm,
         asked: Asked,
         turn: &mut Turn<'_>,

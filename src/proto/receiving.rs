@@ -372,9 +372,15 @@ impl Receiving {
             return Ok(Received::Waiting);
         };
         let complete = decoder
-            .decode(turn.buffers.inbound.filled(), &turn.rules.limits, turn.rules.strictness)
+            .decode(
+                turn.buffers.inbound.filled(),
+                &turn.rules.limits,
+                turn.rules.strictness,
+            )
             .map_err(|fault| Fault::new(fault, Phase::Head))?;
-        let Some(head) = complete else { return Ok(Received::Waiting) };
+        let Some(head) = complete else {
+            return Ok(Received::Waiting);
+        };
         turn.buffers.inbound.consume(head.bytes);
         let asked = RequestFacts {
             is_head: self.asked.is_head,

@@ -124,7 +124,7 @@ impl Sending {
     /// Writes the head into the outbound buffer.
     pub(crate) fn begin(
         plan: &HeadPlan<'_>,
-        body: BodyPlan,
+        body: &BodyPlan,
         form: TargetForm,
         turn: &mut Turn<'_>,
     ) -> Self {
@@ -136,8 +136,10 @@ impl Sending {
         let body = match body {
             BodyPlan::Empty => None,
             BodyPlan::Memory(0) => None,
-            BodyPlan::Memory(len) => Some(Body::Memory { len, sent: 0 }),
-            BodyPlan::Source(length, trailers) => Some(Body::Source(Source::new(length, trailers))),
+            BodyPlan::Memory(len) => Some(Body::Memory { len: *len, sent: 0 }),
+            BodyPlan::Source(length, trailers) => {
+                Some(Body::Source(Source::new(*length, trailers.clone())))
+            }
         };
         let then = match body {
             None => Then::Nothing,
@@ -289,6 +291,15 @@ impl Sending {
         self.expect_done(outcome, waited, turn);
         self.begin_body(body, turn);
         self.settle(turn);
+    }
+
+    /// Takes that the kernel's buffer has room again.
+    pub(crate) fn writable(&mut self, now: Instant) {
+        if let Some(since) = self.blocked_since.take() {
+            self.blocked = self
+                .blocked
+                .saturating_add(now.saturating_duration_since(since));
+        }
     }
 
     /// Gives the rest of the request up. What began gets its end; nothing happens if all was sent.
