@@ -1,6 +1,8 @@
 //! wirescope: an HTTP/1.1 client that can be seen through.
 
+mod client;
 pub mod config;
+mod drive;
 pub mod error;
 pub mod event;
 mod flow;
@@ -8,7 +10,16 @@ pub mod ids;
 pub mod message;
 mod net;
 mod proto;
+mod request;
+mod response;
+pub use crate::client::{Client, ClientBuilder};
+pub use crate::error::{Error, ErrorKind, Phase, Result};
+pub use crate::message::method::Method;
+pub use crate::message::url::Url;
+pub use crate::net::cancel::CancelHandle;
 pub use crate::net::tls::TlsConfig;
+pub use crate::request::Request;
+pub use crate::response::Response;
 #[cfg(test)]
 mod testing;
 
@@ -23,8 +34,5 @@ pub mod resolver {
 pub mod fuzzing {
     pub use crate::proto::oracle::{chunked_roundtrip, chunked_split, head_incremental};
 }
-/// placeholder
-#[derive(Debug)]
-pub struct CancelHandle;
 #[cfg(feature = "testkit")]
 pub mod testkit;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::event::bus::{Abort, Observers};
 use crate::event::kind::{EventKind, Interest, Payload};
 use crate::event::payload::{ClientStart, EventsLost, WallClock};
-use crate::event::timings::Marks;
+use crate::event::timings::{Marks, Timings};
 use crate::event::{Attempt, Event, Redaction, SCHEMA_VERSION, Scope};
 use crate::ids::{CallId, ConnId, DialId};
 
@@ -147,6 +147,16 @@ impl Emitter {
 
     pub(crate) fn marks(&mut self) -> &mut Marks {
         &mut self.marks
+    }
+
+    /// When the call began, if it did.
+    pub(crate) fn started(&self) -> Option<Instant> {
+        self.marks.started()
+    }
+
+    /// Folds the moments noted so far into timings.
+    pub(crate) fn timings(&self, now: Instant) -> Timings {
+        self.marks.timings(now)
     }
 
     /// Delivers what was emitted. The first observer that aborts gives the reason.

@@ -5,7 +5,7 @@
 //! every span that it opened.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,11 +13,14 @@ use std::time::Instant;
 use crate::error::TlsFailure;
 use crate::event::{Abort, CanceledBy, ClosedBy};
 use crate::flow::connection::Connection;
+use crate::flow::lookup::localhost;
 use crate::ids::ConnId;
 use crate::message::answer::Outcome;
 use crate::message::answer::{Address, Family};
 use crate::message::close::CloseReason;
+use crate::message::overrides::Overrides;
 use crate::message::tls::TlsFacts;
+use crate::message::url::{Host, Url};
 use crate::proto::sending::Pulled;
 
 /// What the core wants done.
@@ -209,6 +212,21 @@ pub(crate) struct TlsFault {
     pub(crate) source: Abort,
 }
 
+impl Names {
+    /// Where the addresses of a URL's host come from: its own text, the rule for `localhost` (RFC 6761 §6.3),
+    /// the caller's table, or the resolver.
+    pub(crate) fn of(url: &Url, overrides: &Overrides, custom: bool) -> Self {
+        if let Some(addresses) = overrides.lookup(url.host_str(), url.port()) {
+            return Self::Override(addresses.to_vec());
+        }
+        match url.host() {
+            Host::V4(ip) => Self::Literal(IpAddr::from(ip).into()),
+            Host::V6(ip, zone) => Self::Literal(Address::in_zone(ip, zone.map_or(0, zone_index))),
+            Host::Name(name) => localhost(name).map_or(Self::Ask { custom }, Self::Localhost),
+        }
+    }
+}
+
 /// What has to be known of an address before the dial: where it comes from and what stands for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Names {
@@ -223,4 +241,9 @@ pub(crate) enum Names {
         /// Whether the resolver is the caller's own.
         custom: bool,
     },
+}
+
+/// A zone given as a number; a name of an interface is for the operating system, and reads as none here.
+fn zone_index(zone: &str) -> u32 {
+    zone.parse().unwrap_or(0)
 }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use crate::config::Timeouts;
 use crate::error::{Error, ErrorKind, Phase, Repeat, Report, Timer, Tried};
 use crate::event::{
-    Abort, AttemptDone, BodyEnd, CallCanceled, CallDone, CallStart, CanceledBy, ClosedBy,
+    Abort, AttemptDone, BodyEnd, CallCanceled, CallDone, CallStart, CanceledBy, ClosedBy, Emitter,
     ErrorFacts, EventKind, ExpectOutcome, GetConn, GetConnFailed, GotConn, Marks, Payload,
     PoolLookup, PutIdleConn, TimeoutFired, WriteFailure,
 };
@@ -64,6 +64,17 @@ pub(crate) struct Call {
 pub(crate) struct Settings {
     pub(crate) rules: Rules,
     pub(crate) timeouts: Timeouts,
+}
+
+impl Settings {
+    /// The same settings with other timeouts.
+    pub(crate) fn with_timeouts(&self, timeouts: Timeouts) -> Self {
+        let rules = Rules {
+            expect_limit: timeouts.expect,
+            ..self.rules.clone()
+        };
+        Self { rules, timeouts }
+    }
 }
 
 /// The connection as the response shows it.
@@ -288,6 +299,32 @@ impl Call {
 
     pub(crate) fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// Bounds the whole call from its start, unless it has a bound already.
+    pub(crate) fn limit_total(&mut self, limit: Duration, emitter: &Emitter) {
+        if let (Some(started), false) = (emitter.started(), self.is_over()) {
+            self.timers.arm(Timer::Total, started, Some(limit));
+        }
+    }
+
+    /// The connection on loan, if there is one.
+    pub(crate) fn connection(&self) -> Option<&Connection> {
+        match &self.state {
+            State::Exchanging(_, connection)
+            | State::Returning(_, connection)
+            | State::Closing(_, connection, _) => Some(connection),
+            State::Fresh
+            | State::Pooling
+            | State::Dialing(_)
+            | State::Returned(_)
+            | State::Over(_) => None,
+        }
+    }
+
+    /// Says whether the final head is in.
+    pub(crate) fn has_head(&self) -> bool {
+        self.status.is_some()
     }
 
     pub(crate) fn settings(&self) -> &Settings {
