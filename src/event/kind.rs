@@ -63,6 +63,12 @@ macro_rules! kinds {
         pub enum EventData<'a> { $($(#[doc = $doc])+ $kind(&'a $kind),)+ }
 
         impl EventData<'_> {
+            /// The kind.
+            #[must_use]
+            pub const fn kind(&self) -> EventKind {
+                match self { $(Self::$kind(_) => EventKind::$kind,)+ }
+            }
+
             pub(crate) fn show(&self, object: &mut Object<'_>) {
                 match self { $(Self::$kind(payload) => payload.show(object),)+ }
             }

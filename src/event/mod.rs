@@ -20,6 +20,8 @@ pub mod grammar;
 mod kind;
 mod payload;
 mod redact;
+#[cfg(test)]
+pub(crate) mod script;
 mod show;
 mod timings;
 mod wall;
