@@ -8,6 +8,8 @@ pub mod message;
 mod proto;
 #[cfg(test)]
 mod testing;
+#[cfg(any(test, feature = "testkit"))]
+pub mod testkit;
 
 /// The laws that fuzz targets check. No part of the public interface.
 #[cfg(any(test, feature = "testkit"))]
