@@ -59,7 +59,7 @@ macro_rules! kinds {
 
         /// What an event says: one variant per kind, each with accessors for its payload.
         #[non_exhaustive]
-        #[derive(Clone, Copy)]
+        #[derive(Clone, Copy, Debug)]
         pub enum EventData<'a> { $($(#[doc = $doc])+ $kind(&'a $kind),)+ }
 
         impl EventData<'_> {

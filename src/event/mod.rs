@@ -15,6 +15,8 @@
 //! [`Observer`] of your own. [`docs/events.md`](https://docs.rs/wirescope) lists every kind and key.
 
 mod bus;
+#[cfg(test)]
+mod docs;
 mod emitter;
 pub mod grammar;
 mod kind;

@@ -37,7 +37,7 @@ macro_rules! rules {
 }
 
 rules! {
-    /// Production `client`: `client_start` comes once, before anything else.
+    /// `client_start` comes once, before anything else.
     Client 0,
     /// Production `call`.
     Call 0,
