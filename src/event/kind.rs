@@ -38,6 +38,7 @@ macro_rules! kinds {
             }
 
             /// The keys of the payload in exports, for the schema.
+            #[cfg_attr(not(test), allow(dead_code, reason = "a test writes docs/ from it"))]
             pub(crate) fn keys(self) -> &'static [Key] {
                 match self { $(Self::$kind => $kind::KEYS,)+ }
             }

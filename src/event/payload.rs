@@ -38,7 +38,7 @@ impl<'a> Lend<'a, &'a str> for Arc<str> {
     }
 }
 
-impl<'a> Lend<'a, &'a Fields> for Fields {
+impl<'a> Lend<'a, &'a Self> for Fields {
     fn lend(&'a self) -> &'a Self {
         self
     }
@@ -836,7 +836,7 @@ impl Show for ErrorFacts {
     }
 }
 
-impl<'a> Lend<'a, &'a ErrorFacts> for ErrorFacts {
+impl<'a> Lend<'a, &'a Self> for ErrorFacts {
     fn lend(&'a self) -> &'a Self {
         self
     }

@@ -10,6 +10,7 @@ use crate::ids::{CallId, ConnId, DialId};
 use crate::message::fields::Fields;
 
 /// One key of a payload in exports.
+#[cfg_attr(not(test), allow(dead_code, reason = "a test writes docs/ from it"))]
 #[derive(Debug)]
 pub(crate) struct Key {
     pub(crate) name: &'static str,

@@ -200,7 +200,7 @@ fn a_panic_in_interest_is_caught_too() {
     }
     let bad = ObserverRef::new(Bad);
     assert!(
-        Observers::of_call(&[bad.clone()], &[])
+        Observers::of_call(std::slice::from_ref(&bad), &[])
             .interest()
             .is_empty()
     );
@@ -211,7 +211,7 @@ fn a_panic_in_interest_is_caught_too() {
 fn observers_of_the_request_come_first_newest_first_each_once() {
     let log = Log::default();
     let [a, b, c, d] = ["a", "b", "c", "d"].map(|name| logger(&log, name, false));
-    let request = [a.clone(), b.clone(), a.clone()];
+    let request = [a.clone(), b.clone(), a];
     let client = [c, d, b];
     Observers::of_call(&request, &client).deliver(&some(1));
     assert_eq!(*log.lock().unwrap(), ["a0", "b0", "d0", "c0"]);
@@ -246,14 +246,14 @@ fn a_call_started_inside_an_observer_is_not_shown_to_it() {
     let log = Log::default();
     let other = logger(&log, "other", false);
     let own: Arc<OnceLock<ObserverRef>> = Arc::default();
-    let (inside, beside) = (own.clone(), other.clone());
+    let (inside, beside) = (own.clone(), other);
     let nesting = ObserverRef::new(Told(move |_: &Event| {
         let observers = [inside.get().unwrap().clone(), beside.clone()];
         Observers::of_call(&observers, &[]).deliver(&some(1));
         Verdict::Continue
     }));
     own.set(nesting.clone()).unwrap();
-    Observers::of_call(&[nesting.clone()], &[]).deliver(&some(2));
+    Observers::of_call(std::slice::from_ref(&nesting), &[]).deliver(&some(2));
     assert_eq!(*log.lock().unwrap(), ["other0", "other0"]);
     assert_eq!(nesting.interest(), Interest::DEFAULT);
 }

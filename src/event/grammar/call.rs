@@ -199,7 +199,7 @@ impl Call {
         ensure(known, Rule::Order, "the cause comes first")
     }
 
-    fn done(&mut self, done: &CallDone) -> Result<(), Fault> {
+    fn done(&self, done: &CallDone) -> Result<(), Fault> {
         let outcome = Outcome::new(done.status(), done.error());
         ensure(
             outcome.status.is_some() || outcome.error.is_some(),

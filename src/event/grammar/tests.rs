@@ -444,7 +444,7 @@ fn each_rule_refuses_what_breaks_it() {
     let get = |from: &str, to: &str| changed(KEEP_ALIVE_GET, from, to);
     let early = |from: &str, to: &str| plain(&changed(EARLY_RESPONSE, from, to));
 
-    check(Rule::Client, format!("c1 call_start\nclient_start"));
+    check(Rule::Client, "c1 call_start\nclient_start".into());
     check(Rule::Call, "c1 call_done status=200".into());
     check(Rule::Ids, "c1 call_start\nc1 get_conn".into());
     check(Rule::Ids, get("n1 wrote_request", "n2 wrote_request"));
