@@ -22,6 +22,8 @@ pub use crate::request::Request;
 pub use crate::response::Response;
 #[cfg(test)]
 mod testing;
+#[cfg(any(test, feature = "testkit"))]
+pub mod testkit;
 
 /// Finding the addresses of names.
 pub mod resolver {

@@ -15,6 +15,9 @@ use crate::event::kind::{EventData, EventKind, Interest, Trace};
 use crate::event::{Event, Scope};
 use crate::ids::{CallId, ConnId, DialId};
 
+#[cfg(test)]
+mod tests;
+
 /// The reason an observer gives for aborting a call; it becomes the error's `source`.
 pub type Abort = Box<dyn std::error::Error + Send + Sync>;
 
@@ -88,7 +91,9 @@ impl ObserverRef {
         if self.is_detached() || self.is_delivering() {
             Interest::NONE
         } else {
-            self.0.observer.interest()
+            self.0
+                .guard(|| self.0.observer.interest())
+                .unwrap_or_default()
         }
     }
 
@@ -105,14 +110,21 @@ impl ObserverRef {
         if !interest.has(event.kind()) || self.is_detached() {
             return None;
         }
-        match catch_unwind(AssertUnwindSafe(|| self.0.observer.on_event(event))) {
-            Ok(Verdict::Continue) => None,
-            Ok(Verdict::Abort(reason)) => Some(reason),
-            Err(_panic) => {
-                self.0.panics.fetch_add(1, Ordering::Relaxed);
-                None
-            }
+        match self.0.guard(|| self.0.observer.on_event(event)) {
+            Some(Verdict::Abort(reason)) => Some(reason),
+            Some(Verdict::Continue) | None => None,
         }
+    }
+}
+
+impl Attached {
+    /// Runs code of the observer; a panic in it is caught and counted.
+    fn guard<T>(&self, code: impl FnOnce() -> T) -> Option<T> {
+        let result = catch_unwind(AssertUnwindSafe(code));
+        if result.is_err() {
+            self.panics.fetch_add(1, Ordering::Relaxed);
+        }
+        result.ok()
     }
 }
 
@@ -253,7 +265,8 @@ pub fn channel(capacity: usize) -> (ObserverRef, Events) {
 
 /// Makes an observer that sends the events of some kinds into a channel.
 ///
-/// A capacity of 0 reads as 1. `Overflow::Unbounded` ignores the capacity.
+/// A capacity below 2 reads as 2: the announcement of a loss takes a place beside the event behind it.
+/// `Overflow::Unbounded` ignores the capacity.
 #[must_use]
 pub fn channel_with(
     capacity: usize,
@@ -262,7 +275,7 @@ pub fn channel_with(
 ) -> (ObserverRef, Events) {
     let (sender, receiver) = match overflow {
         Overflow::Unbounded => crossbeam_channel::unbounded(),
-        _ => crossbeam_channel::bounded(capacity.max(1)),
+        _ => crossbeam_channel::bounded(capacity.max(CAPACITY_MIN)),
     };
     let shared = Arc::new(Shared {
         overflow,
@@ -279,6 +292,9 @@ pub fn channel_with(
     };
     (ObserverRef::new(observer), Events { receiver, shared })
 }
+
+/// Room for an announcement and the event behind it.
+const CAPACITY_MIN: usize = 2;
 
 #[derive(Debug)]
 struct ChannelObserver {
@@ -321,7 +337,7 @@ impl ChannelObserver {
     fn has_room_for_two(&self) -> bool {
         self.sender
             .capacity()
-            .is_none_or(|capacity| self.sender.len() + 2 <= capacity.max(2))
+            .is_none_or(|capacity| self.sender.len() + CAPACITY_MIN <= capacity)
     }
 
     fn send(&self, event: Event) {
@@ -348,10 +364,20 @@ impl ChannelObserver {
         let (Some(oldest), TrySendError::Full(event)) = (&self.oldest, error.clone()) else {
             return Err(error);
         };
-        if oldest.try_recv().is_ok() {
-            self.lose(1);
+        if let Ok(oldest) = oldest.try_recv() {
+            self.forget(&oldest);
         }
         self.sender.try_send(event)
+    }
+
+    /// Counts an event that gave way. An announcement that did is due again, and is no loss itself.
+    fn forget(&self, event: &Event) {
+        match event.data() {
+            EventData::EventsLost(lost) => {
+                self.unannounced.fetch_add(lost.count(), Ordering::AcqRel);
+            }
+            _ => self.lose(1),
+        }
     }
 
     fn lose(&self, count: u64) {
@@ -365,12 +391,13 @@ pub type Batches = Receiver<Vec<Event>>;
 
 /// Makes an observer that delivers all events of a call in one send, at its `call_done`; events outside a
 /// call go out with the end of their dial or connection. When the channel has no room for one more batch,
-/// that batch is lost.
+/// that batch is lost. After the receiver is dropped nothing is built for it from the next call on.
 #[must_use]
 pub fn batches(capacity: usize) -> (ObserverRef, Batches) {
     let (sender, receiver) = crossbeam_channel::bounded(capacity.max(1));
     let observer = BatchObserver {
         sender,
+        closed: AtomicBool::new(false),
         open: Mutex::new(Vec::new()),
     };
     (ObserverRef::new(observer), receiver)
@@ -379,6 +406,7 @@ pub fn batches(capacity: usize) -> (ObserverRef, Batches) {
 #[derive(Debug)]
 struct BatchObserver {
     sender: Sender<Vec<Event>>,
+    closed: AtomicBool,
     open: Mutex<Vec<(Stream, Vec<Event>)>>,
 }
 
@@ -414,6 +442,14 @@ impl Stream {
 }
 
 impl Observer for BatchObserver {
+    fn interest(&self) -> Interest {
+        if self.closed.load(Ordering::Acquire) {
+            Interest::NONE
+        } else {
+            Interest::DEFAULT
+        }
+    }
+
     fn on_event(&self, event: &Event) -> Verdict {
         let stream = Stream::of(&event.scope);
         let mut open = self.lock();
@@ -428,13 +464,19 @@ impl Observer for BatchObserver {
         if stream.ends_with(event.data()) {
             let (_, batch) = open.swap_remove(place);
             drop(open);
-            let _ = self.sender.try_send(batch);
+            self.send(batch);
         }
         Verdict::Continue
     }
 }
 
 impl BatchObserver {
+    fn send(&self, batch: Vec<Event>) {
+        if let Err(TrySendError::Disconnected(_)) = self.sender.try_send(batch) {
+            self.closed.store(true, Ordering::Release);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Vec<(Stream, Vec<Event>)>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }

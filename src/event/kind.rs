@@ -38,6 +38,7 @@ macro_rules! kinds {
             }
 
             /// The keys of the payload in exports, for the schema.
+            #[cfg_attr(not(test), allow(dead_code, reason = "a test writes docs/ from it"))]
             pub(crate) fn keys(self) -> &'static [Key] {
                 match self { $(Self::$kind => $kind::KEYS,)+ }
             }
@@ -59,10 +60,16 @@ macro_rules! kinds {
 
         /// What an event says: one variant per kind, each with accessors for its payload.
         #[non_exhaustive]
-        #[derive(Clone, Copy)]
+        #[derive(Clone, Copy, Debug)]
         pub enum EventData<'a> { $($(#[doc = $doc])+ $kind(&'a $kind),)+ }
 
         impl EventData<'_> {
+            /// The kind.
+            #[must_use]
+            pub const fn kind(&self) -> EventKind {
+                match self { $(Self::$kind(_) => EventKind::$kind,)+ }
+            }
+
             pub(crate) fn show(&self, object: &mut Object<'_>) {
                 match self { $(Self::$kind(payload) => payload.show(object),)+ }
             }

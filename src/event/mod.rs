@@ -15,11 +15,15 @@
 //! [`Observer`] of your own. [`docs/events.md`](https://docs.rs/wirescope) lists every kind and key.
 
 mod bus;
+#[cfg(test)]
+mod docs;
 mod emitter;
 pub mod grammar;
 mod kind;
 mod payload;
 mod redact;
+#[cfg(test)]
+pub(crate) mod script;
 mod show;
 mod timings;
 mod wall;

@@ -38,7 +38,7 @@ impl<'a> Lend<'a, &'a str> for Arc<str> {
     }
 }
 
-impl<'a> Lend<'a, &'a Fields> for Fields {
+impl<'a> Lend<'a, &'a Self> for Fields {
     fn lend(&'a self) -> &'a Self {
         self
     }
@@ -74,7 +74,7 @@ macro_rules! payloads {
 
             impl $payload {
                 pub(crate) const KEYS: &'static [Key] =
-                    &[$(Key { name: $key, schema: <$stored as Show>::SCHEMA, doc: concat!($($doc),+) },)*];
+                    &[$(Key::of::<$stored>($key, concat!($($doc),+)),)*];
 
                 $(
                     $(#[doc = $doc])+
@@ -526,10 +526,10 @@ macro_rules! lines {
 
             impl $payload {
                 pub(crate) const KEYS: &'static [Key] = &[
-                    Key { name: "name", schema: <Box<str> as Show>::SCHEMA, doc: " The field name as on the wire." },
-                    Key { name: "value", schema: <Box<str> as Show>::SCHEMA, doc: " The field value, redacted." },
-                    Key { name: "index", schema: <u16 as Show>::SCHEMA, doc: " Number of the line within its section, from 0." },
-                    $(Key { name: $key, schema: <$type as Show>::SCHEMA, doc: concat!($($doc),+) },)*
+                    Key::of::<Box<str>>("name", " The field name as on the wire."),
+                    Key::of::<Box<str>>("value", " The field value, redacted."),
+                    Key::of::<u16>("index", " Number of the line within its section, from 0."),
+                    $(Key::of::<$type>($key, concat!($($doc),+)),)*
                 ];
 
                 /// The field name as on the wire.
@@ -601,21 +601,12 @@ pub struct Got1xxResponse {
 
 impl Got1xxResponse {
     pub(crate) const KEYS: &'static [Key] = &[
-        Key {
-            name: "status",
-            schema: <u16 as Show>::SCHEMA,
-            doc: " The status code, 100 to 199.",
-        },
-        Key {
-            name: "fields",
-            schema: <Fields as Show>::SCHEMA,
-            doc: " The field lines, redacted.",
-        },
-        Key {
-            name: "ordinal",
-            schema: <u16 as Show>::SCHEMA,
-            doc: " Number of the interim response within the attempt, from 0.",
-        },
+        Key::of::<u16>("status", " The status code, 100 to 199."),
+        Key::of::<Fields>("fields", " The field lines, redacted."),
+        Key::of::<u16>(
+            "ordinal",
+            " Number of the interim response within the attempt, from 0.",
+        ),
     ];
 
     /// The status code, 100 to 199.
@@ -860,8 +851,7 @@ impl ErrorFacts {
 }
 
 impl Show for ErrorFacts {
-    const SCHEMA: &'static str =
-        r#"{"type":["object","null"],"required":["kind","phase","message"]}"#;
+    const SCHEMA: &'static str = r#"{"type":"object","required":["kind","phase","message"]}"#;
     fn show(&self, text: &mut String) {
         let mut object = Object::open(text);
         object.member("kind", &self.kind.tag());
@@ -871,7 +861,7 @@ impl Show for ErrorFacts {
     }
 }
 
-impl<'a> Lend<'a, &'a ErrorFacts> for ErrorFacts {
+impl<'a> Lend<'a, &'a Self> for ErrorFacts {
     fn lend(&'a self) -> &'a Self {
         self
     }
@@ -911,7 +901,7 @@ impl Show for Framing {
 }
 
 impl Show for Arc<TlsFacts> {
-    const SCHEMA: &'static str = r#"{"type":["object","null"],"required":["version","cipher"]}"#;
+    const SCHEMA: &'static str = r#"{"type":"object","required":["version","cipher"]}"#;
     fn show(&self, text: &mut String) {
         let mut object = Object::open(text);
         object.member("version", &self.version().tag());

@@ -10,11 +10,25 @@ use crate::ids::{CallId, ConnId, DialId};
 use crate::message::fields::Fields;
 
 /// One key of a payload in exports.
+#[cfg_attr(not(test), allow(dead_code, reason = "a test writes docs/ from it"))]
 #[derive(Debug)]
 pub(crate) struct Key {
     pub(crate) name: &'static str,
     pub(crate) schema: &'static str,
+    pub(crate) nullable: bool,
     pub(crate) doc: &'static str,
+}
+
+impl Key {
+    /// The key of a value of type `T`.
+    pub(crate) const fn of<T: Show>(name: &'static str, doc: &'static str) -> Self {
+        Self {
+            name,
+            schema: T::SCHEMA,
+            nullable: T::NULLABLE,
+            doc,
+        }
+    }
 }
 
 /// A JSON object being written. Writing to it cannot fail: the text is collected in memory.
@@ -47,6 +61,9 @@ impl<'a> Object<'a> {
 pub(crate) trait Show {
     /// Its JSON schema.
     const SCHEMA: &'static str;
+
+    /// Whether `null` may stand in its place.
+    const NULLABLE: bool = false;
 
     /// Appends it as JSON.
     fn show(&self, text: &mut String);
@@ -140,6 +157,8 @@ impl Show for Duration {
 
 impl<T: Show> Show for Option<T> {
     const SCHEMA: &'static str = T::SCHEMA;
+    const NULLABLE: bool = true;
+
     fn show(&self, text: &mut String) {
         match self {
             Some(value) => value.show(text),

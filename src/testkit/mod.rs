@@ -1,4 +1,4 @@
-//! Peers to test HTTP programs against, on loopback and without a mock.
+//! What tests need, yours and ours: peers on loopback without a mock, and events checked against the grammar.
 //!
 //! The rule of this module: **a test says what the peer does, byte by byte, and waits for events,
 //! never for time.** A [`Script`] is a plain value that lists what one connection of the peer
@@ -13,7 +13,8 @@
 //! ```
 //!
 //! [`BlackHole`] and [`RefusedPort`] are the addresses that have no peer; [`Authority`] makes
-//! certificates at run time, good and bad ones.
+//! certificates at run time, good and bad ones. [`check`] runs received events through the grammar and has
+//! pleasant assertions on them; [`transcript`] renders them as text.
 //!
 //! ```
 //! use std::io::{Read, Write};
@@ -43,10 +44,17 @@
 
 mod bell;
 pub mod certs;
+pub mod check;
 mod dead_ends;
 pub mod peer;
 mod script;
 mod seen;
+pub mod transcript;
+
+/// System calls for connections, counted on this thread.
+pub mod syscalls {
+    pub use crate::net::count::on_this_thread;
+}
 
 pub use bell::Gate;
 pub use certs::{Authority, ServerIdentity, Validity};

@@ -7,7 +7,11 @@ use wirescope::{Client, event};
 
 #[test]
 fn a_get_is_answered_and_the_connection_used_again() {
-    let peer = Peer::start(Script::new().respond_with(|_| b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello".to_vec())).unwrap();
+    let peer = Peer::start(
+        Script::new()
+            .respond_with(|_| b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello".to_vec()),
+    )
+    .unwrap();
     let (observer, events) = event::channel(1024);
     let client = Client::builder().observe(observer).build().unwrap();
     for round in 0..3 {

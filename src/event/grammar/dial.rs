@@ -1,0 +1,225 @@
+//! One dial: names, contestants, handshakes, in any interleaving.
+
+use std::net::SocketAddr;
+
+use crate::event::grammar::group::Group;
+use crate::event::grammar::rule::{Fault, Rule, ensure};
+use crate::event::grammar::table::{CONTESTANT, DIAL, Machine, NAMED, NAMES, RACING};
+use crate::event::{
+    ConnectDone, ConnectOutcome, ConnectStart, DialDone, Event, EventData, EventKind,
+    TlsHandshakeDone,
+};
+use crate::ids::ConnId;
+use crate::message::answer::Family;
+
+/// Events of one dial beside those of its contestants.
+const DIAL_MAX: usize = 16;
+/// Events of one contestant.
+const CONTESTANT_MAX: usize = 4;
+
+/// A dial, as far as it was seen.
+#[derive(Debug, Clone)]
+pub(super) struct Dial {
+    machine: Machine,
+    names: Machine,
+    families: Vec<Family>,
+    contestants: Vec<Contestant>,
+    opened: Option<ConnId>,
+    count: usize,
+}
+
+#[derive(Debug, Clone)]
+struct Contestant {
+    machine: Machine,
+    addr: SocketAddr,
+    connected: bool,
+    secured: bool,
+}
+
+impl Contestant {
+    fn new(addr: SocketAddr) -> Self {
+        Self {
+            machine: Machine::new(&CONTESTANT),
+            addr,
+            connected: false,
+            secured: false,
+        }
+    }
+
+    /// Says whether it can be the connection of the dial.
+    fn is_ready(&self, tls: bool) -> bool {
+        let state = if tls { "secured" } else { "connected" };
+        self.machine.is(state) && self.connected && self.secured == tls
+    }
+}
+
+impl Dial {
+    pub(super) fn new() -> Self {
+        Self {
+            machine: Machine::new(&DIAL),
+            names: Machine::new(&NAMES),
+            families: Vec::new(),
+            contestants: Vec::new(),
+            opened: None,
+            count: 0,
+        }
+    }
+
+    pub(super) fn is_ended(&self) -> bool {
+        self.machine.is_ended()
+    }
+
+    pub(super) fn ended(&self) -> Result<(), Fault> {
+        self.machine.ended()
+    }
+
+    /// Takes an event that carries the id of the dial.
+    pub(super) fn event(&mut self, event: &Event) -> Result<(), Fault> {
+        if Group::of(event.kind()) != Group::Dial {
+            return self.guest(event.kind());
+        }
+        ensure(
+            !self.is_ended(),
+            Rule::NothingAfterEnd,
+            "the dial has ended",
+        )?;
+        ensure(
+            event.kind() == EventKind::DialStart || !self.machine.is("unknown"),
+            Rule::Dial,
+            "dial_start comes first",
+        )?;
+        self.names.step_if_known(event.kind())?;
+        self.payload(event)?;
+        self.machine.step_if_known(event.kind())?;
+        self.count += 1;
+        ensure(
+            self.count <= DIAL_MAX + CONTESTANT_MAX * self.contestants.len(),
+            Rule::Bounded,
+            "too many events for one dial",
+        )
+    }
+
+    /// Checks an event that is not of the dial and carries its id: the attempt still waits for it.
+    fn guest(&self, kind: EventKind) -> Result<(), Fault> {
+        let welcome = matches!(kind, EventKind::GetConnFailed)
+            || Group::of(kind) == Group::Floating && !self.is_ended();
+        ensure(welcome, Rule::Dial, "this is not an event of a dial")
+    }
+
+    fn payload(&mut self, event: &Event) -> Result<(), Fault> {
+        match event.data() {
+            EventData::DnsFamilyDone(done) => self.family(done.family()),
+            EventData::DialPlan(_) => self.has_addresses(),
+            EventData::ConnectStart(start) => self.connect_start(start),
+            EventData::ConnectDone(done) => self.connect_done(done),
+            EventData::TlsHandshakeStart(start) => {
+                let contestant = self.step(start.contestant(), event.kind())?;
+                ensure(
+                    contestant.connected,
+                    Rule::Contestant,
+                    "the contestant is not connected",
+                )
+            }
+            EventData::TlsHandshakeDone(done) => self.tls_done(done),
+            EventData::ConnOpened(opened) => self.conn_opened(event.connection(), opened.tls()),
+            EventData::DialDone(done) => self.done(done),
+            _ => Ok(()),
+        }
+    }
+
+    fn family(&mut self, family: Family) -> Result<(), Fault> {
+        let fresh = !self.families.contains(&family);
+        self.families.push(family);
+        ensure(fresh, Rule::Names, "the family is in already")
+    }
+
+    fn has_addresses(&self) -> Result<(), Fault> {
+        ensure(
+            NAMED.contains(&self.names.state()),
+            Rule::Dial,
+            "no address is known yet",
+        )
+    }
+
+    fn connect_start(&mut self, start: &ConnectStart) -> Result<(), Fault> {
+        self.has_addresses()?;
+        ensure(
+            self.machine.is(RACING),
+            Rule::Order,
+            "the dial has its connection",
+        )?;
+        ensure(
+            usize::from(start.contestant()) == self.contestants.len(),
+            Rule::Contestant,
+            "contestants are numbered from 0 without a gap",
+        )?;
+        self.contestants.push(Contestant::new(start.addr()));
+        self.step(start.contestant(), EventKind::ConnectStart)
+            .map(drop)
+    }
+
+    fn connect_done(&mut self, done: &ConnectDone) -> Result<(), Fault> {
+        let contestant = self.step(done.contestant(), EventKind::ConnectDone)?;
+        contestant.connected = done.outcome() == ConnectOutcome::Connected;
+        ensure(
+            contestant.addr == done.addr(),
+            Rule::OneEnd,
+            "the contestant began with another address",
+        )
+    }
+
+    fn tls_done(&mut self, done: &TlsHandshakeDone) -> Result<(), Fault> {
+        let contestant = self.step(done.contestant(), EventKind::TlsHandshakeDone)?;
+        contestant.secured = done.error().is_none();
+        ensure(
+            done.facts().is_some() != done.error().is_some(),
+            Rule::OneEnd,
+            "a handshake ends with facts or with an error",
+        )
+    }
+
+    fn step(&mut self, number: u16, kind: EventKind) -> Result<&mut Contestant, Fault> {
+        let contestant = self
+            .contestants
+            .get_mut(usize::from(number))
+            .ok_or_else(|| Fault::new(Rule::Contestant, "the contestant has not begun"))?;
+        contestant.machine.step(kind)?;
+        Ok(contestant)
+    }
+
+    fn conn_opened(&mut self, conn: Option<ConnId>, tls: bool) -> Result<(), Fault> {
+        self.opened = conn;
+        ensure(
+            self.contestants.iter().any(|one| one.is_ready(tls)),
+            Rule::Order,
+            "no contestant is ready",
+        )
+    }
+
+    fn done(&self, done: &DialDone) -> Result<(), Fault> {
+        self.names.ended()?;
+        self.contestants
+            .iter()
+            .try_for_each(|contestant| contestant.machine.ended())?;
+        ensure(
+            done.connection() == self.opened,
+            Rule::Order,
+            "the connection is not the one of conn_opened",
+        )?;
+        let winner = done
+            .winner()
+            .and_then(|winner| self.contestants.get(usize::from(winner)));
+        ensure(
+            winner.is_some_and(|one| one.connected) == self.opened.is_some(),
+            Rule::OneEnd,
+            "the winner is the contestant that gave the connection",
+        )?;
+        let failed = done.error().is_some() || done.abandoned();
+        let both = done.error().is_some() && self.opened.is_some();
+        ensure(
+            (failed || self.opened.is_some()) && !both,
+            Rule::OneEnd,
+            "a dial ends with a connection, an error, or abandoned",
+        )
+    }
+}
