@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use wirescope::testkit::check::check;
 use wirescope::testkit::{Peer, Script};
 use wirescope::{Client, event};
 
@@ -21,10 +22,9 @@ fn a_get_is_answered_and_the_connection_used_again() {
         assert_eq!((response.status(), body.as_str()), (200, "hello"));
         assert_eq!(response.is_connection_reused(), round > 0);
     }
-    for e in events.try_iter() {
-        println!("{e}");
-    }
     assert_eq!(peer.connections(), 1);
     drop(client);
+    let seen = check(&events);
+    println!("{:?}", seen.kinds());
     peer.finish();
 }
