@@ -173,6 +173,7 @@ impl Call {
             | Input::TlsBroke(_)
             | Input::Pulled(..)
             | Input::Consumed(_)
+            | Input::Drain
             | Input::Wake => self.exchange_input(input, turn),
         }
         self.arm(turn);
@@ -572,7 +573,14 @@ impl Call {
                 exchange.send_failed(turn);
                 Ok(Progress::Going)
             }
-            Input::Received { direct, buffered } => exchange.received(direct, buffered, turn),
+            Input::Received { direct, buffered } => {
+                self.timers.disarm(Timer::BodyIdle);
+                exchange.received(direct, buffered, turn)
+            }
+            Input::Drain => {
+                exchange.drain();
+                Ok(Progress::Going)
+            }
             Input::Ended { clean } => exchange.ended(clean, turn),
             Input::ReceiveFailed(error) => {
                 let phase = exchange.phase();

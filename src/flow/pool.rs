@@ -139,6 +139,9 @@ impl<T: Pooled> Pool<T> {
         slot.active = slot.active.saturating_add(usize::from(found.is_some()));
         let gone = expired.len().saturating_add(usize::from(found.is_some()));
         self.idle_total = self.idle_total.saturating_sub(gone);
+        if slot.active == 0 && slot.idle.is_empty() {
+            self.slots.swap_remove(place);
+        }
         Taken {
             found,
             expired,

@@ -88,6 +88,14 @@ struct Body {
     received: u64,
     untold: u64,
     trailers: Fields,
+    reader: Reader,
+}
+
+/// Who takes the content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    Caller,
+    Drain,
 }
 
 #[derive(Debug)]
@@ -223,6 +231,13 @@ impl Receiving {
             }
             other => other,
         };
+    }
+
+    /// The rest of the body is thrown away; its end says so.
+    pub(crate) fn drain(&mut self) {
+        if let State::Body(body) = &mut self.state {
+            body.reader = Reader::Drain;
+        }
     }
 
     /// Content at the front of the inbound buffer that the caller may take.
@@ -472,6 +487,7 @@ impl Receiving {
             return;
         };
         let how = match body.form {
+            Form::Over(BodyEnd::Complete) if body.reader == Reader::Drain => BodyEnd::Drained,
             Form::Over(how) => how,
             Form::Length { .. } | Form::Chunked(_) | Form::UntilClose => BodyEnd::Error,
         };
@@ -496,6 +512,7 @@ impl Body {
             received: 0,
             untold: 0,
             trailers: Fields::new(),
+            reader: Reader::Caller,
         }
     }
 
