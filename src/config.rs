@@ -67,3 +67,59 @@ pub enum Strictness {
     /// As `Normal`, and white space before a colon is stripped, never for framing fields.
     Lenient,
 }
+
+/// What becomes of a request body when the final response comes before it is fully sent (RFC 9112 §9.5).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EarlyResponse {
+    /// Bytes in memory go on being sent while the response is read; a source is not asked again. The connection
+    /// is kept only if both sides finished.
+    #[default]
+    Finish,
+    /// Nothing more is sent, and the connection is closed after the response.
+    Abort,
+}
+
+/// How long each phase of a call may take. `None` is without end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Timeouts {
+    /// The whole call, to the end of the body. Default none: a stream may last. The helpers that collect a
+    /// whole body have 5 minutes of their own.
+    pub total: Option<Duration>,
+    /// From the wish for a connection until there is one: lookup, connects, TLS. Default 10 s.
+    pub connect: Option<Duration>,
+    /// The lookup of a name, within `connect`. Default 10 s.
+    pub lookup: Option<Duration>,
+    /// The TLS handshake, within `connect`. Default 10 s.
+    pub tls: Option<Duration>,
+    /// The wait for a 100 (Continue), after which the body is sent. Default 1 s; zero does not wait
+    /// (RFC 9110 §10.1.1).
+    pub expect: Duration,
+    /// How long the peer may take no byte of the request. Default 60 s.
+    pub write_stall: Option<Duration>,
+    /// From the end of the request to the first byte of a response. Default 60 s.
+    pub first_byte: Option<Duration>,
+    /// From the first byte of a head to its last. Default 60 s.
+    pub head: Option<Duration>,
+    /// How long a read of the body waits for the next byte. Runs only while a read is pending. Default 60 s.
+    pub body_idle: Option<Duration>,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let minute = Some(Duration::from_secs(60));
+        let ten = Some(Duration::from_secs(10));
+        Self {
+            total: None,
+            connect: ten,
+            lookup: ten,
+            tls: ten,
+            expect: Duration::from_secs(1),
+            write_stall: minute,
+            first_byte: minute,
+            head: minute,
+            body_idle: minute,
+        }
+    }
+}

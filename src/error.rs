@@ -375,6 +375,12 @@ impl Error {
     }
 
     #[must_use]
+    pub(crate) fn with_tried(mut self, tried: Vec<Tried>) -> Self {
+        self.0.report.tried = tried;
+        self
+    }
+
+    #[must_use]
     pub(crate) fn with_source(mut self, source: Box<dyn std::error::Error + Send + Sync>) -> Self {
         self.0.source = Some(source);
         self

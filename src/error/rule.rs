@@ -219,6 +219,8 @@ rules! {
         NoAgreement => "no version, cipher suite or protocol in common",
         /// The peer broke the TLS protocol.
         Protocol => "the peer broke the tls protocol",
+        /// The connection was lost in the handshake; the I/O error is the source.
+        Lost => "the connection was lost in the handshake",
         /// The configuration of TLS cannot be used.
         Config => "the tls configuration cannot be used",
         /// The build has no TLS (feature `tls`) or no crypto provider.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::event::bus::{Abort, Observers};
 use crate::event::kind::{EventKind, Interest, Payload};
 use crate::event::payload::{ClientStart, EventsLost, WallClock};
-use crate::event::timings::Marks;
+use crate::event::timings::{Marks, Timings};
 use crate::event::{Attempt, Event, Redaction, SCHEMA_VERSION, Scope};
 use crate::ids::{CallId, ConnId, DialId};
 
@@ -131,8 +131,32 @@ impl Emitter {
         self.last
     }
 
+    /// Emits within the stream of a connection alone, outside the call.
+    pub(crate) fn of_connection(&mut self, conn: ConnId, last: u64, emit: impl FnOnce(&mut Self)) {
+        let call = (self.scope, self.attempt, self.seq, self.last);
+        self.scope = Scope {
+            conn: Some(conn),
+            ..Scope::default()
+        };
+        self.attempt = None;
+        self.seq = 0;
+        self.last = self.last.max(last);
+        emit(self);
+        (self.scope, self.attempt, self.seq, self.last) = call;
+    }
+
     pub(crate) fn marks(&mut self) -> &mut Marks {
         &mut self.marks
+    }
+
+    /// When the call began, if it did.
+    pub(crate) fn started(&self) -> Option<Instant> {
+        self.marks.started()
+    }
+
+    /// Folds the moments noted so far into timings.
+    pub(crate) fn timings(&self, now: Instant) -> Timings {
+        self.marks.timings(now)
     }
 
     /// Delivers what was emitted. The first observer that aborts gives the reason.

@@ -39,6 +39,7 @@ pub use self::bus::{
 pub(crate) use self::emitter::{Clock, Emitter};
 pub(crate) use self::kind::Payload;
 pub use self::kind::{EventData, EventKind, Interest, Trace};
+pub(crate) use self::payload::FieldRecord;
 pub use self::payload::*;
 pub use self::redact::Redaction;
 use self::show::Object;

@@ -478,13 +478,38 @@ payloads! {
     }
 }
 
-/// One field line of a message, shared by the events of that message.
-#[derive(Debug)]
+/// The field lines of one section as events show them, shared by the events of that section.
+#[derive(Debug, Default)]
 pub(crate) struct FieldRecord {
-    pub(crate) fields: Fields,
-    /// Lines from this one on, and before `user_end`, come from the caller.
-    pub(crate) user_start: u32,
-    pub(crate) user_end: u32,
+    fields: Fields,
+    added_by: Vec<AddedBy>,
+}
+
+impl FieldRecord {
+    /// A section whose values were redacted.
+    pub(crate) fn of(redacted: Fields) -> Self {
+        Self {
+            fields: redacted,
+            added_by: Vec::new(),
+        }
+    }
+
+    /// Adds a line whose value was redacted.
+    pub(crate) fn push(&mut self, name: &str, redacted: &[u8], added_by: AddedBy) {
+        self.fields.push_unchecked(name, redacted);
+        self.added_by.push(added_by);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    pub(crate) fn added_by(&self, index: u16) -> AddedBy {
+        self.added_by
+            .get(usize::from(index))
+            .copied()
+            .unwrap_or(AddedBy::Client)
+    }
 }
 
 /// Declares the payloads that are one line of a shared record.

@@ -169,6 +169,12 @@ impl Answer {
         }
     }
 
+    /// The name has no address of this family.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::new::<IpAddr>([])
+    }
+
     /// Says how long the answer may be remembered. The client never remembers it for longer than its own
     /// setting, and not at all when this is zero.
     #[must_use]

@@ -170,7 +170,7 @@ impl Fields {
     /// Returns the elements of a list-based field over all its lines: split at commas outside quoted
     /// strings, white space trimmed, empty elements left out (RFC 9110 §5.6.1).
     pub fn elements<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.get_all(name).flat_map(|value| list_elements(value))
+        self.get_all(name).flat_map(list_elements)
     }
 
     /// Joins the values of all lines of that name by `, `, in order (RFC 9110 §5.3). None when there is no

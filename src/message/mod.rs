@@ -1,10 +1,11 @@
-//! Values without behaviour: URLs, fields, framing, answers of lookups.
+//! Values without behaviour: URLs, methods, fields, framing, answers of lookups.
 
 pub mod anomaly;
 pub mod answer;
 pub mod close;
 pub mod fields;
 pub mod framing;
+pub mod method;
 pub mod overrides;
 pub mod status;
 pub mod tls;

@@ -163,7 +163,12 @@ impl ChunkedDecoder {
                 trailers: Fields::new(),
                 anomalies: Anomalies::default(),
             }),
-            _ => Ok(Step::Need { consumed: framing }),
+            State::Size(_)
+            | State::Blank(_)
+            | State::Extension(_)
+            | State::SizeLf(_)
+            | State::DataCr
+            | State::DataLf => Ok(Step::Need { consumed: framing }),
         }
     }
 
@@ -182,9 +187,10 @@ impl ChunkedDecoder {
 
     /// Bytes of content still to come in the current chunk; 0 between chunks.
     pub(crate) fn remaining_in_chunk(&self) -> u64 {
-        match &self.state {
-            State::Data { left } => *left,
-            _ => 0,
+        if let State::Data { left } = &self.state {
+            *left
+        } else {
+            0
         }
     }
 

@@ -34,7 +34,7 @@ pub(crate) struct Head {
     pub(crate) reason: Reason,
     /// The field lines, in wire order and case.
     pub(crate) fields: Fields,
-    /// Bytes on the wire, skipped empty lines included.
+    /// Bytes on the wire, skipped empty lines included: what the head takes from the input.
     pub(crate) bytes: usize,
     /// What was accepted although it breaks a rule.
     pub(crate) anomalies: Anomalies,
@@ -80,15 +80,6 @@ impl fmt::Debug for Reason {
     }
 }
 
-/// What a call of [`HeadDecoder::decode`] came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Progress {
-    /// More bytes are needed.
-    Incomplete,
-    /// The head is complete and took that many bytes of the input.
-    Complete(Head, usize),
-}
-
 /// Decodes response heads, one after the other.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct HeadDecoder {
@@ -127,7 +118,8 @@ impl HeadDecoder {
     }
 
     /// Reads on. `input` always begins at the first byte after the message before, with more bytes each time,
-    /// until the head is complete; then the decoder is ready for the next head.
+    /// until the head is complete. Then drop [`Head::bytes`] from it; the decoder is ready for the next head.
+    /// None: more bytes are needed.
     ///
     /// # Errors
     /// [`HeadFault`] with the rule and its offset, or the limit. The connection is of no more use.
@@ -136,12 +128,12 @@ impl HeadDecoder {
         input: &[u8],
         limits: &Limits,
         strictness: Strictness,
-    ) -> Result<Progress, HeadFault> {
+    ) -> Result<Option<Head>, HeadFault> {
         self.received = input.len();
         let bounds = Bounds::head(limits);
         if matches!(self.state, State::Begin) {
             let Some(start) = skip_empty_lines(input, strictness)? else {
-                return Ok(Progress::Incomplete);
+                return Ok(None);
             };
             for line in 0..start / 2 {
                 let offset = (line as u64).saturating_mul(2);
@@ -153,20 +145,20 @@ impl HeadDecoder {
             let Some((line, next)) =
                 read_status_line(cursor, input, &bounds, strictness, &mut self.anomalies)?
             else {
-                return Ok(Progress::Incomplete);
+                return Ok(None);
             };
             self.state = State::Section(line, SectionScan::at(next));
         }
         let State::Section(line, scan) = &mut self.state else {
-            return Ok(Progress::Incomplete);
+            return Ok(None);
         };
         let Some((fields, end)) = scan.decode(input, &bounds, strictness, &mut self.anomalies)?
         else {
-            return Ok(Progress::Incomplete);
+            return Ok(None);
         };
         let head = line.head(input, fields, end, self.anomalies);
         *self = Self::new();
-        Ok(Progress::Complete(head, end))
+        Ok(Some(head))
     }
 }
 

@@ -16,6 +16,9 @@ use crate::message::fields::{Fields, Span, is_token_byte};
 /// Field lines that the first parser holds; a section with more is read by the second.
 const FAST_LINES: usize = 32;
 
+/// Field lines of most responses; preparing room for more than these takes time.
+const FEW_LINES: usize = 8;
+
 /// The least bound on bytes, so that a status line's first bytes are always judged.
 const LEAST_BYTES: usize = 16;
 
@@ -274,10 +277,17 @@ pub(crate) fn note_line_end<'a>(
 
 /// Reads an ordinary section; none when there is anything out of the ordinary in it.
 fn read_fast(section: &[u8], fields: usize) -> Option<Fields> {
-    if fields == 0 || fields > FAST_LINES {
-        return None;
+    match fields {
+        0 => None,
+        1..=FEW_LINES => read_fast_into::<FEW_LINES>(section, fields),
+        _ if fields <= FAST_LINES => read_fast_into::<FAST_LINES>(section, fields),
+        _ => None,
     }
-    let mut headers = [httparse::EMPTY_HEADER; FAST_LINES];
+}
+
+fn read_fast_into<const N: usize>(section: &[u8], fields: usize) -> Option<Fields> {
+    work(section.len());
+    let mut headers = [httparse::EMPTY_HEADER; N];
     let Ok(httparse::Status::Complete((used, headers))) =
         httparse::parse_headers(section, &mut headers)
     else {
@@ -421,6 +431,7 @@ fn check_line(
     first: bool,
     strictness: Strictness,
 ) -> Result<Line<'_>, HeadFault> {
+    work(line.len());
     if matches!(line.first(), Some(b' ' | b'\t')) {
         if first {
             return Err(HeadFault::rule(HeadRule::FoldFirst, offset));
@@ -531,8 +542,26 @@ fn lines(part: &[u8], start: usize) -> impl Iterator<Item = (usize, &[u8])> {
         })
 }
 
+#[cfg(test)]
+use tests::work;
+
+/// Counts bytes that are looked at. Only the tests that show linear work listen.
+#[cfg(not(test))]
+const fn work(_bytes: usize) {}
+
 /// Finds the first LF from an offset on, eight bytes at a time.
 fn find_lf(bytes: &[u8], from: usize) -> Option<usize> {
+    let found = find_lf_in(bytes, from);
+    work(
+        found
+            .unwrap_or(bytes.len())
+            .saturating_add(1)
+            .saturating_sub(from),
+    );
+    found
+}
+
+fn find_lf_in(bytes: &[u8], from: usize) -> Option<usize> {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = 0x8080_8080_8080_8080;
     const LFS: u64 = ONES.wrapping_mul(b'\n' as u64);
@@ -589,4 +618,4 @@ impl TrailerDecoder {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

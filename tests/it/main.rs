@@ -1,1 +1,3 @@
-fn main() {}
+//! Integration tests: one binary, one file per subject.
+
+mod basic;

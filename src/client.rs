@@ -1,0 +1,410 @@
+//! The blocking door: requests from the thread that calls, over one pool.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{EarlyResponse, Limits, Strictness, Timeouts};
+use crate::drive::apply::{Running, Upload};
+use crate::drive::engine::{Engine, Parts, next_call, next_dial};
+use crate::error::{Error, Result};
+use crate::event::{Emitter, ObserverRef, Observers, Redaction};
+use crate::flow::action::Names;
+use crate::flow::call::{Call, Settings};
+use crate::flow::{lookup, pool};
+use crate::message::answer::Address;
+use crate::message::method::Method;
+use crate::message::overrides::Overrides;
+use crate::net::cancel::CancelHandle;
+use crate::net::clock;
+use crate::net::resolver::{Resolve, SystemResolver};
+use crate::net::tls::TlsConfig;
+use crate::proto::Rules;
+use crate::proto::plan::Plan;
+use crate::request::Request;
+use crate::response::Response;
+
+/// An HTTP/1.1 client. Cloning is cheap and shares everything; it can be used from many threads at once, each
+/// call on the thread that makes it. There is no thread of its own, but for those that look names up.
+///
+/// Dropping the last clone closes all idle connections; responses that are still read are not touched.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # #[cfg(feature = "testkit")] {
+/// use std::io::Read;
+/// use wirescope::testkit::{Peer, Script};
+///
+/// let peer = Peer::start(Script::new()
+///     .expect_request()
+///     .send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"))?;
+///
+/// let client = wirescope::Client::new()?;
+/// let mut response = client.get(&peer.url("/"))?.send()?;
+/// let mut body = String::new();
+/// response.read_to_string(&mut body)?;
+/// assert_eq!((response.status(), &body[..]), (200, "hello"));
+/// # }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Client(Arc<Engine>);
+
+/// Sets a [`Client`] up. Every setting has a default; see each method.
+#[derive(Debug)]
+pub struct ClientBuilder {
+    timeouts: Timeouts,
+    limits: Limits,
+    strictness: Strictness,
+    early_response: EarlyResponse,
+    keep_alive: bool,
+    idle_per_key: usize,
+    idle_total: usize,
+    idle_timeout: Duration,
+    dns_cache: Duration,
+    resolver: Option<CustomResolver>,
+    overrides: Overrides,
+    tls: TlsConfig,
+    redaction: Redaction,
+    observers: Vec<ObserverRef>,
+}
+
+struct CustomResolver(Arc<dyn Resolve>);
+
+impl std::fmt::Debug for CustomResolver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CustomResolver")
+    }
+}
+
+impl Client {
+    /// Makes a client with the defaults.
+    ///
+    /// # Errors
+    /// As [`ClientBuilder::build`].
+    pub fn new() -> Result<Self> {
+        Self::builder().build()
+    }
+
+    /// Begins to set a client up.
+    #[must_use]
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::new()
+    }
+
+    /// Begins a GET request.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LocalUrl`](crate::ErrorKind::LocalUrl) with the rule that the URL breaks.
+    pub fn get(&self, url: &str) -> Result<Request> {
+        Request::new(self.clone(), Method::GET, url)
+    }
+
+    /// Begins a HEAD request.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub fn head(&self, url: &str) -> Result<Request> {
+        Request::new(self.clone(), Method::HEAD, url)
+    }
+
+    /// Begins a POST request.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub fn post(&self, url: &str) -> Result<Request> {
+        Request::new(self.clone(), Method::POST, url)
+    }
+
+    /// Begins a PUT request.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub fn put(&self, url: &str) -> Result<Request> {
+        Request::new(self.clone(), Method::PUT, url)
+    }
+
+    /// Begins a DELETE request.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub fn delete(&self, url: &str) -> Result<Request> {
+        Request::new(self.clone(), Method::DELETE, url)
+    }
+
+    /// Begins a request with any method, given by name or as a [`Method`].
+    ///
+    /// # Errors
+    /// As [`Client::get`], and [`RequestRule::Method`](crate::error::RequestRule::Method) when the method is no
+    /// token.
+    pub fn request<M>(&self, method: M, url: &str) -> Result<Request>
+    where
+        M: TryInto<Method>,
+        Error: From<M::Error>,
+    {
+        Request::new(self.clone(), method.try_into()?, url)
+    }
+
+    /// Closes idle connections that were idle for too long, that the peer closed, or that it spoke on. This
+    /// client has no thread of its own: what happens to an idle connection is noticed here, and when a request
+    /// asks for a connection of the same origin.
+    pub fn close_expired(&self) {
+        self.0.close_expired();
+    }
+
+    /// Closes all idle connections; those in use now are closed when they would become idle.
+    pub fn close_idle(&self) {
+        self.0
+            .close_idle(crate::message::close::CloseReason::CloseIdleCalled);
+    }
+
+    /// Counts connections: idle ones, and ones in use.
+    #[must_use]
+    pub fn connections(&self) -> (usize, usize) {
+        self.0.pool_counts()
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.0
+    }
+
+    /// Starts a call and waits for its response or its error.
+    pub(crate) fn start(
+        &self,
+        plan: Plan,
+        upload: Upload,
+        timeouts: Option<Box<Timeouts>>,
+        observers: &[ObserverRef],
+        cancel: Option<CancelHandle>,
+    ) -> Result<Response> {
+        let engine = &self.0;
+        let names = Names::of(&plan.url, &engine.overrides, engine.is_resolver_custom);
+        let settings = match timeouts {
+            None => engine.settings.clone(),
+            Some(timeouts) => Arc::new(engine.settings.with_timeouts(*timeouts)),
+        };
+        let observers = Observers::of_call(observers, &engine.observers);
+        let running = Running {
+            call: Call::new(next_call(), next_dial(), plan, names, settings.clone()),
+            engine: engine.clone(),
+            settings,
+            emitter: Emitter::new(clock::process(), observers, engine.redaction.clone()),
+            memory: engine.memory(),
+            upload,
+            cancel,
+            lease: None,
+            contestant: None,
+            mailbox: None,
+            now: clock::now(),
+        };
+        Response::begin(Box::new(running))
+    }
+}
+
+impl Default for ClientBuilder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ClientBuilder {
+    fn new() -> Self {
+        Self {
+            timeouts: Timeouts::default(),
+            limits: Limits::default(),
+            strictness: Strictness::default(),
+            early_response: EarlyResponse::default(),
+            keep_alive: true,
+            idle_per_key: 8,
+            idle_total: 128,
+            idle_timeout: Duration::from_secs(30),
+            dns_cache: Duration::from_secs(10),
+            resolver: None,
+            overrides: Overrides::new(),
+            tls: TlsConfig::new(),
+            redaction: Redaction::default(),
+            observers: Vec::new(),
+        }
+    }
+
+    /// Sets how long a whole call may take, to the end of the body. Default none.
+    #[must_use]
+    pub fn timeout(mut self, total: Duration) -> Self {
+        self.timeouts.total = Some(total);
+        self
+    }
+
+    /// Sets how long getting a connection may take: lookup, connects, TLS. Default 10 s.
+    #[must_use]
+    pub fn connect_timeout(mut self, limit: Duration) -> Self {
+        self.timeouts.connect = Some(limit);
+        self
+    }
+
+    /// Changes any of the timeouts.
+    #[must_use]
+    pub fn timeouts(mut self, change: impl FnOnce(&mut Timeouts)) -> Self {
+        change(&mut self.timeouts);
+        self
+    }
+
+    /// Changes any of the limits.
+    #[must_use]
+    pub fn limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
+        change(&mut self.limits);
+        self
+    }
+
+    /// Sets how strictly responses are read. Default [`Strictness::Normal`].
+    #[must_use]
+    pub fn strictness(mut self, strictness: Strictness) -> Self {
+        self.strictness = strictness;
+        self
+    }
+
+    /// Sets what becomes of a request body when the response comes first. Default [`EarlyResponse::Finish`].
+    #[must_use]
+    pub fn early_response(mut self, early_response: EarlyResponse) -> Self {
+        self.early_response = early_response;
+        self
+    }
+
+    /// Switches keeping connections on or off; off, every request says `Connection: close` (RFC 9112 §9.3).
+    /// Default on.
+    #[must_use]
+    pub fn keep_alive(mut self, keep_alive: bool) -> Self {
+        self.keep_alive = keep_alive;
+        self
+    }
+
+    /// Sets how many connections of one origin are kept idle. Default 8.
+    #[must_use]
+    pub fn max_idle_per_origin(mut self, connections: usize) -> Self {
+        self.idle_per_key = connections;
+        self
+    }
+
+    /// Sets how many connections are kept idle in all. Default 128.
+    #[must_use]
+    pub fn max_idle(mut self, connections: usize) -> Self {
+        self.idle_total = connections;
+        self
+    }
+
+    /// Sets how long a connection is kept idle. Default 30 s; less if the peer says less by `Keep-Alive`.
+    #[must_use]
+    pub fn idle_timeout(mut self, limit: Duration) -> Self {
+        self.idle_timeout = limit;
+        self
+    }
+
+    /// Sets how long addresses are remembered. Default 10 s; zero remembers nothing.
+    #[must_use]
+    pub fn dns_cache(mut self, limit: Duration) -> Self {
+        self.dns_cache = limit;
+        self
+    }
+
+    /// Uses a resolver of the caller's for all names.
+    #[must_use]
+    pub fn resolver(mut self, resolver: impl Resolve + 'static) -> Self {
+        self.resolver = Some(CustomResolver(Arc::new(resolver)));
+        self
+    }
+
+    /// Gives addresses for a host and port in advance, as curl's `--resolve` does; `*` stands for every host.
+    ///
+    /// # Errors
+    /// [`RequestRule::Setting`](crate::error::RequestRule::Setting) when host or port cannot be one.
+    pub fn resolve_override(
+        mut self,
+        host: &str,
+        port: u16,
+        addresses: &[std::net::IpAddr],
+    ) -> Result<Self> {
+        let addresses: Vec<Address> = addresses.iter().copied().map(Address::from).collect();
+        self.overrides
+            .set(host, port, addresses)
+            .map_err(|error| Error::setting("resolve").with_source(Box::new(error)))?;
+        Ok(self)
+    }
+
+    /// Gives all addresses in advance from a table.
+    #[must_use]
+    pub fn overrides(mut self, overrides: Overrides) -> Self {
+        self.overrides = overrides;
+        self
+    }
+
+    /// Sets the TLS configuration. Default: the webpki roots, TLS 1.2 and 1.3.
+    #[must_use]
+    pub fn tls(mut self, tls: TlsConfig) -> Self {
+        self.tls = tls;
+        self
+    }
+
+    /// Sets what events, errors and exports show of secrets. Default: nothing.
+    #[must_use]
+    pub fn redaction(mut self, redaction: Redaction) -> Self {
+        self.redaction = redaction;
+        self
+    }
+
+    /// Attaches an observer to all calls of this client, and to what happens between them.
+    #[must_use]
+    pub fn observe(mut self, observer: impl Into<ObserverRef>) -> Self {
+        self.observers.push(observer.into());
+        self
+    }
+
+    /// Makes the client.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Tls`](crate::ErrorKind::Tls) when the TLS configuration cannot be used. A build without TLS
+    /// is no error here; an https request will be one.
+    pub fn build(self) -> Result<Client> {
+        let tls = self.tls.client();
+        let tls = match tls {
+            Err(error)
+                if error.kind() != crate::ErrorKind::Tls(crate::error::TlsFailure::NotBuiltIn) =>
+            {
+                return Err(error);
+            }
+            other => other,
+        };
+        let rules = Rules {
+            strictness: self.strictness,
+            early_response: self.early_response,
+            expect_limit: self.timeouts.expect,
+            limits: self.limits.clone(),
+        };
+        let is_resolver_custom = self.resolver.is_some();
+        let resolver = self.resolver.map_or_else(
+            || Arc::new(SystemResolver::new()) as Arc<dyn Resolve>,
+            |custom| custom.0,
+        );
+        Ok(Client(Arc::new(Engine::new(Parts {
+            settings: Settings {
+                rules,
+                timeouts: self.timeouts,
+            },
+            overrides: self.overrides,
+            resolver,
+            is_resolver_custom,
+            tls,
+            keep_alive: self.keep_alive,
+            redaction: self.redaction,
+            observers: self.observers,
+            pool: pool::Bounds {
+                idle_per_key: self.idle_per_key,
+                idle_total: self.idle_total,
+                idle_timeout: self.idle_timeout,
+            },
+            lookup: lookup::Bounds {
+                ttl: self.dns_cache,
+                addresses: self.limits.addresses,
+                ..lookup::Bounds::default()
+            },
+        }))))
+    }
+}

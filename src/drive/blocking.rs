@@ -1,0 +1,282 @@
+//! The blocking driver: what cannot go on waits on the thread that called.
+
+use std::time::Instant;
+
+use crate::drive::apply::{Contestant, Handshake, Rest, Running, tls_fault};
+use crate::error::TlsFailure;
+use crate::event::{CanceledBy, EventKind};
+use crate::flow::action::{Input, Receive, TlsFault, Wait};
+use crate::net::socket::Unconnected;
+use crate::net::transport::{Broken, Received, read_timeout};
+use crate::net::wait::{Interest, for_socket};
+
+/// Least room in the inbound buffer for one receive.
+const ROOM: usize = 8 * 1024;
+
+/// Room for the bytes behind a direct read: the next chunk heads.
+const ROOM_BEHIND: usize = 1024;
+
+/// Why control came back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pause {
+    /// The response, or more of its body, can be handed out.
+    HandOut,
+    /// The call is over.
+    Done,
+}
+
+impl Running {
+    /// Begins the call and goes on until there is a response or an error.
+    pub(crate) fn start(&mut self) -> Pause {
+        self.input(Input::Start);
+        self.run(&mut [])
+    }
+
+    /// Goes on until there is something for the caller; content may go straight into `into`, and how much did
+    /// is the second answer.
+    pub(crate) fn read(&mut self, into: &mut [u8]) -> (Pause, usize) {
+        self.read_clock();
+        self.input(Input::Wanted(into.len()));
+        let mut direct = 0;
+        let pause = self.run_reading(into, &mut direct);
+        self.call.hand_out(self.now);
+        (pause, direct)
+    }
+
+    /// Goes on until the caller is asked or the call is over.
+    pub(crate) fn run(&mut self, into: &mut [u8]) -> Pause {
+        let mut direct = 0;
+        let pause = self.run_reading(into, &mut direct);
+        self.call.hand_out(self.now);
+        pause
+    }
+
+    fn run_reading(&mut self, into: &mut [u8], direct: &mut usize) -> Pause {
+        loop {
+            if self.is_canceled() {
+                self.input(Input::Cancel(CanceledBy::Caller));
+            }
+            match self.apply() {
+                Rest::HandOut => return Pause::HandOut,
+                Rest::Done => return Pause::Done,
+                Rest::Wait(wait) => {
+                    let input = self.wait(wait, into);
+                    self.read_clock();
+                    if self.is_canceled() {
+                        self.input(Input::Cancel(CanceledBy::Caller));
+                        continue;
+                    }
+                    let Some(input) = input else { continue };
+                    let straight = matches!(input, Input::Received { direct, .. } if direct > 0);
+                    if let Input::Received { direct: count, .. } = &input {
+                        *direct = *count;
+                    }
+                    self.input(input);
+                    if straight {
+                        self.input(Input::Wanted(0));
+                    }
+                }
+            }
+        }
+    }
+
+    fn is_canceled(&self) -> bool {
+        !self.call.is_over()
+            && self
+                .cancel
+                .as_ref()
+                .is_some_and(|cancel| cancel.is_canceled())
+    }
+
+    /// Waits for the first of these; no input means that the core is to be asked again.
+    fn wait(&mut self, wait: Wait, into: &mut [u8]) -> Option<Input> {
+        match self.contestant.take() {
+            Some(Contestant::Opening(number, socket)) => {
+                self.connect(number, socket, wait.deadline)
+            }
+            Some(Contestant::Open(number, transport, Handshake::UnderWay)) => {
+                self.contestant = Some(Contestant::Open(number, transport, Handshake::UnderWay));
+                self.handshake(number, wait.deadline)
+            }
+            other => {
+                self.contestant = other;
+                match wait.receive {
+                    None => self.wait_for_answers(wait.deadline),
+                    Some(receive) => self.wait_for_peer(wait, receive, into),
+                }
+            }
+        }
+    }
+
+    fn connect(
+        &mut self,
+        number: u16,
+        socket: Unconnected,
+        deadline: Option<Instant>,
+    ) -> Option<Input> {
+        let timeouts = &self.call.settings().timeouts;
+        let reads = [
+            timeouts.total,
+            timeouts.first_byte,
+            timeouts.head,
+            timeouts.body_idle,
+            timeouts.tls,
+        ];
+        let shortest = reads.into_iter().flatten().min();
+        match socket.connect(deadline, read_timeout(shortest)) {
+            Ok(Some(socket)) => {
+                self.read_clock();
+                self.opened(number, socket);
+                None
+            }
+            Ok(None) => Some(Input::Timeout),
+            Err(error) => Some(Input::Connected {
+                contestant: number,
+                result: Err(error),
+            }),
+        }
+    }
+
+    fn handshake(&mut self, number: u16, deadline: Option<Instant>) -> Option<Input> {
+        let certificates = self.emitter.wants(EventKind::TlsHandshakeDone);
+        let Some(Contestant::Open(_, transport, handshake)) = &mut self.contestant else {
+            return None;
+        };
+        let result = match transport.handshake(deadline, certificates) {
+            Ok(Some(facts)) => {
+                *handshake = Handshake::Absent;
+                Ok(facts)
+            }
+            Ok(None) => return Some(Input::Timeout),
+            Err(Broken::Tls(error)) => Err(tls_fault(error)),
+            Err(Broken::Io(error)) => Err(TlsFault {
+                failure: TlsFailure::Lost,
+                alert: None,
+                source: Box::new(error),
+            }),
+        };
+        Some(Input::TlsDone {
+            contestant: number,
+            result,
+        })
+    }
+
+    /// Waits for the resolver.
+    fn wait_for_answers(&mut self, deadline: Option<Instant>) -> Option<Input> {
+        let mailbox = self.mailbox.clone()?;
+        if mailbox.is_empty() {
+            match mailbox.waker().wait(deadline) {
+                Ok(true) => {}
+                Ok(false) => return Some(Input::Timeout),
+                Err(error) => return Some(Input::ReceiveFailed(error)),
+            }
+        }
+        self.read_clock();
+        for (family, outcome, coalesced) in mailbox.take() {
+            self.input(Input::Resolved {
+                family,
+                outcome,
+                coalesced,
+            });
+        }
+        None
+    }
+
+    /// Waits for the peer: in one blocking receive if nothing else can end the wait, else in a poll.
+    fn wait_for_peer(&mut self, wait: Wait, receive: Receive, into: &mut [u8]) -> Option<Input> {
+        let Some(lease) = &mut self.lease else {
+            return Some(Input::Ended { clean: false });
+        };
+        if !wait.send {
+            return Some(self.receive(receive, into, wait.deadline));
+        }
+        if lease.transport.may_hold_bytes() {
+            let now = self.now;
+            match self.receive(receive, into, Some(now)) {
+                Input::Timeout => {}
+                input => return Some(input),
+            }
+        }
+        let lease = self.lease.as_ref()?;
+        let ready = match for_socket(
+            lease.transport.as_fd(),
+            Interest {
+                read: true,
+                write: true,
+            },
+            wait.deadline,
+        ) {
+            Ok(ready) => ready,
+            Err(error) => return Some(Input::ReceiveFailed(error)),
+        };
+        match (ready.read, ready.write) {
+            (false, false) => Some(Input::Timeout),
+            (true, _) => Some(self.receive_ready(receive, into)),
+            (false, true) => Some(Input::Writable),
+        }
+    }
+
+    /// Receives what the poll announced; under TLS it may not be enough for a record, which is no timeout.
+    fn receive_ready(&mut self, receive: Receive, into: &mut [u8]) -> Input {
+        let now = self.now;
+        match self.receive(receive, into, Some(now)) {
+            Input::Timeout => Input::Writable,
+            input => input,
+        }
+    }
+
+    fn receive(&mut self, receive: Receive, into: &mut [u8], deadline: Option<Instant>) -> Input {
+        let Some(lease) = &mut self.lease else {
+            return Input::Ended { clean: false };
+        };
+        let inbound = &mut self.memory.buffers.inbound;
+        let (result, is_direct) = match receive {
+            Receive::Inbound => (
+                lease
+                    .transport
+                    .receive(inbound.spare(ROOM), &mut [], deadline),
+                false,
+            ),
+            Receive::Caller { max } => {
+                let first = into.get_mut(..max).unwrap_or_default();
+                let behind = inbound.spare(ROOM_BEHIND);
+                let behind = behind.get_mut(..ROOM_BEHIND).unwrap_or_default();
+                (lease.transport.receive(first, behind, deadline), true)
+            }
+        };
+        match result {
+            Ok(Received::Bytes(first, second)) => {
+                let (direct, buffered) = if is_direct {
+                    (first, second)
+                } else {
+                    (0, first)
+                };
+                inbound.fill(buffered);
+                Input::Received { direct, buffered }
+            }
+            Ok(Received::Ended(clean)) => Input::Ended { clean },
+            Ok(Received::TimedOut) => Input::Timeout,
+            Err(Broken::Io(error)) => Input::ReceiveFailed(error),
+            Err(Broken::Tls(error)) => Input::TlsBroke(tls_fault(error)),
+        }
+    }
+}
+
+/// A call that is dropped before its end is given up: the response was dropped, or the caller's own code
+/// panicked. Never waits.
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.call.is_over() {
+            self.read_clock();
+            let input = if self.call.has_head() {
+                Input::BodyClosed
+            } else {
+                Input::Cancel(CanceledBy::Drop)
+            };
+            self.input(input);
+            let _ = self.apply();
+        }
+        let memory = std::mem::take(&mut self.memory);
+        self.engine.keep_memory(memory);
+    }
+}

@@ -1,0 +1,6 @@
+//! Interpreters of actions. They decide nothing: what to do next is the core's answer, always.
+
+pub(crate) mod apply;
+pub(crate) mod blocking;
+pub(crate) mod engine;
+pub(crate) mod lease;

@@ -1,0 +1,53 @@
+//! System calls of this thread, counted by kind. Compiled for tests and the test kit only; otherwise nothing.
+
+/// A system call that is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Syscall {
+    /// `socket`.
+    Socket,
+    /// `connect`.
+    Connect,
+    /// `setsockopt`, `getsockopt`, `getsockname`.
+    Option,
+    /// `sendto`, `sendmsg`.
+    Send,
+    /// `recvfrom`, `readv`.
+    Receive,
+    /// `recvfrom` that takes nothing, without waiting.
+    Peek,
+    /// `poll`.
+    Poll,
+}
+
+#[cfg(any(test, feature = "testkit"))]
+mod counted {
+    use std::cell::Cell;
+
+    use super::Syscall;
+
+    thread_local! {
+        static COUNTS: Cell<[u64; 7]> = const { Cell::new([0; 7]) };
+    }
+
+    pub(crate) fn syscall(kind: Syscall) {
+        COUNTS.with(|cell| {
+            let mut counts = cell.get();
+            counts[kind as usize] += 1;
+            cell.set(counts);
+        });
+    }
+
+    /// System calls that wirescope made on this thread for connections, since the thread began.
+    #[must_use]
+    pub fn on_this_thread() -> u64 {
+        COUNTS.with(Cell::get).iter().sum()
+    }
+}
+
+#[cfg(any(test, feature = "testkit"))]
+pub use counted::on_this_thread;
+#[cfg(any(test, feature = "testkit"))]
+pub(crate) use counted::syscall;
+
+#[cfg(not(any(test, feature = "testkit")))]
+pub(crate) fn syscall(_kind: Syscall) {}

@@ -1,0 +1,11 @@
+//! The operating system: sockets, clock, threads, names, TLS. Nothing here knows HTTP, and no event is made here.
+
+pub(crate) mod cancel;
+pub(crate) mod clock;
+pub(crate) mod count;
+pub(crate) mod resolver;
+pub(crate) mod socket;
+pub(crate) mod tls;
+pub(crate) mod transport;
+pub(crate) mod wait;
+mod workers;

@@ -1,0 +1,271 @@
+//! One TCP socket: blocking, so that the steady state is one system call per direction.
+//!
+//! Receiving blocks under `SO_RCVTIMEO`; the armed value is at most the time that remains. Sending never blocks:
+//! a full buffer is told, and the caller waits in [`super::wait`] for both directions at once.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::net::{RecvFlags, SendFlags};
+use socket2::{Domain, Protocol, Type};
+
+use crate::net::clock::now;
+use crate::net::count::{Syscall, syscall};
+use crate::net::wait;
+
+/// Shortest receive timeout that is armed: zero would mean none.
+const LEAST_TIMEOUT: Duration = Duration::from_micros(1);
+
+/// A connected socket.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    inner: Arc<socket2::Socket>,
+    /// The armed `SO_RCVTIMEO`.
+    armed: Option<Duration>,
+}
+
+/// A socket that is not connected yet.
+#[derive(Debug)]
+pub(crate) struct Unconnected {
+    inner: Arc<socket2::Socket>,
+    addr: SocketAddr,
+}
+
+/// What receiving came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Incoming {
+    /// That many bytes; 0 is the end of the stream.
+    Bytes(usize),
+    /// The deadline passed.
+    TimedOut,
+}
+
+impl Unconnected {
+    /// Opens a socket for an address, with Nagle's algorithm off.
+    pub(crate) fn open(addr: SocketAddr) -> io::Result<Self> {
+        syscall(Syscall::Socket);
+        let inner =
+            socket2::Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+        syscall(Syscall::Option);
+        inner.set_tcp_nodelay(true)?;
+        Ok(Self {
+            inner: Arc::new(inner),
+            addr,
+        })
+    }
+
+    /// The socket, for canceling: shutting it down ends the wait.
+    pub(crate) fn shared(&self) -> Arc<socket2::Socket> {
+        self.inner.clone()
+    }
+
+    /// Connects, blocking, until the deadline. None: it passed.
+    pub(crate) fn connect(
+        self,
+        deadline: Option<Instant>,
+        read_timeout: Option<Duration>,
+    ) -> io::Result<Option<Socket>> {
+        if let Some(deadline) = deadline {
+            let left = deadline.saturating_duration_since(now()).max(LEAST_TIMEOUT);
+            syscall(Syscall::Option);
+            self.inner.set_write_timeout(Some(left))?;
+        }
+        syscall(Syscall::Connect);
+        match self.inner.connect(&self.addr.into()) {
+            Ok(()) => {}
+            Err(error) if is_under_way(&error) => {
+                if !self.finish_connect(deadline)? {
+                    return Ok(None);
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        let mut socket = Socket {
+            inner: self.inner,
+            armed: None,
+        };
+        socket.arm(read_timeout)?;
+        Ok(Some(socket))
+    }
+
+    /// Waits for a connect that goes on in the background: the timeout fired, or a signal came.
+    fn finish_connect(&self, deadline: Option<Instant>) -> io::Result<bool> {
+        if !wait::for_socket(
+            self.inner.as_fd(),
+            wait::Interest {
+                read: false,
+                write: true,
+            },
+            deadline,
+        )?
+        .is_any()
+        {
+            return Ok(false);
+        }
+        syscall(Syscall::Option);
+        match self.inner.take_error()? {
+            Some(error) => Err(error),
+            None => Ok(true),
+        }
+    }
+}
+
+fn is_under_way(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error())
+        || matches!(
+            error.kind(),
+            io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock
+        )
+}
+
+impl Socket {
+    /// Our own address.
+    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
+        syscall(Syscall::Option);
+        self.inner
+            .local_addr()
+            .ok()
+            .and_then(|addr| addr.as_socket())
+    }
+
+    /// The socket, for canceling: shutting it down ends every wait.
+    pub(crate) fn shared(&self) -> Arc<socket2::Socket> {
+        self.inner.clone()
+    }
+
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inner.as_fd()
+    }
+
+    /// Hands bytes to the kernel without waiting. None: its buffer is full.
+    pub(crate) fn send(&self, slices: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+        loop {
+            syscall(Syscall::Send);
+            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+            let result = match slices {
+                [one] => rustix::net::send(&*self.inner, one, flags),
+                many => rustix::net::sendmsg(&*self.inner, many, &mut Default::default(), flags),
+            };
+            match result {
+                Ok(count) => return Ok(Some(count)),
+                Err(rustix::io::Errno::AGAIN) => return Ok(None),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Receives, blocking until the deadline, into the first slice and then the second.
+    pub(crate) fn receive(
+        &mut self,
+        first: &mut [u8],
+        second: &mut [u8],
+        deadline: Option<Instant>,
+    ) -> io::Result<Incoming> {
+        self.receive_with(deadline, |socket| {
+            if second.is_empty() {
+                return rustix::net::recv(socket, &mut *first, RecvFlags::empty())
+                    .map(|(count, _)| count);
+            }
+            rustix::io::readv(
+                socket,
+                &mut [IoSliceMut::new(first), IoSliceMut::new(second)],
+            )
+        })
+    }
+
+    /// Receives, blocking until the deadline, behind the bytes of a vector, as far as its capacity goes.
+    pub(crate) fn receive_behind(
+        &mut self,
+        bytes: &mut Vec<u8>,
+        deadline: Option<Instant>,
+    ) -> io::Result<Incoming> {
+        self.receive_with(deadline, |socket| {
+            rustix::net::recv(
+                socket,
+                rustix::buffer::spare_capacity(bytes),
+                RecvFlags::empty(),
+            )
+            .map(|(count, _)| count)
+        })
+    }
+
+    /// Receives behind the bytes of a vector without waiting. None: there is nothing.
+    pub(crate) fn receive_now(&self, bytes: &mut Vec<u8>) -> io::Result<Option<usize>> {
+        syscall(Syscall::Peek);
+        match rustix::net::recv(
+            &*self.inner,
+            rustix::buffer::spare_capacity(bytes),
+            RecvFlags::DONTWAIT,
+        ) {
+            Ok((count, _)) => Ok(Some(count)),
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn receive_with(
+        &mut self,
+        deadline: Option<Instant>,
+        mut receive: impl FnMut(&socket2::Socket) -> rustix::io::Result<usize>,
+    ) -> io::Result<Incoming> {
+        if let Some(deadline) = deadline {
+            self.arm_for(deadline.saturating_duration_since(now()))?;
+        } else {
+            self.arm(None)?;
+        }
+        loop {
+            syscall(Syscall::Receive);
+            match receive(&self.inner) {
+                Ok(count) => return Ok(Incoming::Bytes(count)),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::AGAIN) => {
+                    let Some(deadline) = deadline else { continue };
+                    let left = deadline.saturating_duration_since(now());
+                    if left.is_zero() {
+                        return Ok(Incoming::TimedOut);
+                    }
+                    self.arm(Some(left))?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Arms the receive timeout if what is armed is longer than the time that remains.
+    fn arm_for(&mut self, left: Duration) -> io::Result<()> {
+        if self.armed.is_none_or(|armed| armed > left) {
+            self.arm(Some(left))?;
+        }
+        Ok(())
+    }
+
+    fn arm(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let timeout = timeout.map(|timeout| timeout.max(LEAST_TIMEOUT));
+        if self.armed != timeout {
+            syscall(Syscall::Option);
+            self.inner.set_read_timeout(timeout)?;
+            self.armed = timeout;
+        }
+        Ok(())
+    }
+
+    /// Looks whether bytes or the end of the stream wait, without taking anything. None: neither.
+    pub(crate) fn peek(&self) -> io::Result<Option<usize>> {
+        syscall(Syscall::Peek);
+        let mut byte = [MaybeUninit::uninit(); 1];
+        match rustix::net::recv(
+            &*self.inner,
+            &mut byte[..],
+            RecvFlags::PEEK | RecvFlags::DONTWAIT,
+        ) {
+            Ok((_, count)) => Ok(Some(count)),
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! What rustls is given: roots, keys, provider, verifier, name.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::hash::{Hash, HashAlgorithm};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, DnsName, PrivateKeyDer, ServerName, UnixTime};
+use rustls::version::{TLS12, TLS13};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    SupportedCipherSuite, SupportedProtocolVersion,
+};
+
+use super::TlsConfig;
+pub(crate) use super::stage::TlsStage;
+use crate::error::TlsFailure;
+use crate::message::tls::TlsVersion;
+
+/// The protocol offered by ALPN, the only one.
+pub(super) const ALPN: &str = "http/1.1";
+
+/// Certificates, keys and the caller's own parts of a configuration.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Material {
+    roots: Vec<CertificateDer<'static>>,
+    identity: Option<Arc<Identity>>,
+    provider: Option<Arc<CryptoProvider>>,
+    whole: Option<Arc<ClientConfig>>,
+}
+
+/// A chain of certificates and its private key.
+struct Identity {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+/// Without the key.
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity")
+            .field("chain", &self.chain.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Material {
+    pub(super) fn add_roots(&mut self, pem: &[u8]) -> Result<(), TlsFailure> {
+        let roots = certificates(pem)?;
+        let mut probe = RootCertStore::empty();
+        for root in &roots {
+            probe.add(root.clone()).map_err(|_| TlsFailure::Config)?;
+        }
+        self.roots.extend(roots);
+        Ok(())
+    }
+
+    pub(super) fn set_identity(&mut self, chain: &[u8], key: &[u8]) -> Result<(), TlsFailure> {
+        let chain = certificates(chain)?;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| TlsFailure::Config)?;
+        self.identity = Some(Arc::new(Identity { chain, key }));
+        Ok(())
+    }
+
+    fn provider(&self) -> Result<Arc<CryptoProvider>, TlsFailure> {
+        self.provider
+            .clone()
+            .or_else(default_provider)
+            .ok_or(TlsFailure::NotBuiltIn)
+    }
+}
+
+/// The certificates of a PEM text, at least one.
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsFailure> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match found {
+        Ok(found) if !found.is_empty() => Ok(found),
+        _ => Err(TlsFailure::Config),
+    }
+}
+
+/// The crypto provider of the build; `ring` if there are two.
+fn default_provider() -> Option<Arc<CryptoProvider>> {
+    #[cfg(feature = "ring")]
+    let provider = Some(Arc::new(rustls::crypto::ring::default_provider()));
+    #[cfg(all(feature = "aws-lc-rs", not(feature = "ring")))]
+    let provider = Some(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
+    #[cfg(not(any(feature = "ring", feature = "aws-lc-rs")))]
+    let provider = None;
+    provider
+}
+
+/// The caller's own rustls.
+#[cfg(feature = "rustls-0_23")]
+impl TlsConfig {
+    /// Takes a whole configuration of rustls 0.23: it replaces every other setting of this type. It is cloned;
+    /// ALPN is set to `http/1.1` and early data is switched off. Its store of sessions stays the caller's,
+    /// whose other users of the same store rustls keeps apart by verifier and client certificate.
+    #[must_use]
+    pub fn from_rustls_0_23(config: Arc<ClientConfig>) -> Self {
+        Self::new().change(|own| own.material.whole = Some(config))
+    }
+
+    /// Uses this crypto provider instead of that of the build. It is not installed for the process.
+    #[must_use]
+    pub fn crypto_provider(self, provider: Arc<CryptoProvider>) -> Self {
+        self.change(|own| own.material.provider = Some(provider))
+    }
+}
+
+/// What connections are made with. Clones are the same; the id tells two of them apart for as long as the
+/// process runs, and is the key of everything that may not be shared: idle connections and sessions.
+#[derive(Clone)]
+pub(crate) struct TlsClient {
+    pub(super) config: Arc<ClientConfig>,
+    id: u64,
+    pub(super) sha256: Option<&'static dyn Hash>,
+}
+
+impl TlsClient {
+    pub(super) fn new(settings: &TlsConfig) -> Result<Self, TlsFailure> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let mut config = match &settings.material.whole {
+            Some(whole) => ClientConfig::clone(whole),
+            None => own_config(settings)?,
+        };
+        config.alpn_protocols = vec![ALPN.into()];
+        config.check_selected_alpn = true;
+        config.enable_early_data = false;
+        Ok(Self {
+            sha256: sha256(config.crypto_provider()),
+            config: Arc::new(config),
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+        })
+    }
+
+    /// What tells this from every other.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+}
+
+impl fmt::Debug for TlsClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsClient")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// SHA-256 as one of the provider's cipher suites has it.
+fn sha256(provider: &CryptoProvider) -> Option<&'static dyn Hash> {
+    provider
+        .cipher_suites
+        .iter()
+        .map(|suite| match suite {
+            SupportedCipherSuite::Tls12(suite) => suite.common.hash_provider,
+            SupportedCipherSuite::Tls13(suite) => suite.common.hash_provider,
+        })
+        .find(|hash| hash.algorithm() == HashAlgorithm::SHA256)
+}
+
+fn own_config(settings: &TlsConfig) -> Result<ClientConfig, TlsFailure> {
+    let provider = settings.material.provider()?;
+    let verifier = verifier(settings, &provider)?;
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&versions(settings.min_version, settings.max_version))
+        .map_err(|_| TlsFailure::Config)?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
+    match &settings.material.identity {
+        None => Ok(builder.with_no_client_auth()),
+        Some(own) => builder
+            .with_client_auth_cert(own.chain.clone(), own.key.clone_key())
+            .map_err(|_| TlsFailure::Config),
+    }
+}
+
+fn versions(min: TlsVersion, max: TlsVersion) -> Vec<&'static SupportedProtocolVersion> {
+    let known = [(TlsVersion::V1_3, &TLS13), (TlsVersion::V1_2, &TLS12)];
+    let offered = known
+        .into_iter()
+        .filter(|(version, _)| (min..=max).contains(version));
+    offered.map(|(_, version)| version).collect()
+}
+
+fn verifier(
+    settings: &TlsConfig,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>, TlsFailure> {
+    if settings.accept_invalid_certs {
+        let algorithms = provider.signature_verification_algorithms;
+        return Ok(Arc::new(AcceptAny { algorithms }));
+    }
+    let mut roots = RootCertStore::empty();
+    if settings.builtin_roots {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    for root in &settings.material.roots {
+        roots.add(root.clone()).map_err(|_| TlsFailure::Config)?;
+    }
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+        .build()
+        .map_err(|_| TlsFailure::Config)?;
+    Ok(verifier)
+}
+
+/// Accepts any certificate for any name, but still asks for proof that the peer has its key.
+#[derive(Debug)]
+struct AcceptAny {
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ServerCertVerifier for AcceptAny {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, signed, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, signed, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+/// The name that the peer has to prove: that of the URL's host (RFC 9110 §4.3.4).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct TlsName(pub(super) ServerName<'static>);
+
+impl TlsName {
+    /// The name of a URL's host, or of any text of that form: a DNS name, with a trailing dot or without, or
+    /// an address, of which IPv6 may stand in brackets and with a zone.
+    ///
+    /// # Errors
+    /// `NameMismatch` for what no certificate can be for.
+    pub(crate) fn new(host: &str) -> Result<Self, TlsFailure> {
+        let plain = host
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'));
+        let address = plain.unwrap_or(host);
+        let address = address
+            .split_once('%')
+            .map_or(address, |(address, _)| address);
+        if let Ok(address) = address.parse::<IpAddr>() {
+            return Self::ip(address);
+        }
+        let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        if name.ends_with('.') {
+            return Err(TlsFailure::NameMismatch);
+        }
+        DnsName::try_from(name)
+            .map(|name| Self(ServerName::DnsName(name)))
+            .map_err(|_| TlsFailure::NameMismatch)
+    }
+
+    /// An address, which never becomes SNI.
+    ///
+    /// # Errors
+    /// None; a build without TLS has some.
+    pub(crate) fn ip(address: IpAddr) -> Result<Self, TlsFailure> {
+        Ok(Self(ServerName::from(address)))
+    }
+
+    /// The name sent in the clear as SNI; none for an address (RFC 6066 §3).
+    pub(crate) fn sni(&self) -> Option<&str> {
+        match &self.0 {
+            ServerName::DnsName(name) => Some(name.as_ref()),
+            _ => None,
+        }
+    }
+}

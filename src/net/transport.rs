@@ -1,0 +1,279 @@
+//! A connection as the drivers see it: a socket, and TLS beside it if it is spoken.
+
+use std::io::{self, IoSlice};
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::message::tls::TlsFacts;
+use crate::net::socket::{Incoming, Socket};
+use crate::net::tls::{PlainRead, Progress, TlsClient, TlsError, TlsName, TlsStage};
+
+/// Ciphertext that one receive takes at the most.
+const CIPHER_ROOM: usize = 64 * 1024;
+
+/// Ciphertext without data that is looked at on an idle connection.
+const IDLE_ROOM: usize = 16 * 1024;
+
+/// A connected byte stream.
+#[derive(Debug)]
+pub(crate) struct Transport {
+    socket: Socket,
+    tls: Option<Box<Secured>>,
+}
+
+/// TLS on a connection.
+#[derive(Debug)]
+struct Secured {
+    stage: TlsStage,
+    /// Plaintext whose ciphertext is not yet fully accepted by the kernel.
+    in_flight: usize,
+}
+
+/// What receiving came to.
+#[derive(Debug)]
+pub(crate) enum Received {
+    /// Bytes in the first slice and in the second.
+    Bytes(usize, usize),
+    /// The peer ended the stream; true if it meant to.
+    Ended(bool),
+    /// The deadline passed.
+    TimedOut,
+}
+
+/// Why a connection broke.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// The operating system said so.
+    Io(io::Error),
+    /// TLS said so.
+    Tls(TlsError),
+}
+
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<TlsError> for Broken {
+    fn from(error: TlsError) -> Self {
+        Self::Tls(error)
+    }
+}
+
+/// What an idle connection is found to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Liveness {
+    /// It can be used.
+    Alive,
+    /// The peer closed it.
+    Closed,
+    /// The peer spoke without being asked.
+    Spoke,
+}
+
+impl Transport {
+    pub(crate) fn plain(socket: Socket) -> Self {
+        Self { socket, tls: None }
+    }
+
+    /// Lays TLS over the connection; the handshake follows.
+    pub(crate) fn start_tls(&mut self, client: &TlsClient, name: &TlsName) -> Result<(), TlsError> {
+        let stage = client.start(name)?;
+        self.tls = Some(Box::new(Secured {
+            stage,
+            in_flight: 0,
+        }));
+        Ok(())
+    }
+
+    /// Does the TLS handshake until the peer is verified; what is then still to be sent leaves with the first
+    /// request. None: the deadline passed.
+    pub(crate) fn handshake(
+        &mut self,
+        deadline: Option<Instant>,
+        certificates: bool,
+    ) -> Result<Option<Arc<TlsFacts>>, Broken> {
+        let Some(tls) = &mut self.tls else {
+            return Err(Broken::Io(io::ErrorKind::NotConnected.into()));
+        };
+        loop {
+            let progress = tls.stage.advance();
+            if progress.is_err() || tls.stage.is_handshaking() {
+                tls.flush_waiting(&self.socket, deadline)?;
+            }
+            progress?;
+            if !tls.stage.is_handshaking() {
+                let facts = tls.stage.facts(certificates).map(Arc::new);
+                return facts
+                    .map(Some)
+                    .ok_or_else(|| Broken::Io(io::ErrorKind::InvalidData.into()));
+            }
+            tls.stage.incoming().reserve(CIPHER_ROOM);
+            match self.socket.receive_behind(tls.stage.incoming(), deadline)? {
+                Incoming::TimedOut => return Ok(None),
+                Incoming::Bytes(0) => return Err(Broken::Io(io::ErrorKind::UnexpectedEof.into())),
+                Incoming::Bytes(_) => {}
+            }
+        }
+    }
+
+    /// Hands bytes to the kernel without waiting. None: its buffer is full. Under TLS, a count is told when all
+    /// of its ciphertext was accepted, so the same bytes have to be given again until then.
+    pub(crate) fn send(&mut self, slices: &[IoSlice<'_>]) -> Result<Option<usize>, Broken> {
+        let Some(tls) = &mut self.tls else {
+            return Ok(self.socket.send(slices)?);
+        };
+        if tls.in_flight == 0 {
+            for slice in slices {
+                let taken = tls.stage.write_plain(slice)?;
+                tls.in_flight += taken;
+                if taken < slice.len() {
+                    break;
+                }
+            }
+        }
+        if !tls.flush(&self.socket)? {
+            return Ok(None);
+        }
+        Ok(Some(std::mem::take(&mut tls.in_flight)))
+    }
+
+    /// Receives, blocking until the deadline, into the first slice and then the second.
+    pub(crate) fn receive(
+        &mut self,
+        first: &mut [u8],
+        second: &mut [u8],
+        deadline: Option<Instant>,
+    ) -> Result<Received, Broken> {
+        let Some(tls) = &mut self.tls else {
+            return Ok(match self.socket.receive(first, second, deadline)? {
+                Incoming::TimedOut => Received::TimedOut,
+                Incoming::Bytes(0) => Received::Ended(true),
+                Incoming::Bytes(count) => {
+                    Received::Bytes(count.min(first.len()), count.saturating_sub(first.len()))
+                }
+            });
+        };
+        loop {
+            match tls.stage.read_plain(first)? {
+                PlainRead::Bytes(count) => return Ok(Received::Bytes(count, 0)),
+                PlainRead::Closed => return Ok(Received::Ended(true)),
+                PlainRead::NeedMore => {}
+            }
+            if tls.in_flight == 0 {
+                tls.flush(&self.socket)?;
+            }
+            tls.stage.incoming().reserve(CIPHER_ROOM);
+            match self.socket.receive_behind(tls.stage.incoming(), deadline)? {
+                Incoming::TimedOut => return Ok(Received::TimedOut),
+                Incoming::Bytes(0) => return Ok(Received::Ended(tls.stage.eof_is_clean())),
+                Incoming::Bytes(_) => {}
+            }
+        }
+    }
+
+    /// Says whether received bytes may wait inside TLS, so that the socket must not be waited for.
+    pub(crate) fn may_hold_bytes(&mut self) -> bool {
+        self.tls
+            .as_mut()
+            .is_some_and(|tls| !tls.stage.incoming().is_empty())
+    }
+
+    /// Sends what TLS still has to say before the connection idles. False: the kernel does not take it now.
+    pub(crate) fn settle(&mut self) -> bool {
+        self.tls
+            .as_mut()
+            .is_none_or(|tls| tls.flush(&self.socket).unwrap_or(false))
+    }
+
+    /// Looks whether an idle connection can be used. Never waits.
+    pub(crate) fn liveness(&mut self) -> Liveness {
+        let Some(tls) = &mut self.tls else {
+            return match self.socket.peek() {
+                Ok(None) => Liveness::Alive,
+                Ok(Some(0)) | Err(_) => Liveness::Closed,
+                Ok(Some(_)) => Liveness::Spoke,
+            };
+        };
+        tls.stage.incoming().reserve(IDLE_ROOM);
+        match self.socket.receive_now(tls.stage.incoming()) {
+            Ok(None) => Liveness::Alive,
+            Ok(Some(0)) | Err(_) => Liveness::Closed,
+            Ok(Some(_)) => match tls.stage.advance() {
+                Ok(Progress::Quiet) => Liveness::Alive,
+                Ok(Progress::Closed) | Err(_) => Liveness::Closed,
+                Ok(Progress::Plain | Progress::Partial | Progress::Handshaking) => Liveness::Spoke,
+            },
+        }
+    }
+
+    /// Lends memory for ciphertext to a connection that is in use.
+    pub(crate) fn lend(&mut self, memory: &mut Vec<u8>) {
+        if let Some(tls) = &mut self.tls {
+            tls.stage.adopt(std::mem::take(memory));
+        }
+    }
+
+    /// Takes the memory for ciphertext back before the connection idles.
+    pub(crate) fn take_back(&mut self, memory: &mut Vec<u8>) {
+        if let Some(tls) = &mut self.tls {
+            *memory = tls.stage.give_up();
+        }
+    }
+
+    /// Ends the stream: close_notify without waiting, then close.
+    pub(crate) fn close(mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.stage.send_close_notify();
+            let _ = tls.flush(&self.socket);
+        }
+    }
+
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// The socket, for canceling.
+    pub(crate) fn shared(&self) -> Arc<socket2::Socket> {
+        self.socket.shared()
+    }
+}
+
+impl Secured {
+    /// Hands ciphertext to the kernel; true when all of it was accepted.
+    fn flush(&mut self, socket: &Socket) -> io::Result<bool> {
+        while self.stage.wants_write() {
+            match socket.send(&[IoSlice::new(self.stage.outgoing())])? {
+                Some(count) => self.stage.sent(count),
+                None => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    /// As `flush`, waiting for room until the deadline.
+    fn flush_waiting(&mut self, socket: &Socket, deadline: Option<Instant>) -> io::Result<()> {
+        use crate::net::wait::{Interest, for_socket};
+        while !self.flush(socket)? {
+            let ready = for_socket(
+                socket.as_fd(),
+                Interest {
+                    read: false,
+                    write: true,
+                },
+                deadline,
+            )?;
+            if !ready.is_any() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Half the shortest of the deadlines that a read can have: armed once, it seldom has to be armed again.
+pub(crate) fn read_timeout(shortest: Option<Duration>) -> Option<Duration> {
+    shortest.map(|shortest| shortest / 2)
+}

@@ -1,0 +1,247 @@
+//! One request and its response on one connection: both sides, which run at once.
+//!
+//! The rule guarded here: what one side learns decides what the other may still do. A 100 lets the body go, a
+//! final response ends the wait for it, and a response that is complete does not wait for the request.
+
+use std::ops::Range;
+
+use crate::config::EarlyResponse;
+use crate::error::Phase;
+use crate::event::{BodyEnd, ExpectOutcome, TargetForm, WriteFailure};
+use crate::message::close::CloseReason;
+use crate::message::fields::Fields;
+use crate::proto::buffers::Buffers;
+use crate::proto::encode::HeadPlan;
+use crate::proto::receiving::{Asked, FinalHead, Received, Receiving};
+use crate::proto::sending::{BodyPlan, Pulled, Sending};
+use crate::proto::{Fault, Turn};
+
+/// One request/response pair.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    sending: Sending,
+    receiving: Receiving,
+}
+
+/// What a step came to.
+#[derive(Debug)]
+pub(crate) enum Progress {
+    /// Nothing that the call has to know.
+    Going,
+    /// The final head is in.
+    Head(Box<FinalHead>),
+    /// The response is complete, and the request has got its end.
+    Complete,
+}
+
+impl Exchange {
+    /// Writes the request head into the outbound buffer.
+    pub(crate) fn begin(
+        plan: &HeadPlan<'_>,
+        body: &BodyPlan,
+        form: TargetForm,
+        asked: Asked,
+        turn: &mut Turn<'_>,
+    ) -> Self {
+        let sending = Sending::begin(plan, body, form, turn);
+        Self {
+            sending,
+            receiving: Receiving::new(asked),
+        }
+    }
+
+    pub(crate) fn sent(&mut self, count: usize, turn: &mut Turn<'_>) {
+        self.sending.sent(count, turn);
+    }
+
+    /// The kernel takes no more, for an error. A response that is there still wins, so it is read on.
+    pub(crate) fn send_failed(&mut self, turn: &mut Turn<'_>) {
+        self.sending.stop(
+            WriteFailure::ConnectionLost,
+            ExpectOutcome::ConnectionLost,
+            turn,
+        );
+    }
+
+    /// Takes what the caller's source said.
+    ///
+    /// # Errors
+    /// The body has another length than announced, or the source failed.
+    pub(crate) fn pulled(&mut self, pulled: Pulled, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        self.sending.pulled(pulled, turn)
+    }
+
+    /// Takes received bytes.
+    ///
+    /// # Errors
+    /// The peer broke a rule.
+    pub(crate) fn received(
+        &mut self,
+        direct: usize,
+        buffered: usize,
+        turn: &mut Turn<'_>,
+    ) -> Result<Progress, Fault> {
+        let early = !self.sending.is_finished();
+        let received = self.receiving.received(direct, buffered, early, turn)?;
+        Ok(self.follow(received, turn))
+    }
+
+    /// Goes on behind a head.
+    ///
+    /// # Errors
+    /// As [`Exchange::received`].
+    pub(crate) fn resume(&mut self, turn: &mut Turn<'_>) -> Result<Progress, Fault> {
+        let early = !self.sending.is_finished();
+        let received = self.receiving.resume(early, turn)?;
+        Ok(self.follow(received, turn))
+    }
+
+    /// Gives content up that the caller took.
+    ///
+    /// # Errors
+    /// As [`Exchange::received`].
+    pub(crate) fn consume(&mut self, count: usize, turn: &mut Turn<'_>) -> Result<Progress, Fault> {
+        let received = self.receiving.consume(count, turn)?;
+        Ok(self.follow(received, turn))
+    }
+
+    /// Takes the end of the stream.
+    ///
+    /// # Errors
+    /// The message is incomplete.
+    pub(crate) fn ended(&mut self, clean: bool, turn: &mut Turn<'_>) -> Result<Progress, Fault> {
+        let received = self.receiving.ended(clean, turn)?;
+        Ok(self.follow(received, turn))
+    }
+
+    /// The wait for a 100 (Continue) was long enough.
+    pub(crate) fn expect_timed_out(&mut self, turn: &mut Turn<'_>) {
+        self.sending.go_on(ExpectOutcome::TimedOut, turn);
+    }
+
+    /// Breaks both sides off; every event that began gets its end.
+    pub(crate) fn stop(
+        &mut self,
+        failure: WriteFailure,
+        outcome: ExpectOutcome,
+        how: BodyEnd,
+        turn: &mut Turn<'_>,
+    ) {
+        self.sending.stop(failure, outcome, turn);
+        self.receiving.stop(how, turn);
+    }
+
+    fn follow(&mut self, received: Received, turn: &mut Turn<'_>) -> Progress {
+        match received {
+            Received::Waiting => Progress::Going,
+            Received::Interim(100) => {
+                self.sending.go_on(ExpectOutcome::Continue, turn);
+                Progress::Going
+            }
+            Received::Interim(_) => Progress::Going,
+            Received::Final(head, close) => {
+                self.answered(close, turn);
+                Progress::Head(head)
+            }
+            Received::Complete => {
+                self.sending.stop(
+                    WriteFailure::ResponseEnded,
+                    ExpectOutcome::FinalResponse,
+                    turn,
+                );
+                Progress::Complete
+            }
+        }
+    }
+
+    /// A final head is in: a body that waits is not sent, and nothing is sent to a peer that closes.
+    fn answered(&mut self, close: Option<CloseReason>, turn: &mut Turn<'_>) {
+        self.sending.abandon_source();
+        if self.sending.is_waiting() {
+            self.sending.stop(
+                WriteFailure::BodySkipped,
+                ExpectOutcome::FinalResponse,
+                turn,
+            );
+        } else if close.is_some() || turn.rules.early_response == EarlyResponse::Abort {
+            self.sending.stop(
+                WriteFailure::ResponseEnded,
+                ExpectOutcome::FinalResponse,
+                turn,
+            );
+        }
+    }
+
+    /// What is to be handed to the kernel: the outbound buffer, then this range of the body in memory.
+    pub(crate) fn send_due(&self, buffers: &Buffers) -> Option<Range<u64>> {
+        self.sending.due(&buffers.outbound)
+    }
+
+    /// How much the source is to be asked for, if it is.
+    pub(crate) fn pull_due(&self, buffers: &Buffers) -> Option<u64> {
+        self.sending.pull_max(&buffers.outbound)
+    }
+
+    pub(crate) fn begin_pull(&mut self, max: u64, buffers: &mut Buffers) {
+        self.sending.begin_pull(max, &mut buffers.outbound);
+    }
+
+    pub(crate) fn sending(&mut self) -> &mut Sending {
+        &mut self.sending
+    }
+
+    pub(crate) fn receiving(&self) -> &Receiving {
+        &self.receiving
+    }
+
+    pub(crate) fn is_request_finished(&self) -> bool {
+        self.sending.is_finished()
+    }
+
+    pub(crate) fn is_request_over(&self) -> bool {
+        self.sending.is_finished() || self.sending.failure().is_some()
+    }
+
+    pub(crate) fn bytes_out(&self) -> u64 {
+        self.sending.bytes()
+    }
+
+    /// The trailers that may be used.
+    pub(crate) fn trailers(&self) -> Option<&Fields> {
+        self.receiving.trailers()
+    }
+
+    /// Why the connection serves no further request, if so. To be asked when the response is complete.
+    pub(crate) fn close_reason(&self, buffers: &Buffers) -> Option<CloseReason> {
+        match self.sending.failure() {
+            Some(WriteFailure::BodySkipped) => Some(CloseReason::BodySkipped),
+            Some(_) => self
+                .receiving
+                .close_reason(buffers.inbound.len())
+                .or(Some(CloseReason::UploadUnfinished)),
+            None => self.receiving.close_reason(buffers.inbound.len()),
+        }
+    }
+
+    /// Where the exchange is, for errors and deadlines.
+    pub(crate) fn phase(&self) -> Phase {
+        let receiving = &self.receiving;
+        if receiving.has_head() {
+            return if receiving.is_complete() {
+                Phase::Done
+            } else {
+                Phase::Receive
+            };
+        }
+        match (
+            receiving.has_first_byte(),
+            self.sending.is_waiting(),
+            self.is_request_over(),
+        ) {
+            (_, true, _) => Phase::Expect,
+            (true, ..) => Phase::Head,
+            (false, _, true) => Phase::FirstByte,
+            (false, _, false) => Phase::Send,
+        }
+    }
+}

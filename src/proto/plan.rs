@@ -1,0 +1,315 @@
+//! What will be asked, checked whole before any I/O.
+//!
+//! The rule guarded here: a request that leaves says one thing. Framing, Host and the connection's own fields
+//! come from here alone, whatever the caller's fields say, and a contradiction is an error.
+
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind, FieldError, RequestRule};
+use crate::event::TargetForm;
+use crate::message::fields::Fields;
+use crate::message::method::Method;
+use crate::message::url::Url;
+use crate::proto::encode::{HeadPlan, RequestFraming};
+use crate::proto::framing::is_forbidden_trailer;
+use crate::proto::sending::BodyPlan;
+
+/// Fields that may stand once only (RFC 9110 §5.3).
+const SINGLE: &[&str] = &["authorization", "user-agent", "referer", "content-type"];
+
+/// Fields that belong to one connection and need machinery that a plain request has not (RFC 9110 §7.6.1).
+const CONNECTION_OWNED: &[&str] = &[
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "upgrade",
+    "http2-settings",
+];
+
+/// One hop, ready to be sent.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) body: BodyPlan,
+    pub(crate) form: TargetForm,
+    pub(crate) label: Option<Arc<str>>,
+    pub(crate) expect: bool,
+    pub(crate) close: bool,
+    /// Whether the body can be given a second time.
+    pub(crate) is_replayable: bool,
+    fields: Fields,
+    host: Option<Box<[u8]>>,
+    framing: RequestFraming,
+    user_agent: bool,
+    accept: bool,
+}
+
+/// What the caller asked for, as it was asked.
+#[derive(Debug)]
+pub(crate) struct Wish {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) fields: Fields,
+    pub(crate) body: BodyPlan,
+    pub(crate) is_replayable: bool,
+    pub(crate) expect: bool,
+    pub(crate) asterisk: bool,
+    pub(crate) allow_body: bool,
+    pub(crate) allow_trace: bool,
+    pub(crate) without_defaults: Vec<Box<str>>,
+    pub(crate) keep_alive: bool,
+    pub(crate) label: Option<Arc<str>>,
+}
+
+impl Plan {
+    /// Checks a wish and makes it ready.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LocalField`] or [`ErrorKind::LocalRequest`] with the rule that is broken.
+    pub(crate) fn new(wish: Wish) -> Result<Self, Error> {
+        check_method(&wish)?;
+        check_single(&wish.fields)?;
+        if let BodyPlan::Source(_, trailers) = &wish.body {
+            check_trailers(trailers)?;
+        }
+        let has = |name: &str| {
+            wish.fields.contains(name)
+                || wish
+                    .without_defaults
+                    .iter()
+                    .any(|out| out.eq_ignore_ascii_case(name))
+        };
+        let (user_agent, accept) = (!has("user-agent"), !has("accept"));
+        let mut plan = Self {
+            framing: RequestFraming::Absent,
+            form: if wish.asterisk {
+                TargetForm::Asterisk
+            } else {
+                TargetForm::Origin
+            },
+            expect: wish.expect,
+            close: !wish.keep_alive,
+            host: None,
+            user_agent,
+            accept,
+            method: wish.method,
+            url: wish.url,
+            body: wish.body,
+            is_replayable: wish.is_replayable,
+            label: wish.label,
+            fields: wish.fields,
+        };
+        plan.take_host()?;
+        plan.take_connection()?;
+        plan.take_expect()?;
+        plan.take_framing()?;
+        Ok(plan)
+    }
+
+    /// What the head is written from.
+    pub(crate) fn head(&self) -> HeadPlan<'_> {
+        HeadPlan {
+            method: self.method.as_str(),
+            target: match self.form {
+                TargetForm::Asterisk => "*",
+                TargetForm::Origin => self.url.request_target(),
+            },
+            host: self
+                .host
+                .as_deref()
+                .unwrap_or(self.url.authority().as_bytes()),
+            user_agent: self.user_agent,
+            accept: self.accept,
+            fields: &self.fields,
+            host_by_user: self.host.is_some(),
+            expect: self.expect,
+            close: self.close,
+            framing: self.framing,
+            trailers: match &self.body {
+                BodyPlan::Source(None, trailers) => Some(trailers),
+                _ => None,
+            },
+        }
+    }
+
+    /// Length of the body, if it is known.
+    pub(crate) fn body_bytes(&self) -> Option<u64> {
+        match &self.body {
+            BodyPlan::Empty => Some(0),
+            BodyPlan::Memory(length) => Some(*length),
+            BodyPlan::Source(length, _) => *length,
+        }
+    }
+
+    pub(crate) fn is_head(&self) -> bool {
+        self.method.as_str() == "HEAD"
+    }
+
+    /// The caller's Host goes first and replaces ours (RFC 9110 §7.2).
+    fn take_host(&mut self) -> Result<(), Error> {
+        let Some(host) = self.fields.get("host") else {
+            return Ok(());
+        };
+        let is_authority =
+            |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+,;=".contains(byte);
+        if self.fields.get_all("host").count() > 1 {
+            return Err(refused("Host", FieldError::Repeated));
+        }
+        if let Some(offset) = host.iter().position(|byte| !is_authority(byte)) {
+            return Err(refused("Host", FieldError::ValueByte { offset }));
+        }
+        self.host = Some(host.into());
+        self.fields.remove("host");
+        Ok(())
+    }
+
+    /// `Connection: close` is a wish that is granted; every other option belongs to the client.
+    fn take_connection(&mut self) -> Result<(), Error> {
+        for name in CONNECTION_OWNED {
+            if self.fields.contains(name) {
+                return Err(refused(name, FieldError::ConnectionOwned));
+            }
+        }
+        for option in self.fields.elements("connection") {
+            if option.eq_ignore_ascii_case(b"close") {
+                self.close = true;
+            } else if !option.eq_ignore_ascii_case(b"keep-alive") {
+                return Err(refused("Connection", FieldError::ConnectionOwned));
+            }
+        }
+        self.fields.remove("connection");
+        Ok(())
+    }
+
+    /// Only 100-continue can be expected, and only with a body (RFC 9110 §10.1.1).
+    fn take_expect(&mut self) -> Result<(), Error> {
+        if self.fields.contains("expect") {
+            if !self
+                .fields
+                .get_all("expect")
+                .all(|value| value.eq_ignore_ascii_case(b"100-continue"))
+            {
+                return Err(refused("Expect", FieldError::Expect));
+            }
+            self.expect = true;
+            self.fields.remove("expect");
+        }
+        self.expect = self.expect && !matches!(self.body, BodyPlan::Empty | BodyPlan::Memory(0));
+        Ok(())
+    }
+
+    /// Decides on the framing; the caller's framing fields may choose chunked or confirm the length.
+    fn take_framing(&mut self) -> Result<(), Error> {
+        let chunked = self.wants_chunked()?;
+        let declared = self.declared_length()?;
+        if chunked && declared.is_some() {
+            return Err(refused("Content-Length", FieldError::Framing));
+        }
+        let length = self.body_bytes();
+        match (&mut self.body, declared) {
+            (BodyPlan::Source(length, _), _) if chunked => *length = None,
+            (BodyPlan::Source(length @ None, trailers), Some(declared)) if trailers.is_empty() => {
+                *length = Some(declared)
+            }
+            (_, Some(declared)) if length != Some(declared) => {
+                return Err(refused("Content-Length", FieldError::Framing));
+            }
+            _ => {}
+        }
+        if chunked && !matches!(self.body, BodyPlan::Source(..)) {
+            return Err(refused("Transfer-Encoding", FieldError::Framing));
+        }
+        if let BodyPlan::Source(Some(_), trailers) = &self.body
+            && !trailers.is_empty()
+        {
+            return Err(refused("Trailer", FieldError::Framing));
+        }
+        self.framing = match &self.body {
+            BodyPlan::Empty if self.method.announces_empty_body() => RequestFraming::Length(0),
+            BodyPlan::Empty => RequestFraming::Absent,
+            BodyPlan::Memory(length) | BodyPlan::Source(Some(length), _) => {
+                RequestFraming::Length(*length)
+            }
+            BodyPlan::Source(None, _) => RequestFraming::Chunked,
+        };
+        self.fields.remove("content-length");
+        self.fields.remove("transfer-encoding");
+        self.fields.remove("trailer");
+        Ok(())
+    }
+
+    fn wants_chunked(&self) -> Result<bool, Error> {
+        let mut codings = self.fields.get_all("transfer-encoding");
+        match (codings.next(), codings.next()) {
+            (None, _) => Ok(false),
+            (Some(coding), None) if coding.eq_ignore_ascii_case(b"chunked") => Ok(true),
+            _ => Err(refused("Transfer-Encoding", FieldError::Framing)),
+        }
+    }
+
+    fn declared_length(&self) -> Result<Option<u64>, Error> {
+        let mut lengths = self.fields.get_all("content-length");
+        let Some(length) = lengths.next() else {
+            return Ok(None);
+        };
+        if lengths.next().is_some() {
+            return Err(refused("Content-Length", FieldError::Repeated));
+        }
+        let digits = std::str::from_utf8(length)
+            .ok()
+            .filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()));
+        let number = digits.and_then(|digits| digits.parse().ok());
+        number
+            .map(Some)
+            .ok_or_else(|| refused("Content-Length", FieldError::Framing))
+    }
+}
+
+fn refused(name: &str, rule: FieldError) -> Error {
+    Error::local(ErrorKind::LocalField(rule)).about(name)
+}
+
+fn check_method(wish: &Wish) -> Result<(), Error> {
+    let has_body = !matches!(wish.body, BodyPlan::Empty);
+    let method = wish.method.as_str();
+    if wish.asterisk && method != "OPTIONS" {
+        return Err(RequestRule::AsteriskForm.into());
+    }
+    if method == "TRACE" {
+        let credentials = ["authorization", "cookie", "proxy-authorization"];
+        if !wish.allow_trace
+            || has_body
+            || credentials.iter().any(|name| wish.fields.contains(name))
+        {
+            return Err(RequestRule::TraceMethod.into());
+        }
+    }
+    if method == "OPTIONS" && has_body && !wish.fields.contains("content-type") {
+        return Err(RequestRule::OptionsContentType.into());
+    }
+    if has_body && !wish.method.expects_body() && !wish.allow_body && method != "OPTIONS" {
+        return Err(RequestRule::BodyNotAllowed.into());
+    }
+    Ok(())
+}
+
+fn check_single(fields: &Fields) -> Result<(), Error> {
+    match SINGLE.iter().find(|name| fields.get_all(name).count() > 1) {
+        Some(name) => Err(refused(name, FieldError::Repeated)),
+        None => Ok(()),
+    }
+}
+
+fn check_trailers(trailers: &Fields) -> Result<(), Error> {
+    match trailers
+        .iter()
+        .find(|line| is_forbidden_trailer(line.name()))
+    {
+        Some(line) => Err(refused(line.name(), FieldError::NotInTrailers)),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

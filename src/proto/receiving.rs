@@ -1,0 +1,713 @@
+//! The response side of an exchange.
+//!
+//! The rule guarded here: content is handed out exactly as its framing says, never a byte of what follows, and
+//! only the end of the framing is an end.
+//!
+//! ```text
+//!   Head --1xx--> Interim --resume--> Head --final--> AfterHead --resume--> Body --> Complete
+//! ```
+//!
+//! The machine stops at every head, so that an observer can speak before the next byte is looked at.
+
+use std::sync::Arc;
+
+use crate::error::{ErrorKind, Limit, Phase};
+use crate::event::{
+    Anomaly, BodyEnd, EventKind, FieldRecord, FinalResponseStart, Got1xxResponse,
+    GotFirstResponseByte, GotHeaderField, GotResponseHead, GotTrailerField, Payload,
+    ResponseBodyChunk, ResponseBodyDone, ResponseBodyStart,
+};
+use crate::message::anomaly::Anomalies;
+use crate::message::close::CloseReason;
+use crate::message::fields::{Fields, list_elements};
+use crate::message::framing::{Framing, Persistence};
+use crate::proto::chunked::{ChunkedDecoder, Step};
+use crate::proto::decode::{Head, HeadDecoder};
+use crate::proto::framing::{RequestFacts, Verdict, is_forbidden_trailer, response_framing};
+use crate::proto::{Fault, Turn};
+
+/// Least bytes between two `response_body_chunk` events.
+const CHUNK_EVENT: u64 = 16 * 1024;
+
+/// Most entries of `Server-Timing` that are kept.
+const SERVER_TIMINGS: usize = 32;
+
+/// Least size of a caller's slice that is read into directly.
+const DIRECT_LEAST: usize = 4 * 1024;
+
+/// What the request side tells that decides how the response is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    pub(crate) is_head: bool,
+    pub(crate) said_close: bool,
+}
+
+/// The response side of one exchange.
+#[derive(Debug)]
+pub(crate) struct Receiving {
+    state: State,
+    asked: Asked,
+    seen: Seen,
+    bytes: u64,
+    interim_count: usize,
+    interim_bytes: usize,
+}
+
+/// How much of the response was noticed so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Seen {
+    Nothing,
+    FirstByte,
+    FinalStart,
+}
+
+#[derive(Debug)]
+enum State {
+    /// In a head, interim or final.
+    Head(HeadDecoder),
+    /// Behind an interim head; observers speak.
+    Interim,
+    /// Behind the final head; observers speak.
+    AfterHead(Body),
+    /// In the body.
+    Body(Body),
+    /// The message is complete; content of it may still stand in the inbound buffer.
+    Complete(Body),
+    /// The response will not be read on.
+    Failed(Body),
+}
+
+/// The body as it is received: first `lent` bytes of content, then `behind` bytes of framing stand at the front
+/// of the inbound buffer.
+#[derive(Debug)]
+struct Body {
+    form: Form,
+    persistence: Persistence,
+    lent: usize,
+    behind: usize,
+    received: u64,
+    untold: u64,
+    trailers: Fields,
+}
+
+#[derive(Debug)]
+enum Form {
+    Length {
+        left: u64,
+    },
+    Chunked(ChunkedDecoder),
+    UntilClose,
+    /// The end of the framing was reached.
+    Over(BodyEnd),
+}
+
+/// The final head, handed to the caller.
+#[derive(Debug)]
+pub(crate) struct FinalHead {
+    pub(crate) head: Head,
+    pub(crate) framing: Framing,
+}
+
+/// What a step of the response side came to.
+#[derive(Debug)]
+pub(crate) enum Received {
+    /// More bytes are needed, or the caller has to take what is there.
+    Waiting,
+    /// An interim head; resume.
+    Interim(u16),
+    /// The final head; resume. The response may close its connection.
+    Final(Box<FinalHead>, Option<CloseReason>),
+    /// The message is complete.
+    Complete,
+}
+
+impl Receiving {
+    pub(crate) fn new(asked: Asked) -> Self {
+        Self {
+            state: State::Head(HeadDecoder::new()),
+            asked,
+            seen: Seen::Nothing,
+            bytes: 0,
+            interim_count: 0,
+            interim_bytes: 0,
+        }
+    }
+
+    /// Takes bytes: `direct` went past the buffer into the caller's slice, `buffered` stand at the end of the
+    /// inbound buffer.
+    ///
+    /// # Errors
+    /// What the peer sent breaks a rule or a limit.
+    pub(crate) fn received(
+        &mut self,
+        direct: usize,
+        buffered: usize,
+        early: bool,
+        turn: &mut Turn<'_>,
+    ) -> Result<Received, Fault> {
+        self.bytes = self
+            .bytes
+            .saturating_add(direct as u64)
+            .saturating_add(buffered as u64);
+        self.notice_first_byte(turn);
+        if let State::Body(body) = &mut self.state {
+            body.direct(direct as u64, turn);
+        }
+        self.read_on(early, turn)
+    }
+
+    /// Goes on behind a head, after observers spoke.
+    ///
+    /// # Errors
+    /// As [`Receiving::received`].
+    pub(crate) fn resume(&mut self, early: bool, turn: &mut Turn<'_>) -> Result<Received, Fault> {
+        self.state = match std::mem::replace(&mut self.state, State::Interim) {
+            State::Interim => State::Head(HeadDecoder::new()),
+            State::AfterHead(body) => State::Body(body),
+            other => other,
+        };
+        self.read_on(early, turn)
+    }
+
+    /// Gives content up that the caller took from the inbound buffer.
+    ///
+    /// # Errors
+    /// What stands behind it breaks a rule.
+    pub(crate) fn consume(&mut self, count: usize, turn: &mut Turn<'_>) -> Result<Received, Fault> {
+        match &mut self.state {
+            State::Body(body) | State::Complete(body) | State::Failed(body) => {
+                let count = count.min(body.lent);
+                body.lent = body.lent.saturating_sub(count);
+                turn.buffers.inbound.consume(count);
+            }
+            State::Head(_) | State::Interim | State::AfterHead(_) => {}
+        }
+        match self.state {
+            State::Body(_) => self.read_on(false, turn),
+            _ => Ok(Received::Waiting),
+        }
+    }
+
+    /// Takes the end of the stream; `clean` is a FIN, under TLS behind a close_notify.
+    ///
+    /// # Errors
+    /// The message is incomplete.
+    pub(crate) fn ended(&mut self, clean: bool, turn: &mut Turn<'_>) -> Result<Received, Fault> {
+        match &mut self.state {
+            State::Head(_) | State::Interim | State::AfterHead(_) => {
+                let received = turn.buffers.inbound.len() as u64;
+                if self.bytes == 0 {
+                    return Err(Fault::new(ErrorKind::PeerClosed, Phase::FirstByte));
+                }
+                Err(Fault::new(
+                    ErrorKind::PeerIncompleteHead { received },
+                    Phase::Head,
+                ))
+            }
+            State::Body(body) => {
+                body.ended(clean)
+                    .map_err(|kind| Fault::new(kind, Phase::Receive))?;
+                self.complete(turn);
+                Ok(Received::Complete)
+            }
+            State::Complete(_) | State::Failed(_) => Ok(Received::Waiting),
+        }
+    }
+
+    /// Gives the rest of the response up. What began gets its end.
+    pub(crate) fn stop(&mut self, how: BodyEnd, turn: &mut Turn<'_>) {
+        self.state = match std::mem::replace(&mut self.state, State::Interim) {
+            State::AfterHead(body) | State::Body(body) => {
+                tell_body_done(body.received, how, turn);
+                State::Failed(body)
+            }
+            other => other,
+        };
+    }
+
+    /// Content at the front of the inbound buffer that the caller may take.
+    pub(crate) fn lent(&self) -> usize {
+        match &self.state {
+            State::Body(body) | State::Complete(body) | State::Failed(body) => body.lent,
+            State::Head(_) | State::Interim | State::AfterHead(_) => 0,
+        }
+    }
+
+    /// How much may be read straight into a caller's slice of that size, if it is worth it.
+    pub(crate) fn direct_max(&self, wanted: usize, inbound_len: usize) -> Option<usize> {
+        let State::Body(body) = &self.state else {
+            return None;
+        };
+        if wanted < DIRECT_LEAST || body.lent > 0 || inbound_len > 0 {
+            return None;
+        }
+        let left = match &body.form {
+            Form::Length { left } => *left,
+            Form::Chunked(decoder) => decoder.remaining_in_chunk(),
+            Form::UntilClose => u64::MAX,
+            Form::Over(_) => 0,
+        };
+        let max = usize::try_from(left).map_or(wanted, |left| left.min(wanted));
+        (max >= DIRECT_LEAST.min(wanted)).then_some(max)
+    }
+
+    /// Says whether the machine stopped at a head and has to be resumed.
+    pub(crate) fn is_at_head(&self) -> bool {
+        matches!(self.state, State::Interim | State::AfterHead(_))
+    }
+
+    pub(crate) fn is_complete(&self) -> bool {
+        matches!(self.state, State::Complete(_))
+    }
+
+    /// Says whether the final head is in.
+    pub(crate) fn has_head(&self) -> bool {
+        matches!(
+            self.state,
+            State::AfterHead(_) | State::Body(_) | State::Complete(_) | State::Failed(_)
+        )
+    }
+
+    pub(crate) fn has_first_byte(&self) -> bool {
+        self.seen >= Seen::FirstByte
+    }
+
+    /// Bytes received.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Bytes of content received.
+    pub(crate) fn body_bytes(&self) -> u64 {
+        self.body().map_or(0, |body| body.received)
+    }
+
+    /// The trailer section, without what may not stand there; empty before the end.
+    pub(crate) fn trailers(&self) -> Option<&Fields> {
+        self.body().map(|body| &body.trailers)
+    }
+
+    /// Why the connection serves no further request, as far as the response decides.
+    pub(crate) fn close_reason(&self, inbound_len: usize) -> Option<CloseReason> {
+        let State::Complete(body) = &self.state else {
+            return Some(CloseReason::BodyNotRead);
+        };
+        match body.persistence {
+            Persistence::Close(reason) => Some(reason),
+            Persistence::Switched => Some(CloseReason::ProtocolError),
+            Persistence::Persistent if inbound_len > body.lent.saturating_add(body.behind) => {
+                Some(CloseReason::LeftoverBytes)
+            }
+            Persistence::Persistent => None,
+        }
+    }
+
+    fn body(&self) -> Option<&Body> {
+        match &self.state {
+            State::AfterHead(body)
+            | State::Body(body)
+            | State::Complete(body)
+            | State::Failed(body) => Some(body),
+            State::Head(_) | State::Interim => None,
+        }
+    }
+
+    fn notice_first_byte(&mut self, turn: &mut Turn<'_>) {
+        if self.seen == Seen::Nothing && self.bytes > 0 {
+            self.seen = Seen::FirstByte;
+            turn.emitter
+                .emit(EventKind::GotFirstResponseByte, turn.now, |_| {
+                    Payload::GotFirstResponseByte(GotFirstResponseByte {})
+                });
+        }
+    }
+
+    /// The tenth byte of a head is the first digit of its status: it tells a final response as it begins.
+    fn notice_final_start(&mut self, early: bool, turn: &mut Turn<'_>) {
+        let first_digit = turn
+            .buffers
+            .inbound
+            .filled()
+            .iter()
+            .skip_while(|byte| matches!(byte, b'\r' | b'\n'))
+            .nth(9);
+        if first_digit.is_some_and(|digit| *digit != b'1') {
+            self.final_start(early, turn);
+        }
+    }
+
+    fn final_start(&mut self, early: bool, turn: &mut Turn<'_>) {
+        if self.seen < Seen::FinalStart {
+            self.seen = Seen::FinalStart;
+            turn.emitter
+                .emit(EventKind::FinalResponseStart, turn.now, |_| {
+                    Payload::FinalResponseStart(FinalResponseStart { early })
+                });
+        }
+    }
+
+    fn read_on(&mut self, early: bool, turn: &mut Turn<'_>) -> Result<Received, Fault> {
+        match &mut self.state {
+            State::Head(_) => self.read_head(early, turn),
+            State::Body(body) => {
+                let before = body.received;
+                body.read_on(turn)?;
+                let over = matches!(body.form, Form::Over(_));
+                body.tell_progress(before, turn);
+                if over {
+                    self.complete(turn);
+                    return Ok(Received::Complete);
+                }
+                Ok(Received::Waiting)
+            }
+            State::Interim | State::AfterHead(_) | State::Complete(_) | State::Failed(_) => {
+                Ok(Received::Waiting)
+            }
+        }
+    }
+
+    fn read_head(&mut self, early: bool, turn: &mut Turn<'_>) -> Result<Received, Fault> {
+        self.notice_final_start(early, turn);
+        let State::Head(decoder) = &mut self.state else {
+            return Ok(Received::Waiting);
+        };
+        let complete = decoder
+            .decode(
+                turn.buffers.inbound.filled(),
+                &turn.rules.limits,
+                turn.rules.strictness,
+            )
+            .map_err(|fault| Fault::new(fault, Phase::Head))?;
+        let Some(head) = complete else {
+            return Ok(Received::Waiting);
+        };
+        turn.buffers.inbound.consume(head.bytes);
+        let asked = RequestFacts {
+            is_head: self.asked.is_head,
+            said_close: self.asked.said_close,
+            ..RequestFacts::default()
+        };
+        let verdict = response_framing(asked, &head, turn.rules.strictness)
+            .map_err(|rule| Fault::new(ErrorKind::PeerFraming(rule), Phase::Head))?;
+        tell_anomalies(&head.anomalies, turn);
+        if (100..200).contains(&head.status) {
+            return self.interim(&head, turn);
+        }
+        Ok(self.final_head(head, verdict, early, turn))
+    }
+
+    fn interim(&mut self, head: &Head, turn: &mut Turn<'_>) -> Result<Received, Fault> {
+        let limits = &turn.rules.limits;
+        let over = |limit, max: usize| {
+            Err(Fault::new(
+                ErrorKind::Limit {
+                    limit,
+                    max: max as u64,
+                },
+                Phase::Head,
+            ))
+        };
+        let ordinal = u16::try_from(self.interim_count).unwrap_or(u16::MAX);
+        self.interim_count = self.interim_count.saturating_add(1);
+        self.interim_bytes = self.interim_bytes.saturating_add(head.bytes);
+        if self.interim_count > limits.interim_count {
+            return over(Limit::InterimCount, limits.interim_count);
+        }
+        if self.interim_bytes > limits.interim_bytes {
+            return over(Limit::InterimBytes, limits.interim_bytes);
+        }
+        let status = head.status;
+        turn.emitter
+            .emit(EventKind::Got1xxResponse, turn.now, |redaction| {
+                let record = Arc::new(FieldRecord::of(redaction.fields(&head.fields)));
+                Payload::Got1xxResponse(Got1xxResponse {
+                    record,
+                    status,
+                    ordinal,
+                })
+            });
+        self.state = State::Interim;
+        Ok(Received::Interim(status))
+    }
+
+    fn final_head(
+        &mut self,
+        head: Head,
+        verdict: Verdict,
+        early: bool,
+        turn: &mut Turn<'_>,
+    ) -> Received {
+        self.final_start(early, turn);
+        let close = match verdict.persistence {
+            Persistence::Close(reason) => Some(reason),
+            Persistence::Persistent | Persistence::Switched => None,
+        };
+        tell_anomalies(&verdict.anomalies, turn);
+        tell_header_fields(&head, turn);
+        turn.emitter
+            .emit(EventKind::GotResponseHead, turn.now, |redaction| {
+                Payload::GotResponseHead(Arc::new(GotResponseHead {
+                    status: head.status,
+                    reason: head.reason.to_string().into(),
+                    version: head.version.tag(),
+                    fields: redaction.fields(&head.fields),
+                    bytes: head.bytes as u64,
+                    framing: verdict.framing,
+                    close,
+                    server_timing: server_timings(&head.fields),
+                }))
+            });
+        self.state = State::AfterHead(Body::new(verdict));
+        Received::Final(
+            Box::new(FinalHead {
+                head,
+                framing: verdict.framing,
+            }),
+            close,
+        )
+    }
+
+    fn complete(&mut self, turn: &mut Turn<'_>) {
+        let State::Body(body) = std::mem::replace(&mut self.state, State::Interim) else {
+            return;
+        };
+        let how = match body.form {
+            Form::Over(how) => how,
+            Form::Length { .. } | Form::Chunked(_) | Form::UntilClose => BodyEnd::Error,
+        };
+        tell_body_done(body.received, how, turn);
+        self.state = State::Complete(body);
+    }
+}
+
+impl Body {
+    fn new(verdict: Verdict) -> Self {
+        let form = match verdict.framing {
+            Framing::None => Form::Over(BodyEnd::Complete),
+            Framing::Length(left) => Form::Length { left },
+            Framing::Chunked => Form::Chunked(ChunkedDecoder::new()),
+            Framing::UntilClose => Form::UntilClose,
+        };
+        Self {
+            form,
+            persistence: verdict.persistence,
+            lent: 0,
+            behind: 0,
+            received: 0,
+            untold: 0,
+            trailers: Fields::new(),
+        }
+    }
+
+    /// Counts content that went straight into the caller's slice.
+    fn direct(&mut self, count: u64, turn: &mut Turn<'_>) {
+        if count == 0 {
+            return;
+        }
+        let before = self.received;
+        self.received = before.saturating_add(count);
+        match &mut self.form {
+            Form::Length { left } => *left = left.saturating_sub(count),
+            Form::Chunked(decoder) => decoder.advance(count),
+            Form::UntilClose | Form::Over(_) => {}
+        }
+        self.tell_progress(before, turn);
+    }
+
+    /// Looks at what the inbound buffer holds behind the content that is lent already.
+    fn read_on(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        if self.lent == 0 {
+            turn.buffers
+                .inbound
+                .consume(std::mem::take(&mut self.behind));
+        }
+        match &mut self.form {
+            Form::Length { left } => {
+                let room = turn.buffers.inbound.len().saturating_sub(self.lent);
+                let more = usize::try_from(*left).map_or(room, |left| left.min(room));
+                *left = left.saturating_sub(more as u64);
+                self.lent = self.lent.saturating_add(more);
+                self.received = self.received.saturating_add(more as u64);
+                if *left == 0 {
+                    self.form = Form::Over(BodyEnd::Complete);
+                }
+                Ok(())
+            }
+            Form::UntilClose => {
+                let more = turn.buffers.inbound.len().saturating_sub(self.lent);
+                self.lent = self.lent.saturating_add(more);
+                self.received = self.received.saturating_add(more as u64);
+                Ok(())
+            }
+            Form::Chunked(_) => self.read_chunks(turn),
+            Form::Over(_) => Ok(()),
+        }
+    }
+
+    /// Lends the next content, and looks ahead behind it: the end of the body may be in the buffer already.
+    fn read_chunks(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        while let Form::Chunked(decoder) = &mut self.form {
+            let ahead = turn
+                .buffers
+                .inbound
+                .filled()
+                .get(self.lent.saturating_add(self.behind)..)
+                .unwrap_or_default();
+            let step = decoder
+                .decode(ahead, &turn.rules.limits, turn.rules.strictness)
+                .map_err(|fault| Fault::new(fault, Phase::Receive))?;
+            match step {
+                Step::Need { consumed } => {
+                    self.behind = self.behind.saturating_add(consumed);
+                    self.drop_framing(turn);
+                    return Ok(());
+                }
+                Step::Data { skip, len } => {
+                    self.behind = self.behind.saturating_add(skip);
+                    if self.lent > 0 && self.behind > 0 {
+                        return Ok(());
+                    }
+                    decoder.advance(len as u64);
+                    self.drop_framing(turn);
+                    self.lent = self.lent.saturating_add(len);
+                    self.received = self.received.saturating_add(len as u64);
+                }
+                Step::End {
+                    consumed,
+                    trailers,
+                    anomalies,
+                } => {
+                    self.behind = self.behind.saturating_add(consumed);
+                    self.drop_framing(turn);
+                    self.form = Form::Over(BodyEnd::Complete);
+                    tell_anomalies(&anomalies, turn);
+                    self.trailers = take_trailers(&trailers, turn);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops framing at the front of the buffer; behind lent content it has to stay.
+    fn drop_framing(&mut self, turn: &mut Turn<'_>) {
+        if self.lent == 0 {
+            turn.buffers
+                .inbound
+                .consume(std::mem::take(&mut self.behind));
+        }
+    }
+
+    fn ended(&mut self, clean: bool) -> Result<(), ErrorKind> {
+        let received = self.received;
+        match &self.form {
+            Form::Length { left } => Err(ErrorKind::PeerIncompleteBody {
+                received,
+                expected: Some(received.saturating_add(*left)),
+            }),
+            Form::Chunked(_) => Err(ErrorKind::PeerIncompleteBody {
+                received,
+                expected: None,
+            }),
+            Form::UntilClose if !clean => Err(ErrorKind::PeerTlsTruncated { received }),
+            Form::UntilClose => {
+                self.form = Form::Over(BodyEnd::DelimitedByClose);
+                Ok(())
+            }
+            Form::Over(_) => Ok(()),
+        }
+    }
+
+    /// Tells the first byte of the body, and then a piece of it from time to time.
+    fn tell_progress(&mut self, before: u64, turn: &mut Turn<'_>) {
+        if before == 0 && self.received > 0 {
+            turn.emitter
+                .emit(EventKind::ResponseBodyStart, turn.now, |_| {
+                    Payload::ResponseBodyStart(ResponseBodyStart {})
+                });
+        }
+        self.untold = self
+            .untold
+            .saturating_add(self.received.saturating_sub(before));
+        if self.untold >= CHUNK_EVENT {
+            let (bytes, total) = (std::mem::take(&mut self.untold), self.received);
+            turn.emitter
+                .emit(EventKind::ResponseBodyChunk, turn.now, |_| {
+                    Payload::ResponseBodyChunk(ResponseBodyChunk { bytes, total })
+                });
+        }
+    }
+}
+
+fn tell_body_done(bytes: u64, how: BodyEnd, turn: &mut Turn<'_>) {
+    turn.emitter
+        .emit(EventKind::ResponseBodyDone, turn.now, |_| {
+            Payload::ResponseBodyDone(ResponseBodyDone { bytes, how })
+        });
+}
+
+fn tell_anomalies(anomalies: &Anomalies, turn: &mut Turn<'_>) {
+    for seen in anomalies.iter() {
+        let offset = u32::try_from(seen.offset).unwrap_or(u32::MAX);
+        let count = seen.count;
+        turn.emitter.emit(EventKind::Anomaly, turn.now, |_| {
+            Payload::Anomaly(Anomaly {
+                anomaly: seen.anomaly,
+                offset,
+                count,
+            })
+        });
+    }
+}
+
+fn tell_header_fields(head: &Head, turn: &mut Turn<'_>) {
+    if !turn.emitter.wants(EventKind::GotHeaderField) {
+        return;
+    }
+    let record = Arc::new(FieldRecord::of(
+        turn.emitter.redaction().fields(&head.fields),
+    ));
+    for index in 0..u16::try_from(record.len()).unwrap_or(u16::MAX) {
+        let record = record.clone();
+        turn.emitter.emit(EventKind::GotHeaderField, turn.now, |_| {
+            Payload::GotHeaderField(GotHeaderField { record, index })
+        });
+    }
+}
+
+/// Tells every trailer and keeps those that may be used (RFC 9110 §6.5.1).
+fn take_trailers(trailers: &Fields, turn: &mut Turn<'_>) -> Fields {
+    if trailers.is_empty() {
+        return Fields::new();
+    }
+    let mut used = Fields::new();
+    for line in trailers
+        .iter()
+        .filter(|line| !is_forbidden_trailer(line.name()))
+    {
+        used.push_unchecked(line.name(), line.value());
+    }
+    if turn.emitter.wants(EventKind::GotTrailerField) {
+        let record = Arc::new(FieldRecord::of(turn.emitter.redaction().fields(trailers)));
+        for (index, line) in (0..u16::MAX).zip(trailers.iter()) {
+            let (record, used) = (record.clone(), !is_forbidden_trailer(line.name()));
+            turn.emitter
+                .emit(EventKind::GotTrailerField, turn.now, |_| {
+                    Payload::GotTrailerField(GotTrailerField {
+                        record,
+                        index,
+                        used,
+                    })
+                });
+        }
+    }
+    used
+}
+
+fn server_timings(fields: &Fields) -> Vec<Box<str>> {
+    fields
+        .get_all("server-timing")
+        .flat_map(|value| list_elements(value))
+        .take(SERVER_TIMINGS)
+        .map(|entry| entry.escape_ascii().to_string().into())
+        .collect()
+}

@@ -1,0 +1,352 @@
+//! A request: what is asked for once.
+
+use std::fmt;
+use std::io::Read;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::client::Client;
+use crate::config::Timeouts;
+use crate::drive::apply::Upload;
+use crate::error::{Error, RequestRule, Result};
+use crate::event::ObserverRef;
+use crate::message::fields::Fields;
+use crate::message::method::Method;
+use crate::message::url::{Url, percent_decode};
+use crate::net::cancel::CancelHandle;
+use crate::proto::plan::{Plan, Wish};
+use crate::proto::sending::BodyPlan;
+use crate::response::Response;
+
+/// A request being built. Each method takes it and gives it back, and fails where the mistake is.
+///
+/// What goes out by itself: `Host`, `User-Agent: wirescope/x.y`, `Accept: */*`, then these fields in their order,
+/// then the framing. Nothing is sent before [`Request::send`]; dropping a request does nothing.
+///
+/// ```
+/// # fn main() -> Result<(), wirescope::Error> {
+/// let client = wirescope::Client::new()?;
+/// let request = client.post("http://example.com/upload")?
+///     .header("Content-Type", "text/plain")?
+///     .body("hello");
+/// assert!(client.get("http://example.com/\r\nX: y").is_err());
+/// assert!(client.get("http://example.com/")?.header("X", "a\r\nY: b").is_err());
+/// # drop(request);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Request {
+    client: Client,
+    method: Method,
+    url: Url,
+    fields: Fields,
+    trailers: Fields,
+    body: Body,
+    expect: bool,
+    asterisk: bool,
+    allow_body: bool,
+    allow_trace: bool,
+    without_defaults: Vec<Box<str>>,
+    label: Option<Arc<str>>,
+    timeouts: Option<Box<Timeouts>>,
+    observers: Vec<ObserverRef>,
+    cancel: Option<CancelHandle>,
+}
+
+/// What is sent behind the head.
+enum Body {
+    Empty,
+    Bytes(Arc<[u8]>),
+    Vec(Vec<u8>),
+    Source(Box<dyn Read + Send>, Option<u64>),
+}
+
+impl Request {
+    pub(crate) fn new(client: Client, method: Method, url: &str) -> Result<Self> {
+        let url = Url::parse(url)?;
+        let mut request = Self {
+            client,
+            method,
+            url,
+            fields: Fields::new(),
+            trailers: Fields::new(),
+            body: Body::Empty,
+            expect: false,
+            asterisk: false,
+            allow_body: false,
+            allow_trace: false,
+            without_defaults: Vec::new(),
+            label: None,
+            timeouts: None,
+            observers: Vec::new(),
+            cancel: None,
+        };
+        if let Some(user) = request.url.username() {
+            let user = percent_decode(user);
+            let password = percent_decode(request.url.password().unwrap_or_default());
+            request = request.basic_credentials(&user, &password)?;
+        }
+        Ok(request)
+    }
+
+    /// Adds a field line behind those that are there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LocalField`](crate::ErrorKind::LocalField) when name or value cannot be sent (RFC 9110 §5.1, RFC 9110 §5.5).
+    pub fn header(mut self, name: &str, value: &str) -> Result<Self> {
+        self.fields
+            .append(name, value)
+            .map_err(|rule| Error::from(rule).about(name))?;
+        Ok(self)
+    }
+
+    /// Adds a field line whose value may hold bytes from 0x80.
+    ///
+    /// # Errors
+    /// As [`Request::header`].
+    pub fn header_bytes(mut self, name: &str, value: &[u8]) -> Result<Self> {
+        self.fields
+            .append_bytes(name, value)
+            .map_err(|rule| Error::from(rule).about(name))?;
+        Ok(self)
+    }
+
+    /// Leaves a field out that would go out by itself: `User-Agent` or `Accept`.
+    #[must_use]
+    pub fn without_default(mut self, name: &str) -> Self {
+        self.without_defaults.push(name.into());
+        self
+    }
+
+    /// Adds a field line behind a chunked body (RFC 9110 §6.5). The body has to be a reader without a length.
+    ///
+    /// # Errors
+    /// As [`Request::header`]; fields that may not stand there are refused by [`Request::send`].
+    pub fn trailer(mut self, name: &str, value: &str) -> Result<Self> {
+        self.trailers
+            .append(name, value)
+            .map_err(|rule| Error::from(rule).about(name))?;
+        Ok(self)
+    }
+
+    /// Sends these bytes. They leave together with the head and are never copied.
+    #[must_use]
+    pub fn body(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.body = Body::Vec(bytes.into());
+        self
+    }
+
+    /// Sends bytes that somebody else holds too.
+    #[must_use]
+    pub fn body_shared(mut self, bytes: Arc<[u8]>) -> Self {
+        self.body = Body::Bytes(bytes);
+        self
+    }
+
+    /// Sends what a reader gives, of unknown length: chunked (RFC 9112 §7.1).
+    ///
+    /// Waiting inside the reader is not bounded by any deadline of ours. The reader may outlive `send` within
+    /// the response, if the response comes before the body is sent.
+    #[must_use]
+    pub fn body_reader(mut self, reader: impl Read + Send + 'static) -> Self {
+        self.body = Body::Source(Box::new(reader), None);
+        self
+    }
+
+    /// Sends what a reader gives, of this length in bytes. A reader that gives less or more is an error:
+    /// [`LocalBodyShort`](crate::ErrorKind::LocalBodyShort), [`LocalBodyLong`](crate::ErrorKind::LocalBodyLong). Else as [`Request::body_reader`].
+    #[must_use]
+    pub fn body_sized_reader(mut self, reader: impl Read + Send + 'static, bytes: u64) -> Self {
+        self.body = Body::Source(Box::new(reader), Some(bytes));
+        self
+    }
+
+    /// Holds the body back until the peer says 100 (Continue), at most for [`Timeouts::expect`]
+    /// (RFC 9110 §10.1.1). Without a body it has no effect.
+    #[must_use]
+    pub fn expect_continue(mut self) -> Self {
+        self.expect = true;
+        self
+    }
+
+    /// Sends credentials by the Basic scheme (RFC 7617).
+    ///
+    /// # Errors
+    /// [`RequestRule::Credentials`] when the user name has a colon, or either a control character.
+    pub fn basic_auth(self, user: &str, password: &str) -> Result<Self> {
+        self.basic_credentials(user.as_bytes(), password.as_bytes())
+    }
+
+    fn basic_credentials(mut self, user: &[u8], password: &[u8]) -> Result<Self> {
+        use base64::Engine as _;
+        let is_control = |byte: &u8| byte.is_ascii_control();
+        if user.contains(&b':') || user.iter().chain(password).any(is_control) {
+            return Err(RequestRule::Credentials.into());
+        }
+        let pair = [user, b":", password].concat();
+        let value = format!(
+            "Basic {}",
+            base64::engine::general_purpose::STANDARD.encode(pair)
+        );
+        self.fields.set("Authorization", &value)?;
+        Ok(self)
+    }
+
+    /// Asks about the server as a whole: the target is `*`, for OPTIONS only (RFC 9112 §3.2.4).
+    #[must_use]
+    pub fn asterisk(mut self) -> Self {
+        self.asterisk = true;
+        self
+    }
+
+    /// Allows a body with GET, HEAD or DELETE, where it has no defined meaning (RFC 9110 §9.3.1).
+    #[must_use]
+    pub fn allow_body(mut self) -> Self {
+        self.allow_body = true;
+        self
+    }
+
+    /// Allows TRACE, which sends back what it got (RFC 9110 §9.3.8). Credentials are refused all the same.
+    #[must_use]
+    pub fn allow_trace(mut self) -> Self {
+        self.allow_trace = true;
+        self
+    }
+
+    /// Gives the call a label that its `call_start` shows.
+    #[must_use]
+    pub fn label(mut self, label: &str) -> Self {
+        self.label = Some(label.into());
+        self
+    }
+
+    /// Sets how long the whole call may take, to the end of the body. Default: that of the client.
+    #[must_use]
+    pub fn timeout(self, total: Duration) -> Self {
+        self.timeouts(|timeouts| timeouts.total = Some(total))
+    }
+
+    /// Changes timeouts for this request alone.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), wirescope::Error> {
+    /// # use std::time::Duration;
+    /// # let client = wirescope::Client::new()?;
+    /// let request = client.get("http://example.com/")?
+    ///     .timeouts(|t| t.first_byte = Some(Duration::from_secs(5)));
+    /// # drop(request);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn timeouts(mut self, change: impl FnOnce(&mut Timeouts)) -> Self {
+        let default = &self.client.engine().settings.timeouts;
+        change(
+            self.timeouts
+                .get_or_insert_with(|| Box::new(default.clone())),
+        );
+        self
+    }
+
+    /// Attaches an observer to this call. It is told before those of the client, and the newest first.
+    #[must_use]
+    pub fn observe(mut self, observer: impl Into<ObserverRef>) -> Self {
+        self.observers.push(observer.into());
+        self
+    }
+
+    /// The observers attached to this request, oldest first; those of the client are not among them.
+    #[must_use]
+    pub fn observers(&self) -> &[ObserverRef] {
+        &self.observers
+    }
+
+    /// A handle that cancels this call from any thread, before or while it is sent.
+    pub fn cancel_handle(&mut self) -> CancelHandle {
+        self.cancel
+            .get_or_insert_with(CancelHandle::default)
+            .clone()
+    }
+
+    /// Lets an existing handle cancel this call too.
+    #[must_use]
+    pub fn cancel_by(mut self, handle: &CancelHandle) -> Self {
+        self.cancel = Some(handle.clone());
+        self
+    }
+
+    /// Sends the request and waits for the head of the final response. A status of 400 or above is a response,
+    /// not an error.
+    ///
+    /// Blocks this thread, at most as long as the timeouts say.
+    ///
+    /// # Errors
+    /// `Local…` before any I/O when the request contradicts itself; then whatever went wrong, with its phase.
+    pub fn send(self) -> Result<Response> {
+        let Self {
+            client,
+            method,
+            url,
+            fields,
+            trailers,
+            body,
+            ..
+        } = self;
+        let (body, upload, is_replayable) = body.split(trailers);
+        let wish = Wish {
+            method,
+            url,
+            fields,
+            body,
+            is_replayable,
+            expect: self.expect,
+            asterisk: self.asterisk,
+            allow_body: self.allow_body,
+            allow_trace: self.allow_trace,
+            without_defaults: self.without_defaults,
+            keep_alive: client.engine().keep_alive,
+            label: self.label,
+        };
+        let plan = Plan::new(wish)?;
+        client.start(plan, upload, self.timeouts, &self.observers, self.cancel)
+    }
+}
+
+impl Body {
+    /// What the core has to know of the body, what the driver has to hold, and whether it can be given twice.
+    fn split(self, trailers: Fields) -> (BodyPlan, Upload, bool) {
+        match self {
+            Self::Empty if trailers.is_empty() => (BodyPlan::Empty, Upload::Empty, true),
+            Self::Empty => (
+                BodyPlan::Source(None, trailers),
+                Upload::Source(Box::new(std::io::empty())),
+                true,
+            ),
+            Self::Bytes(bytes) => (
+                BodyPlan::Memory(bytes.len() as u64),
+                Upload::Bytes(bytes),
+                true,
+            ),
+            Self::Vec(bytes) => (
+                BodyPlan::Memory(bytes.len() as u64),
+                Upload::Vec(bytes),
+                true,
+            ),
+            Self::Source(source, length) => (
+                BodyPlan::Source(length, trailers),
+                Upload::Source(source),
+                false,
+            ),
+        }
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("url", &self.url)
+            .field("fields", &self.fields)
+            .finish_non_exhaustive()
+    }
+}

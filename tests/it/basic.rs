@@ -1,0 +1,30 @@
+//! The main job.
+
+use std::io::Read;
+
+use wirescope::testkit::{Peer, Script};
+use wirescope::{Client, event};
+
+#[test]
+fn a_get_is_answered_and_the_connection_used_again() {
+    let peer = Peer::start(
+        Script::new()
+            .respond_with(|_| b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello".to_vec()),
+    )
+    .unwrap();
+    let (observer, events) = event::channel(1024);
+    let client = Client::builder().observe(observer).build().unwrap();
+    for round in 0..3 {
+        let mut response = client.get(&peer.url("/x?y")).unwrap().send().unwrap();
+        let mut body = String::new();
+        response.read_to_string(&mut body).unwrap();
+        assert_eq!((response.status(), body.as_str()), (200, "hello"));
+        assert_eq!(response.is_connection_reused(), round > 0);
+    }
+    for e in events.try_iter() {
+        println!("{e}");
+    }
+    assert_eq!(peer.connections(), 1);
+    drop(client);
+    peer.finish();
+}
