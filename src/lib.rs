@@ -36,5 +36,3 @@ pub mod resolver {
 pub mod fuzzing {
     pub use crate::proto::oracle::{chunked_roundtrip, chunked_split, head_incremental};
 }
-#[cfg(feature = "testkit")]
-pub mod testkit;

@@ -173,16 +173,16 @@ fn error_kind(word: &str) -> ErrorKind {
     }
 }
 
-fn record(lines: u16) -> Arc<FieldRecord> {
+fn fields(lines: u16) -> Fields {
     let mut fields = Fields::new();
     for _ in 0..lines {
         fields.push_unchecked("X", b"1");
     }
-    Arc::new(FieldRecord {
-        fields,
-        user_start: 0,
-        user_end: u32::from(lines),
-    })
+    fields
+}
+
+fn record(lines: u16) -> Arc<FieldRecord> {
+    Arc::new(FieldRecord::of(fields(lines)))
 }
 
 const ZERO: Duration = Duration::ZERO;
@@ -502,7 +502,7 @@ fn received(kind: EventKind, v: &Values<'_>) -> Payload {
             status: v.number("status", 200),
             reason: "".into(),
             version: "HTTP/1.1",
-            fields: record(v.number("fields", 1)).fields.clone(),
+            fields: fields(v.number("fields", 1)),
             bytes: 40,
             framing: v.framing(),
             close: v.close("close"),

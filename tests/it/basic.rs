@@ -2,6 +2,8 @@
 
 use std::io::Read;
 
+use wirescope::event::grammar::Grammar;
+use wirescope::testkit::check::check_with;
 use wirescope::testkit::{Peer, Script};
 use wirescope::{Client, event};
 
@@ -21,10 +23,15 @@ fn a_get_is_answered_and_the_connection_used_again() {
         assert_eq!((response.status(), body.as_str()), (200, "hello"));
         assert_eq!(response.is_connection_reused(), round > 0);
     }
-    for e in events.try_iter() {
-        println!("{e}");
-    }
     assert_eq!(peer.connections(), 1);
     drop(client);
+    let seen = check_with(Grammar::new(), &events);
+    assert_eq!(seen.calls().len(), 3);
+    seen.assert_sequence([
+        "got_conn reused=false",
+        "put_idle_conn error=null",
+        "got_conn reused=true",
+    ]);
+    println!("{}", seen.transcript().stable());
     peer.finish();
 }
