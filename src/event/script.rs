@@ -173,16 +173,16 @@ fn error_kind(word: &str) -> ErrorKind {
     }
 }
 
-fn fields(lines: u16) -> Fields {
+fn lines(count: u16) -> Fields {
     let mut fields = Fields::new();
-    for _ in 0..lines {
+    for _ in 0..count {
         fields.push_unchecked("X", b"1");
     }
     fields
 }
 
-fn record(lines: u16) -> Arc<FieldRecord> {
-    Arc::new(FieldRecord::of(fields(lines)))
+fn record(count: u16) -> Arc<FieldRecord> {
+    Arc::new(FieldRecord::of(lines(count)))
 }
 
 const ZERO: Duration = Duration::ZERO;
@@ -502,7 +502,7 @@ fn received(kind: EventKind, v: &Values<'_>) -> Payload {
             status: v.number("status", 200),
             reason: "".into(),
             version: "HTTP/1.1",
-            fields: fields(v.number("fields", 1)),
+            fields: lines(v.number("fields", 1)),
             bytes: 40,
             framing: v.framing(),
             close: v.close("close"),
