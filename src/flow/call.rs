@@ -858,9 +858,6 @@ impl Call {
             }
             return;
         };
-        if let (Timer::Expect, State::Exchanging(exchange, _)) = (timer, &mut self.state) {
-            return exchange.expect_timed_out(turn);
-        }
         if !self.can_break() {
             return;
         }
@@ -872,6 +869,9 @@ impl Call {
                 elapsed,
             }))
         });
+        if let (Timer::Expect, State::Exchanging(exchange, _)) = (timer, &mut self.state) {
+            return exchange.expect_timed_out(turn);
+        }
         self.broken(ErrorKind::Timeout(timer), phase, None, Cause::Timeout, turn);
     }
 

@@ -160,7 +160,7 @@ fn failures_on_every_phase() {
             .close(),
         Script::new()
             .expect_request()
-            .send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
+            .send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n"),
     ];
     let peers = scripts.map(|script| Peer::start(script).unwrap());
     let seen = told(|client| {
