@@ -866,9 +866,6 @@ impl Call {
             }
             return;
         };
-        if let (Timer::Expect, State::Exchanging(exchange, _)) = (timer, &mut self.state) {
-            return exchange.expect_timed_out(turn);
-        }
         if !self.can_break() {
             return;
         }
@@ -880,6 +877,9 @@ impl Call {
                 elapsed,
             }))
         });
+        if let (Timer::Expect, State::Exchanging(exchange, _)) = (timer, &mut self.state) {
+            return exchange.expect_timed_out(turn);
+        }
         self.broken(ErrorKind::Timeout(timer), phase, None, Cause::Timeout, turn);
     }
 
