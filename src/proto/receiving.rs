@@ -29,6 +29,9 @@ use crate::proto::{Fault, Turn};
 /// Least bytes between two `response_body_chunk` events.
 const CHUNK_EVENT: u64 = 16 * 1024;
 
+/// Interim heads whose anomalies are told: enough to see that the peer is odd, and a bound on the events.
+const ANOMALOUS_INTERIMS: usize = 3;
+
 /// Most entries of `Server-Timing` that are kept.
 const SERVER_TIMINGS: usize = 32;
 
@@ -405,7 +408,9 @@ impl Receiving {
         };
         let verdict = response_framing(asked, &head, turn.rules.strictness)
             .map_err(|rule| Fault::new(ErrorKind::PeerFraming(rule), Phase::Head))?;
-        tell_anomalies(&head.anomalies, turn);
+        if self.interim_count < ANOMALOUS_INTERIMS || head.status >= 200 {
+            tell_anomalies(&head.anomalies, turn);
+        }
         if (100..200).contains(&head.status) {
             return self.interim(&head, turn);
         }
