@@ -22,7 +22,7 @@ pub use crate::request::Request;
 pub use crate::response::Response;
 #[cfg(test)]
 mod testing;
-#[cfg(any(test, feature = "testkit"))]
+#[cfg(feature = "testkit")]
 pub mod testkit;
 
 /// Finding the addresses of names.

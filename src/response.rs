@@ -239,6 +239,9 @@ impl Response {
         let limits = self.running.engine.settings.rules.limits.clone();
         self.running
             .limit_total(limits.drain_time.saturating_add(self.timings().total()));
+        if !self.running.call.is_over() {
+            self.running.input(Input::Drain);
+        }
         let mut left = limits.drain_bytes;
         let mut piece = [0; 4096];
         while left > 0 {

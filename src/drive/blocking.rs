@@ -88,8 +88,12 @@ impl Running {
                 .is_some_and(|cancel| cancel.is_canceled())
     }
 
-    /// Waits for the first of these; no input means that the core is to be asked again.
+    /// Waits for the first of these; no input means that the core is to be asked again. What the call blocks on
+    /// is registered by now, so a cancel that was not seen here will end the wait.
     fn wait(&mut self, wait: Wait, into: &mut [u8]) -> Option<Input> {
+        if self.is_canceled() {
+            return None;
+        }
         match self.contestant.take() {
             Some(Contestant::Opening(number, socket)) => {
                 self.connect(number, socket, wait.deadline)

@@ -256,10 +256,29 @@ impl Engine {
         let now = clock::now();
         let expired = lock(&self.pool).take_expired(now);
         self.close_all(expired, CloseReason::IdleTimeout, ClosedBy::Local, now);
-        let closed = lock(&self.pool).take_if(|idle| idle.transport.liveness() == Liveness::Closed);
-        self.close_all(closed, CloseReason::PeerClosedIdle, ClosedBy::Peer, now);
-        let spoke = lock(&self.pool).take_if(|idle| idle.transport.liveness() == Liveness::Spoke);
-        self.close_all(spoke, CloseReason::UnsolicitedBytes, ClosedBy::Local, now);
+        let mut found = Vec::new();
+        let dead = lock(&self.pool).take_if(|idle| {
+            let liveness = idle.transport.liveness();
+            found.extend((liveness != Liveness::Alive).then_some(liveness));
+            liveness != Liveness::Alive
+        });
+        let (spoke, closed): (Vec<_>, Vec<_>) = dead
+            .into_iter()
+            .zip(found)
+            .partition(|(_, liveness)| *liveness == Liveness::Spoke);
+        let idle = |(idle, _)| idle;
+        self.close_all(
+            closed.into_iter().map(idle),
+            CloseReason::PeerClosedIdle,
+            ClosedBy::Peer,
+            now,
+        );
+        self.close_all(
+            spoke.into_iter().map(idle),
+            CloseReason::UnsolicitedBytes,
+            ClosedBy::Local,
+            now,
+        );
     }
 
     /// Closes all idle connections; those on loan now will not be put back.

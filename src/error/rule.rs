@@ -171,10 +171,6 @@ rules! {
         ChunkOverhead => "bytes of chunk framing in excess of the data",
         /// Bytes of a body collected by a helper.
         BodyBytes => "bytes of a body collected by a helper",
-        /// TLS records without data while an idle connection is looked at.
-        IdleTlsBytes => "bytes of tls records on an idle connection",
-        /// Lookups under way or waiting at once.
-        Lookups => "lookups waiting at once",
     }
 }
 

@@ -167,6 +167,8 @@ pub(crate) enum Input {
     Wanted(usize),
     /// The caller took bytes of the body from the inbound buffer.
     Consumed(usize),
+    /// The rest of the body is read only to keep the connection.
+    Drain,
     /// The caller dropped the response.
     BodyClosed,
     /// Observers have spoken.

@@ -173,6 +173,7 @@ impl Call {
             | Input::TlsBroke(_)
             | Input::Pulled(..)
             | Input::Consumed(_)
+            | Input::Drain
             | Input::Wake => self.exchange_input(input, turn),
         }
         self.arm(turn);
@@ -572,7 +573,14 @@ impl Call {
                 exchange.send_failed(turn);
                 Ok(Progress::Going)
             }
-            Input::Received { direct, buffered } => exchange.received(direct, buffered, turn),
+            Input::Received { direct, buffered } => {
+                self.timers.disarm(Timer::BodyIdle);
+                exchange.received(direct, buffered, turn)
+            }
+            Input::Drain => {
+                exchange.drain();
+                Ok(Progress::Going)
+            }
             Input::Ended { clean } => exchange.ended(clean, turn),
             Input::ReceiveFailed(error) => {
                 let phase = exchange.phase();
@@ -858,9 +866,6 @@ impl Call {
             }
             return;
         };
-        if let (Timer::Expect, State::Exchanging(exchange, _)) = (timer, &mut self.state) {
-            return exchange.expect_timed_out(turn);
-        }
         if !self.can_break() {
             return;
         }
@@ -872,6 +877,9 @@ impl Call {
                 elapsed,
             }))
         });
+        if let (Timer::Expect, State::Exchanging(exchange, _)) = (timer, &mut self.state) {
+            return exchange.expect_timed_out(turn);
+        }
         self.broken(ErrorKind::Timeout(timer), phase, None, Cause::Timeout, turn);
     }
 

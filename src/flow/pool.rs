@@ -124,7 +124,9 @@ impl<T: Pooled> Pool<T> {
     /// Takes the newest idle connection for this URL, and throws out those that were idle for too long.
     pub(crate) fn take(&mut self, url: &Url, now: Instant) -> Taken<T> {
         let timeout = self.bounds.idle_timeout;
-        let Some(slot) = self.slots.iter_mut().find(|slot| slot.key.is_for(url)) else {
+        let place = self.slots.iter().position(|slot| slot.key.is_for(url));
+        let Some((place, slot)) = place.and_then(|place| Some((place, self.slots.get_mut(place)?)))
+        else {
             return Taken {
                 found: None,
                 expired: Vec::new(),
@@ -139,6 +141,9 @@ impl<T: Pooled> Pool<T> {
         slot.active = slot.active.saturating_add(usize::from(found.is_some()));
         let gone = expired.len().saturating_add(usize::from(found.is_some()));
         self.idle_total = self.idle_total.saturating_sub(gone);
+        if slot.active == 0 && slot.idle.is_empty() {
+            self.slots.swap_remove(place);
+        }
         Taken {
             found,
             expired,

@@ -114,6 +114,11 @@ impl Exchange {
         Ok(self.follow(received, turn))
     }
 
+    /// The rest of the response is read only to keep the connection.
+    pub(crate) fn drain(&mut self) {
+        self.receiving.drain();
+    }
+
     /// The wait for a 100 (Continue) was long enough.
     pub(crate) fn expect_timed_out(&mut self, turn: &mut Turn<'_>) {
         self.sending.go_on(ExpectOutcome::TimedOut, turn);

@@ -29,6 +29,9 @@ use crate::proto::{Fault, Turn};
 /// Least bytes between two `response_body_chunk` events.
 const CHUNK_EVENT: u64 = 16 * 1024;
 
+/// Interim heads whose anomalies are told: enough to see that the peer is odd, and a bound on the events.
+const ANOMALOUS_INTERIMS: usize = 3;
+
 /// Most entries of `Server-Timing` that are kept.
 const SERVER_TIMINGS: usize = 32;
 
@@ -86,8 +89,18 @@ struct Body {
     lent: usize,
     behind: usize,
     received: u64,
+    /// Content that `tell_progress` has looked at.
+    noted: u64,
     untold: u64,
     trailers: Fields,
+    reader: Reader,
+}
+
+/// Who takes the content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    Caller,
+    Drain,
 }
 
 #[derive(Debug)]
@@ -225,6 +238,13 @@ impl Receiving {
         };
     }
 
+    /// The rest of the body is thrown away; its end says so.
+    pub(crate) fn drain(&mut self) {
+        if let State::Body(body) = &mut self.state {
+            body.reader = Reader::Drain;
+        }
+    }
+
     /// Content at the front of the inbound buffer that the caller may take.
     pub(crate) fn lent(&self) -> usize {
         match &self.state {
@@ -350,11 +370,10 @@ impl Receiving {
         match &mut self.state {
             State::Head(_) => self.read_head(early, turn),
             State::Body(body) => {
-                let before = body.received;
-                body.read_on(turn)?;
-                let over = matches!(body.form, Form::Over(_));
-                body.tell_progress(before, turn);
-                if over {
+                let result = body.read_on(turn);
+                body.tell_progress(turn);
+                result?;
+                if matches!(body.form, Form::Over(_)) {
                     self.complete(turn);
                     return Ok(Received::Complete);
                 }
@@ -389,7 +408,9 @@ impl Receiving {
         };
         let verdict = response_framing(asked, &head, turn.rules.strictness)
             .map_err(|rule| Fault::new(ErrorKind::PeerFraming(rule), Phase::Head))?;
-        tell_anomalies(&head.anomalies, turn);
+        if self.interim_count < ANOMALOUS_INTERIMS || head.status >= 200 {
+            tell_anomalies(&head.anomalies, turn);
+        }
         if (100..200).contains(&head.status) {
             return self.interim(&head, turn);
         }
@@ -472,6 +493,7 @@ impl Receiving {
             return;
         };
         let how = match body.form {
+            Form::Over(BodyEnd::Complete) if body.reader == Reader::Drain => BodyEnd::Drained,
             Form::Over(how) => how,
             Form::Length { .. } | Form::Chunked(_) | Form::UntilClose => BodyEnd::Error,
         };
@@ -494,8 +516,10 @@ impl Body {
             lent: 0,
             behind: 0,
             received: 0,
+            noted: 0,
             untold: 0,
             trailers: Fields::new(),
+            reader: Reader::Caller,
         }
     }
 
@@ -504,14 +528,13 @@ impl Body {
         if count == 0 {
             return;
         }
-        let before = self.received;
-        self.received = before.saturating_add(count);
+        self.received = self.received.saturating_add(count);
         match &mut self.form {
             Form::Length { left } => *left = left.saturating_sub(count),
             Form::Chunked(decoder) => decoder.advance(count),
             Form::UntilClose | Form::Over(_) => {}
         }
-        self.tell_progress(before, turn);
+        self.tell_progress(turn);
     }
 
     /// Looks at what the inbound buffer holds behind the content that is lent already.
@@ -580,6 +603,7 @@ impl Body {
                     self.behind = self.behind.saturating_add(consumed);
                     self.drop_framing(turn);
                     self.form = Form::Over(BodyEnd::Complete);
+                    self.tell_progress(turn);
                     tell_anomalies(&anomalies, turn);
                     self.trailers = take_trailers(&trailers, turn);
                 }
@@ -618,7 +642,8 @@ impl Body {
     }
 
     /// Tells the first byte of the body, and then a piece of it from time to time.
-    fn tell_progress(&mut self, before: u64, turn: &mut Turn<'_>) {
+    fn tell_progress(&mut self, turn: &mut Turn<'_>) {
+        let before = std::mem::replace(&mut self.noted, self.received);
         if before == 0 && self.received > 0 {
             turn.emitter
                 .emit(EventKind::ResponseBodyStart, turn.now, |_| {

@@ -25,6 +25,10 @@ fn a_get_is_answered_and_the_connection_used_again() {
     assert_eq!(peer.connections(), 1);
     drop(client);
     let seen = check(&events);
-    println!("{:?}", seen.kinds());
+    seen.assert_sequence([
+        "got_conn reused=false",
+        "put_idle_conn error=null",
+        "got_conn reused=true",
+    ]);
     peer.finish();
 }

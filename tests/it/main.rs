@@ -1,3 +1,4 @@
 //! Integration tests: one binary, one file per subject.
 
 mod basic;
+mod grammar;

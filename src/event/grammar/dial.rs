@@ -6,7 +6,7 @@ use crate::event::grammar::group::Group;
 use crate::event::grammar::rule::{Fault, Rule, ensure};
 use crate::event::grammar::table::{CONTESTANT, DIAL, Machine, NAMED, NAMES, RACING};
 use crate::event::{
-    ConnectDone, ConnectOutcome, ConnectStart, DialDone, Event, EventData, EventKind,
+    ConnectDone, ConnectOutcome, ConnectStart, DialDone, DnsSource, Event, EventData, EventKind,
     TlsHandshakeDone,
 };
 use crate::ids::ConnId;
@@ -23,6 +23,8 @@ pub(super) struct Dial {
     machine: Machine,
     names: Machine,
     families: Vec<Family>,
+    /// The caller gave the addresses in advance, so they are known before `dns_done`.
+    told: bool,
     contestants: Vec<Contestant>,
     opened: Option<ConnId>,
     count: usize,
@@ -59,6 +61,7 @@ impl Dial {
             machine: Machine::new(&DIAL),
             names: Machine::new(&NAMES),
             families: Vec::new(),
+            told: false,
             contestants: Vec::new(),
             opened: None,
             count: 0,
@@ -108,6 +111,10 @@ impl Dial {
 
     fn payload(&mut self, event: &Event) -> Result<(), Fault> {
         match event.data() {
+            EventData::DnsStart(start) => {
+                self.told = start.source() == DnsSource::Override;
+                Ok(())
+            }
             EventData::DnsFamilyDone(done) => self.family(done.family()),
             EventData::DialPlan(_) => self.has_addresses(),
             EventData::ConnectStart(start) => self.connect_start(start),
@@ -135,7 +142,7 @@ impl Dial {
 
     fn has_addresses(&self) -> Result<(), Fault> {
         ensure(
-            NAMED.contains(&self.names.state()),
+            self.told || NAMED.contains(&self.names.state()),
             Rule::Dial,
             "no address is known yet",
         )
