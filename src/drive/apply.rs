@@ -198,7 +198,7 @@ impl Running {
                 let over = self.engine.lookup().hold(&host, flight, ticket);
                 drop(over);
             }
-            Joined::Shared(_, families) => {
+            Joined::Shared(families) => {
                 self.input(Input::Asked { shared: true });
                 for family in Family::BOTH {
                     if let Some(outcome) = families.get(family).cloned() {
@@ -224,7 +224,10 @@ impl Running {
                     });
                 }
             }
-            Joined::Full(_) => self.lookup_failed(&std::io::Error::other("too many lookups wait")),
+            Joined::Full(max) => {
+                let text = format!("{max} lookups wait, and no more may");
+                self.lookup_failed(&std::io::Error::other(text));
+            }
         }
     }
 
@@ -375,7 +378,7 @@ impl Running {
         match result {
             Ok(Some(count)) => self.input(Input::Sent(count)),
             Ok(None) => self.input(Input::Blocked),
-            Err(Broken::Io(error)) => self.input(Input::SendFailed(error)),
+            Err(Broken::Io(_)) => self.input(Input::SendFailed),
             Err(Broken::Tls(error)) => self.input(Input::TlsBroke(tls_fault(error))),
         }
     }

@@ -82,7 +82,6 @@ impl Settings {
 pub(crate) struct ReachedFacts {
     pub(crate) conn: ConnId,
     pub(crate) remote: SocketAddr,
-    pub(crate) local: Option<SocketAddr>,
     pub(crate) reused: bool,
     pub(crate) tls: Option<Arc<TlsFacts>>,
 }
@@ -166,7 +165,7 @@ impl Call {
             Input::Sent(_)
             | Input::Blocked
             | Input::Writable
-            | Input::SendFailed(_)
+            | Input::SendFailed
             | Input::Received { .. }
             | Input::Ended { .. }
             | Input::ReceiveFailed(_)
@@ -451,7 +450,9 @@ impl Call {
             Input::Connected { contestant, result } => {
                 dial.connected(contestant, result, now, emitter)
             }
-            Input::TlsDone { result, .. } => dial.secured(result, now, emitter, timers),
+            Input::TlsDone { contestant, result } => {
+                dial.secured(contestant, result, now, emitter, timers)
+            }
             _ => Outcomes::Going,
         };
         self.follow_dial(outcome, turn);
@@ -526,7 +527,6 @@ impl Call {
         self.reached = Some(ReachedFacts {
             conn: connection.id,
             remote: connection.remote,
-            local: connection.local,
             reused,
             tls: connection.tls.clone(),
         });
@@ -569,7 +569,7 @@ impl Call {
                 exchange.sending().writable(turn.now);
                 Ok(Progress::Going)
             }
-            Input::SendFailed(_) => {
+            Input::SendFailed => {
                 exchange.send_failed(turn);
                 Ok(Progress::Going)
             }
@@ -722,7 +722,7 @@ impl Call {
         self.call_done(error, turn);
     }
 
-    fn call_done(&mut self, error: Option<ErrorFacts>, turn: &mut Turn<'_>) {
+    fn call_done(&self, error: Option<ErrorFacts>, turn: &mut Turn<'_>) {
         let (bytes_out, bytes_in) = self.bytes();
         let (status, now) = (self.status, turn.now);
         let timings = turn.emitter.wants(EventKind::CallDone).then(|| {
@@ -947,7 +947,7 @@ impl Call {
     }
 
     /// Arms and disarms the deadlines of the exchange as it now stands.
-    fn arm(&mut self, turn: &mut Turn<'_>) {
+    fn arm(&mut self, turn: &Turn<'_>) {
         let State::Exchanging(exchange, _) = &mut self.state else {
             return;
         };

@@ -199,10 +199,6 @@ impl Exchange {
         &self.receiving
     }
 
-    pub(crate) fn is_request_finished(&self) -> bool {
-        self.sending.is_finished()
-    }
-
     pub(crate) fn is_request_over(&self) -> bool {
         self.sending.is_finished() || self.sending.failure().is_some()
     }

@@ -297,11 +297,6 @@ impl Receiving {
         self.bytes
     }
 
-    /// Bytes of content received.
-    pub(crate) fn body_bytes(&self) -> u64 {
-        self.body().map_or(0, |body| body.received)
-    }
-
     /// The trailer section, without what may not stand there; empty before the end.
     pub(crate) fn trailers(&self) -> Option<&Fields> {
         self.body().map(|body| &body.trailers)
@@ -731,7 +726,7 @@ fn take_trailers(trailers: &Fields, turn: &mut Turn<'_>) -> Fields {
 fn server_timings(fields: &Fields) -> Vec<Box<str>> {
     fields
         .get_all("server-timing")
-        .flat_map(|value| list_elements(value))
+        .flat_map(list_elements)
         .take(SERVER_TIMINGS)
         .map(|entry| entry.escape_ascii().to_string().into())
         .collect()
