@@ -1,3 +1,7 @@
 //! Integration tests: one binary, one file per subject.
 
 mod basic;
+mod costs;
+mod desync;
+mod early;
+mod support;
