@@ -86,6 +86,8 @@ struct Body {
     lent: usize,
     behind: usize,
     received: u64,
+    /// Content received when progress was last looked at, and content since the last event about it.
+    told: u64,
     untold: u64,
     trailers: Fields,
 }
@@ -350,11 +352,10 @@ impl Receiving {
         match &mut self.state {
             State::Head(_) => self.read_head(early, turn),
             State::Body(body) => {
-                let before = body.received;
-                body.read_on(turn)?;
-                let over = matches!(body.form, Form::Over(_));
-                body.tell_progress(before, turn);
-                if over {
+                let result = body.read_on(turn);
+                body.tell_progress(turn);
+                result?;
+                if matches!(body.form, Form::Over(_)) {
                     self.complete(turn);
                     return Ok(Received::Complete);
                 }
@@ -494,6 +495,7 @@ impl Body {
             lent: 0,
             behind: 0,
             received: 0,
+            told: 0,
             untold: 0,
             trailers: Fields::new(),
         }
@@ -504,14 +506,13 @@ impl Body {
         if count == 0 {
             return;
         }
-        let before = self.received;
-        self.received = before.saturating_add(count);
+        self.received = self.received.saturating_add(count);
         match &mut self.form {
             Form::Length { left } => *left = left.saturating_sub(count),
             Form::Chunked(decoder) => decoder.advance(count),
             Form::UntilClose | Form::Over(_) => {}
         }
-        self.tell_progress(before, turn);
+        self.tell_progress(turn);
     }
 
     /// Looks at what the inbound buffer holds behind the content that is lent already.
@@ -580,6 +581,7 @@ impl Body {
                     self.behind = self.behind.saturating_add(consumed);
                     self.drop_framing(turn);
                     self.form = Form::Over(BodyEnd::Complete);
+                    self.tell_progress(turn);
                     tell_anomalies(&anomalies, turn);
                     self.trailers = take_trailers(&trailers, turn);
                 }
@@ -618,7 +620,8 @@ impl Body {
     }
 
     /// Tells the first byte of the body, and then a piece of it from time to time.
-    fn tell_progress(&mut self, before: u64, turn: &mut Turn<'_>) {
+    fn tell_progress(&mut self, turn: &mut Turn<'_>) {
+        let before = std::mem::replace(&mut self.told, self.received);
         if before == 0 && self.received > 0 {
             turn.emitter
                 .emit(EventKind::ResponseBodyStart, turn.now, |_| {
