@@ -4,4 +4,5 @@ mod basic;
 mod costs;
 mod desync;
 mod early;
+mod regressions;
 mod support;
