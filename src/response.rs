@@ -39,7 +39,7 @@ const COLLECT_LIMIT: Duration = Duration::from_secs(300);
 /// [`Error`] inside.
 pub struct Response {
     running: Box<Running>,
-    head: Box<FinalHead>,
+    head: FinalHead,
     /// The error of the body was told once, with its source.
     told: bool,
 }

@@ -46,7 +46,7 @@ pub(crate) struct Call {
     state: State,
     timers: Timers,
     dial_id: DialId,
-    head: Option<Box<FinalHead>>,
+    head: Option<FinalHead>,
     reached: Option<ReachedFacts>,
     ending: Ending,
     status: Option<u16>,
@@ -249,7 +249,7 @@ impl Call {
     }
 
     /// The final head, once; for the response.
-    pub(crate) fn take_head(&mut self) -> Option<Box<FinalHead>> {
+    pub(crate) fn take_head(&mut self) -> Option<FinalHead> {
         self.head.take()
     }
 
@@ -636,7 +636,7 @@ impl Call {
         }
     }
 
-    fn headed(&mut self, head: Box<FinalHead>) {
+    fn headed(&mut self, head: FinalHead) {
         if let State::Exchanging(_, connection) = &mut self.state {
             connection.peer_keeps = KeepAliveHint::parse(&head.head.fields).timeout;
         }

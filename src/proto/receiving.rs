@@ -129,7 +129,7 @@ pub(crate) enum Received {
     /// An interim head; resume.
     Interim(u16),
     /// The final head; resume. The response may close its connection.
-    Final(Box<FinalHead>, Option<CloseReason>),
+    Final(FinalHead, Option<CloseReason>),
     /// The message is complete.
     Complete,
 }
@@ -475,10 +475,10 @@ impl Receiving {
             });
         self.state = State::AfterHead(Body::new(verdict));
         Received::Final(
-            Box::new(FinalHead {
+            FinalHead {
                 head,
                 framing: verdict.framing,
-            }),
+            },
             close,
         )
     }

@@ -7,3 +7,8 @@
 
 mod basic;
 mod grammar;
+mod costs;
+mod desync;
+mod early;
+mod regressions;
+mod support;
