@@ -117,6 +117,37 @@ enum Ending {
     Failed(Error),
 }
 
+/// Tells of a call that was refused before any I/O: it has no hop.
+pub(crate) fn refuse(id: CallId, plan: &Plan, error: &Error, now: Instant, emitter: &mut Emitter) {
+    call_start(id, plan, now, emitter);
+    emitter.marks().note(EventKind::CallDone, now);
+    let timings = Box::new(emitter.marks().timings(now));
+    emitter.emit(EventKind::CallDone, now, |_| {
+        Payload::CallDone(Arc::new(CallDone {
+            status: None,
+            error: Some(ErrorFacts::of(error)),
+            hops: 0,
+            attempts: 0,
+            bytes_out: 0,
+            bytes_in: 0,
+            timings,
+        }))
+    });
+}
+
+fn call_start(id: CallId, plan: &Plan, now: Instant, emitter: &mut Emitter) {
+    emitter.begin_call(id);
+    emitter.emit(EventKind::CallStart, now, |redaction| {
+        Payload::CallStart(Arc::new(CallStart {
+            method: plan.method.as_str().into(),
+            url: redaction.url(&plan.url).into(),
+            body_bytes: plan.body_bytes(),
+            expect: plan.expect,
+            label: plan.label.clone(),
+        }))
+    });
+}
+
 impl Call {
     pub(crate) fn new(
         id: CallId,
@@ -348,18 +379,8 @@ impl Call {
     }
 
     fn start(&mut self, turn: &mut Turn<'_>) {
-        turn.emitter.begin_call(self.id);
+        call_start(self.id, &self.plan, turn.now, turn.emitter);
         let plan = &self.plan;
-        turn.emitter
-            .emit(EventKind::CallStart, turn.now, |redaction| {
-                Payload::CallStart(Arc::new(CallStart {
-                    method: plan.method.as_str().into(),
-                    url: redaction.url(&plan.url).into(),
-                    body_bytes: plan.body_bytes(),
-                    expect: plan.expect,
-                    label: plan.label.clone(),
-                }))
-            });
         turn.emitter.begin_attempt(0, 0);
         turn.emitter
             .emit(EventKind::GetConn, turn.now, |redaction| {
