@@ -1,4 +1,7 @@
 //! Integration tests: one binary, one file per subject.
 
 mod basic;
+mod framing;
 mod grammar;
+mod harness;
+mod head;
