@@ -6,9 +6,12 @@
 )]
 
 mod basic;
-mod grammar;
 mod costs;
 mod desync;
 mod early;
+mod framing;
+mod grammar;
+mod harness;
+mod head;
 mod regressions;
 mod support;
