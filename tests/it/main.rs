@@ -10,6 +10,7 @@ mod costs;
 mod desync;
 mod early;
 mod framing;
+mod cli;
 mod grammar;
 mod harness;
 mod head;
