@@ -5,3 +5,4 @@ mod framing;
 mod grammar;
 mod harness;
 mod head;
+mod reuse;
