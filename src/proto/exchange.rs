@@ -81,7 +81,7 @@ impl Exchange {
         buffered: usize,
         turn: &mut Turn<'_>,
     ) -> Result<Progress, Fault> {
-        let early = !self.sending.is_finished();
+        let early = !self.is_request_over();
         let received = self.receiving.received(direct, buffered, early, turn)?;
         Ok(self.follow(received, turn))
     }
@@ -91,7 +91,7 @@ impl Exchange {
     /// # Errors
     /// As [`Exchange::received`].
     pub(crate) fn resume(&mut self, turn: &mut Turn<'_>) -> Result<Progress, Fault> {
-        let early = !self.sending.is_finished();
+        let early = !self.is_request_over();
         let received = self.receiving.resume(early, turn)?;
         Ok(self.follow(received, turn))
     }

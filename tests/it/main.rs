@@ -1,8 +1,10 @@
 //! Integration tests: one binary, one file per subject.
 
 mod basic;
+mod expect;
 mod framing;
 mod grammar;
 mod harness;
 mod head;
 mod reuse;
+mod sending;
