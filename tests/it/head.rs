@@ -239,7 +239,10 @@ fn rfc_c14_h19_h20_field_lines_without_a_proper_name_are_refused() {
     refused(with_field(b"no colon here\r\n"), HeadRule::NoColon);
     refused(with_field(b": value\r\n"), HeadRule::EmptyName);
     refused(with_field(b"A(b): c\r\n"), HeadRule::NameByte);
-    refused(with_field("Gr\u{fc}n: c\r\n".as_bytes()), HeadRule::NameByte);
+    refused(
+        with_field("Gr\u{fc}n: c\r\n".as_bytes()),
+        HeadRule::NameByte,
+    );
     for name in ["Foo ", "Content-Length ", "Transfer-Encoding\t"] {
         refused(
             with_field(format!("{name}: 5\r\n").as_bytes()),
@@ -286,10 +289,7 @@ fn rfc_c17_rfc_c19_h22_h23_heads_are_bounded() {
         seen.assert_sequence(["conn_closed reason=protocol_error", "call_done kind=limit"]);
     };
     limit(with_field(long(2000).as_bytes()), Limit::LineBytes);
-    limit(
-        with_field(long(900).repeat(6).as_bytes()),
-        Limit::HeadBytes,
-    );
+    limit(with_field(long(900).repeat(6).as_bytes()), Limit::HeadBytes);
     limit(
         with_field("A: b\r\n".repeat(11).as_bytes()),
         Limit::FieldLines,
@@ -383,12 +383,15 @@ fn h24_heads_in_any_segments_give_the_same_response() {
     let whole = "HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\nA: b\r\n\r\nok";
     let mut kinds = Vec::new();
     for size in [1, 2, 3, 7, whole.len()] {
-        let script = Script::new()
-            .forever(Script::new().expect_request().send_each(whole, size));
+        let script = Script::new().forever(Script::new().expect_request().send_each(whole, size));
         let lab = Lab::new([script]);
         for _ in 0..2 {
             let got = lab.get("/").unwrap();
-            assert_eq!((got.text(), got.fields.len()), ("ok", 2), "segments of {size}");
+            assert_eq!(
+                (got.text(), got.fields.len()),
+                ("ok", 2),
+                "segments of {size}"
+            );
         }
         let seen = lab.finish();
         kinds.push(seen.kinds());

@@ -1,6 +1,7 @@
 //! Integration tests: one binary, one file per subject.
 
 mod basic;
+mod deadlines;
 mod expect;
 mod framing;
 mod grammar;
@@ -8,3 +9,4 @@ mod harness;
 mod head;
 mod reuse;
 mod sending;
+mod tls;
