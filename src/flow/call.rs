@@ -46,7 +46,7 @@ pub(crate) struct Call {
     state: State,
     timers: Timers,
     dial_id: DialId,
-    head: Option<Box<FinalHead>>,
+    head: Option<FinalHead>,
     reached: Option<ReachedFacts>,
     ending: Ending,
     status: Option<u16>,
@@ -82,7 +82,6 @@ impl Settings {
 pub(crate) struct ReachedFacts {
     pub(crate) conn: ConnId,
     pub(crate) remote: SocketAddr,
-    pub(crate) local: Option<SocketAddr>,
     pub(crate) reused: bool,
     pub(crate) tls: Option<Arc<TlsFacts>>,
 }
@@ -116,6 +115,37 @@ enum Ending {
     Well,
     /// With this error, until somebody takes it.
     Failed(Error),
+}
+
+/// Tells of a call that was refused before any I/O: it has no hop.
+pub(crate) fn refuse(id: CallId, plan: &Plan, error: &Error, now: Instant, emitter: &mut Emitter) {
+    call_start(id, plan, now, emitter);
+    emitter.marks().note(EventKind::CallDone, now);
+    let timings = Box::new(emitter.marks().timings(now));
+    emitter.emit(EventKind::CallDone, now, |_| {
+        Payload::CallDone(Arc::new(CallDone {
+            status: None,
+            error: Some(ErrorFacts::of(error)),
+            hops: 0,
+            attempts: 0,
+            bytes_out: 0,
+            bytes_in: 0,
+            timings,
+        }))
+    });
+}
+
+fn call_start(id: CallId, plan: &Plan, now: Instant, emitter: &mut Emitter) {
+    emitter.begin_call(id);
+    emitter.emit(EventKind::CallStart, now, |redaction| {
+        Payload::CallStart(Arc::new(CallStart {
+            method: plan.method.as_str().into(),
+            url: redaction.url(&plan.url).into(),
+            body_bytes: plan.body_bytes(),
+            expect: plan.expect,
+            label: plan.label.clone(),
+        }))
+    });
 }
 
 impl Call {
@@ -166,7 +196,7 @@ impl Call {
             Input::Sent(_)
             | Input::Blocked
             | Input::Writable
-            | Input::SendFailed(_)
+            | Input::SendFailed
             | Input::Received { .. }
             | Input::Ended { .. }
             | Input::ReceiveFailed(_)
@@ -250,7 +280,7 @@ impl Call {
     }
 
     /// The final head, once; for the response.
-    pub(crate) fn take_head(&mut self) -> Option<Box<FinalHead>> {
+    pub(crate) fn take_head(&mut self) -> Option<FinalHead> {
         self.head.take()
     }
 
@@ -349,18 +379,8 @@ impl Call {
     }
 
     fn start(&mut self, turn: &mut Turn<'_>) {
-        turn.emitter.begin_call(self.id);
+        call_start(self.id, &self.plan, turn.now, turn.emitter);
         let plan = &self.plan;
-        turn.emitter
-            .emit(EventKind::CallStart, turn.now, |redaction| {
-                Payload::CallStart(Arc::new(CallStart {
-                    method: plan.method.as_str().into(),
-                    url: redaction.url(&plan.url).into(),
-                    body_bytes: plan.body_bytes(),
-                    expect: plan.expect,
-                    label: plan.label.clone(),
-                }))
-            });
         turn.emitter.begin_attempt(0, 0);
         turn.emitter
             .emit(EventKind::GetConn, turn.now, |redaction| {
@@ -451,7 +471,9 @@ impl Call {
             Input::Connected { contestant, result } => {
                 dial.connected(contestant, result, now, emitter)
             }
-            Input::TlsDone { result, .. } => dial.secured(result, now, emitter, timers),
+            Input::TlsDone { contestant, result } => {
+                dial.secured(contestant, result, now, emitter, timers)
+            }
             _ => Outcomes::Going,
         };
         self.follow_dial(outcome, turn);
@@ -526,7 +548,6 @@ impl Call {
         self.reached = Some(ReachedFacts {
             conn: connection.id,
             remote: connection.remote,
-            local: connection.local,
             reused,
             tls: connection.tls.clone(),
         });
@@ -569,7 +590,7 @@ impl Call {
                 exchange.sending().writable(turn.now);
                 Ok(Progress::Going)
             }
-            Input::SendFailed(_) => {
+            Input::SendFailed => {
                 exchange.send_failed(turn);
                 Ok(Progress::Going)
             }
@@ -636,7 +657,7 @@ impl Call {
         }
     }
 
-    fn headed(&mut self, head: Box<FinalHead>) {
+    fn headed(&mut self, head: FinalHead) {
         if let State::Exchanging(_, connection) = &mut self.state {
             connection.peer_keeps = KeepAliveHint::parse(&head.head.fields).timeout;
         }
@@ -722,7 +743,7 @@ impl Call {
         self.call_done(error, turn);
     }
 
-    fn call_done(&mut self, error: Option<ErrorFacts>, turn: &mut Turn<'_>) {
+    fn call_done(&self, error: Option<ErrorFacts>, turn: &mut Turn<'_>) {
         let (bytes_out, bytes_in) = self.bytes();
         let (status, now) = (self.status, turn.now);
         let timings = turn.emitter.wants(EventKind::CallDone).then(|| {
@@ -950,7 +971,7 @@ impl Call {
     }
 
     /// Arms and disarms the deadlines of the exchange as it now stands.
-    fn arm(&mut self, turn: &mut Turn<'_>) {
+    fn arm(&mut self, turn: &Turn<'_>) {
         let State::Exchanging(exchange, _) = &mut self.state else {
             return;
         };

@@ -29,7 +29,7 @@ pub(crate) enum Progress {
     /// Nothing that the call has to know.
     Going,
     /// The final head is in.
-    Head(Box<FinalHead>),
+    Head(FinalHead),
     /// The response is complete, and the request has got its end.
     Complete,
 }
@@ -197,10 +197,6 @@ impl Exchange {
 
     pub(crate) fn receiving(&self) -> &Receiving {
         &self.receiving
-    }
-
-    pub(crate) fn is_request_finished(&self) -> bool {
-        self.sending.is_finished()
     }
 
     pub(crate) fn is_request_over(&self) -> bool {

@@ -129,7 +129,7 @@ pub(crate) enum Received {
     /// An interim head; resume.
     Interim(u16),
     /// The final head; resume. The response may close its connection.
-    Final(Box<FinalHead>, Option<CloseReason>),
+    Final(FinalHead, Option<CloseReason>),
     /// The message is complete.
     Complete,
 }
@@ -295,11 +295,6 @@ impl Receiving {
     /// Bytes received.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
-    }
-
-    /// Bytes of content received.
-    pub(crate) fn body_bytes(&self) -> u64 {
-        self.body().map_or(0, |body| body.received)
     }
 
     /// The trailer section, without what may not stand there; empty before the end.
@@ -480,10 +475,10 @@ impl Receiving {
             });
         self.state = State::AfterHead(Body::new(verdict));
         Received::Final(
-            Box::new(FinalHead {
+            FinalHead {
                 head,
                 framing: verdict.framing,
-            }),
+            },
             close,
         )
     }
@@ -731,7 +726,7 @@ fn take_trailers(trailers: &Fields, turn: &mut Turn<'_>) -> Fields {
 fn server_timings(fields: &Fields) -> Vec<Box<str>> {
     fields
         .get_all("server-timing")
-        .flat_map(|value| list_elements(value))
+        .flat_map(list_elements)
         .take(SERVER_TIMINGS)
         .map(|entry| entry.escape_ascii().to_string().into())
         .collect()

@@ -22,7 +22,7 @@ use crate::event::{
 use crate::message::fields::Fields;
 use crate::message::framing::Framing;
 use crate::proto::buffers::Buffer;
-use crate::proto::encode::{ChunkRoom, HeadPlan, RequestFraming, write_last_chunk};
+use crate::proto::encode::{ChunkRoom, HeadPlan, write_last_chunk};
 use crate::proto::{Fault, Turn};
 
 /// Most bytes that are pulled from a source at a time.
@@ -338,11 +338,6 @@ impl Sending {
 
     pub(crate) fn is_finished(&self) -> bool {
         matches!(self.state, State::Finished)
-    }
-
-    /// Says whether the peer has to take bytes before anything else can happen on this side.
-    pub(crate) fn is_writing(&self) -> bool {
-        matches!(self.state, State::Head { .. } | State::Body(_))
     }
 
     pub(crate) fn is_waiting(&self) -> bool {

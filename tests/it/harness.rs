@@ -135,7 +135,7 @@ fn judge(events: &Events) -> Checked {
 /// Sends a request and reads the answer to its end.
 pub(crate) fn run(request: Request) -> Result<Got, Error> {
     let mut response = request.send()?;
-    let body = response.bytes(BODY_MAX)?;
+    let body = response.collect(BODY_MAX)?;
     let lines = |fields: &wirescope::message::fields::Fields| {
         let each = fields.iter();
         each.map(|line| (line.name().to_owned(), line.value().to_vec()))
