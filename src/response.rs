@@ -111,7 +111,7 @@ impl Response {
         self.running
             .call
             .trailers()
-            .filter(|_| self.running.call.is_over())
+            .filter(|_| self.running.call.is_over() && self.running.call.lent() == 0)
     }
 
     /// Where the time went so far; complete at the end of the body. Needs no observer.

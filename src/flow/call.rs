@@ -921,6 +921,9 @@ impl Call {
             let result = exchange.consume(lent, turn);
             self.follow(result, turn);
         }
+        if !matches!(self.state, State::Exchanging(..)) {
+            return;
+        }
         let State::Exchanging(mut exchange, mut connection) =
             std::mem::replace(&mut self.state, State::Over(None))
         else {

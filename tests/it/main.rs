@@ -7,12 +7,17 @@
 
 mod basic;
 mod costs;
+mod deadlines;
 mod desync;
 mod early;
+mod expect;
 mod framing;
 mod cli;
 mod grammar;
 mod harness;
 mod head;
 mod regressions;
+mod reuse;
+mod sending;
 mod support;
+mod tls;
