@@ -9,6 +9,7 @@
 //!                \--none--> Dialing     \--> Closing --> Over
 //! ```
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -55,6 +56,8 @@ pub(crate) struct Call {
     /// Since when the caller has control, if it has.
     with_caller: Option<Instant>,
     wanted: usize,
+    /// The reset that a send was told of. The system tells it once, and then the stream seems to end well.
+    reset: Option<io::Error>,
     /// What is to be done before anything else.
     chore: Option<Action>,
 }
@@ -141,6 +144,7 @@ impl Call {
             returned: None,
             with_caller: None,
             wanted: 0,
+            reset: None,
             chore: None,
         }
     }
@@ -555,6 +559,13 @@ impl Call {
             }
             return;
         };
+        let input = match (input, self.reset.take()) {
+            (Input::Ended { .. }, Some(reset)) => Input::ReceiveFailed(reset),
+            (input, reset) => {
+                self.reset = reset;
+                input
+            }
+        };
         let result = match input {
             Input::Sent(count) => {
                 exchange.sent(count, turn);
@@ -568,7 +579,10 @@ impl Call {
                 exchange.sending().writable(turn.now);
                 Ok(Progress::Going)
             }
-            Input::SendFailed(_) => {
+            Input::SendFailed(error) => {
+                if error.kind() == io::ErrorKind::ConnectionReset {
+                    self.reset = Some(error);
+                }
                 exchange.send_failed(turn);
                 Ok(Progress::Going)
             }
@@ -858,9 +872,6 @@ impl Call {
             }
             return;
         };
-        if let (Timer::Expect, State::Exchanging(exchange, _)) = (timer, &mut self.state) {
-            return exchange.expect_timed_out(turn);
-        }
         if !self.can_break() {
             return;
         }
@@ -872,6 +883,9 @@ impl Call {
                 elapsed,
             }))
         });
+        if let (Timer::Expect, State::Exchanging(exchange, _)) = (timer, &mut self.state) {
+            return exchange.expect_timed_out(turn);
+        }
         self.broken(ErrorKind::Timeout(timer), phase, None, Cause::Timeout, turn);
     }
 

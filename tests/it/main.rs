@@ -2,6 +2,7 @@
 
 mod basic;
 mod costs;
+mod cuts;
 mod desync;
 mod early;
 mod regressions;

@@ -60,3 +60,53 @@ fn a_failed_connect_leaves_no_socket_in_the_cancel_handle() {
     drop(client);
     check(&events);
 }
+
+#[test]
+fn the_end_of_the_wait_for_a_100_is_told_as_a_timeout_first() {
+    let peer = Peer::start(
+        Script::new()
+            .expect_request()
+            .send("HTTP/1.1 204 No Content\r\n\r\n"),
+    )
+    .unwrap();
+    let (client, events) = watched(|builder| builder);
+    let request = client.post(&peer.url("/")).unwrap().body("x");
+    let request =
+        request.timeouts(|timeouts| timeouts.expect = std::time::Duration::from_millis(5));
+    let response = request.expect_continue().send().unwrap();
+    assert_eq!(response.status(), 204);
+    drop((response, client));
+    check(&events).assert_sequence([
+        "wait_100_continue",
+        "timeout_fired timer=expect",
+        "expect_done outcome=timed_out",
+        "request_body_start",
+    ]);
+    peer.finish();
+}
+
+#[test]
+fn a_reset_that_a_send_was_told_of_is_no_end_of_a_close_delimited_body() {
+    let peer = Peer::builder()
+        .script(
+            Script::new()
+                .expect_head()
+                .stop_reading()
+                .send("HTTP/1.1 413 Content Too Large\r\n\r\ncut off he")
+                .reset(),
+        )
+        .start()
+        .unwrap();
+    let (client, events) = watched(|builder| builder);
+    let request = client.post(&peer.url("/")).unwrap();
+    let mut response = request.body(vec![0; 8 * 1024 * 1024]).send().unwrap();
+    assert_eq!(response.status(), 413);
+    let error = response.read_to_end(&mut Vec::new()).unwrap_err();
+    assert_eq!(
+        error.kind(),
+        std::io::ErrorKind::ConnectionReset,
+        "{error:?}"
+    );
+    drop((response, client));
+    check(&events);
+}
