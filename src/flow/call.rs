@@ -906,11 +906,15 @@ impl Call {
             let result = exchange.consume(lent, turn);
             self.follow(result, turn);
         }
-        let State::Exchanging(mut exchange, mut connection) =
-            std::mem::replace(&mut self.state, State::Over(None))
-        else {
-            return;
-        };
+        // What was buffered may have completed the message, or broken it.
+        let (mut exchange, mut connection) =
+            match std::mem::replace(&mut self.state, State::Over(None)) {
+                State::Exchanging(exchange, connection) => (exchange, connection),
+                other => {
+                    self.state = other;
+                    return;
+                }
+            };
         exchange.stop(
             WriteFailure::ResponseEnded,
             ExpectOutcome::FinalResponse,

@@ -5,5 +5,6 @@ mod costs;
 mod cuts;
 mod desync;
 mod early;
+mod faults;
 mod regressions;
 mod support;

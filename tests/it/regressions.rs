@@ -110,3 +110,20 @@ fn a_reset_that_a_send_was_told_of_is_no_end_of_a_close_delimited_body() {
     drop((response, client));
     check(&events);
 }
+
+#[test]
+fn a_dropped_response_that_is_complete_in_its_buffer_ends_its_call() {
+    let answer =
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n";
+    let peer = Peer::start(Script::new().respond_with(|_| answer.into())).unwrap();
+    let (client, events) = watched(|builder| builder);
+    drop(client.get(&peer.url("/")).unwrap().send().unwrap());
+    assert_eq!(client.connections(), (1, 0));
+    drop(client);
+    check(&events).assert_sequence([
+        "response_body_done how=complete",
+        "put_idle_conn error=null",
+        "call_done error=null",
+    ]);
+    peer.finish();
+}
