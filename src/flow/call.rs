@@ -816,6 +816,11 @@ impl Call {
                 let tried = dial.take_tried();
                 self.conn_failed(error.with_tried(tried), turn);
             }
+            State::Returning(exchange, connection) => {
+                let report = self.report(turn);
+                self.ending = Ending::Failed(error.with_report(report));
+                self.close(exchange, connection, cause.close_reason(), turn);
+            }
             State::Fresh | State::Pooling => {
                 let report = self.report(turn);
                 self.conn_failed(error.with_report(report), turn);
@@ -835,8 +840,10 @@ impl Call {
         self.broken(ErrorKind::Canceled, phase, None, Cause::Canceled, turn);
     }
 
+    /// An abort counts until the connection is put back, also at the events of a message that is complete.
     fn aborted(&mut self, reason: Abort, turn: &mut Turn<'_>) {
-        if !self.can_break() {
+        let is_complete = matches!(self.state, State::Returning(..));
+        if !self.can_break() && !is_complete {
             return;
         }
         let (phase, by) = (self.phase(), CanceledBy::Observer);

@@ -127,3 +127,60 @@ fn a_dropped_response_that_is_complete_in_its_buffer_ends_its_call() {
     ]);
     peer.finish();
 }
+
+#[test]
+fn an_abort_at_the_end_of_the_body_counts() {
+    use wirescope::event::{Event, EventKind, Interest, Observer, ObserverRef, Verdict};
+
+    struct Aborts;
+    impl Observer for Aborts {
+        fn interest(&self) -> Interest {
+            Interest::NONE.with(EventKind::ResponseBodyDone)
+        }
+        fn on_event(&self, _: &Event) -> Verdict {
+            Verdict::Abort("enough".into())
+        }
+    }
+
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+    let peer = Peer::start(Script::new().expect_request().send(answer).expect_gone()).unwrap();
+    let (client, events) = watched(|builder| builder.observe(ObserverRef::new(Aborts)));
+    let mut response = client.get(&peer.url("/")).unwrap().send().unwrap();
+    let mut body = Vec::new();
+    let error = response.read_to_end(&mut body).unwrap_err();
+    assert_eq!(body, b"hello");
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionAborted);
+    drop((response, client));
+    check(&events).assert_sequence([
+        "response_body_done how=complete",
+        "call_canceled by=observer",
+        "put_idle_conn error=canceled",
+        "call_done kind=aborted",
+    ]);
+    peer.finish();
+}
+
+#[test]
+fn an_abort_at_the_head_makes_send_fail() {
+    use wirescope::ErrorKind;
+    use wirescope::event::{Event, EventKind, Interest, Observer, ObserverRef, Verdict};
+
+    struct Aborts;
+    impl Observer for Aborts {
+        fn interest(&self) -> Interest {
+            Interest::NONE.with(EventKind::GotResponseHead)
+        }
+        fn on_event(&self, _: &Event) -> Verdict {
+            Verdict::Abort("enough".into())
+        }
+    }
+
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+    let peer = Peer::start(Script::new().expect_request().send(answer).expect_gone()).unwrap();
+    let (client, events) = watched(|builder| builder.observe(ObserverRef::new(Aborts)));
+    let error = client.get(&peer.url("/")).unwrap().send().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Aborted);
+    drop(client);
+    check(&events);
+    peer.finish();
+}
