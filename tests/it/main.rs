@@ -6,13 +6,15 @@
 )]
 
 mod basic;
+mod cli;
 mod costs;
+mod cuts;
 mod deadlines;
 mod desync;
 mod early;
 mod expect;
+mod faults;
 mod framing;
-mod cli;
 mod grammar;
 mod harness;
 mod head;
