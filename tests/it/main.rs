@@ -7,3 +7,4 @@
 
 mod basic;
 mod grammar;
+mod nginx;
