@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::event::{Emitter, ObserverRef, Observers, Redaction};
 use crate::flow::action::Names;
 use crate::flow::call::{Call, Settings};
-use crate::flow::{lookup, pool};
+use crate::flow::{call, lookup, pool};
 use crate::message::answer::Address;
 use crate::message::method::Method;
 use crate::message::overrides::Overrides;
@@ -19,7 +19,7 @@ use crate::net::clock;
 use crate::net::resolver::{Resolve, SystemResolver};
 use crate::net::tls::TlsConfig;
 use crate::proto::Rules;
-use crate::proto::plan::Plan;
+use crate::proto::plan::{Plan, Refused};
 use crate::request::Request;
 use crate::response::Response;
 
@@ -171,6 +171,17 @@ impl Client {
 
     pub(crate) fn engine(&self) -> &Engine {
         &self.0
+    }
+
+    /// Tells of a call that was refused before any I/O.
+    pub(crate) fn refuse(&self, refused: Refused, observers: &[ObserverRef]) -> Error {
+        let engine = &self.0;
+        let observers = Observers::of_call(observers, &engine.observers);
+        let mut emitter = Emitter::new(clock::process(), observers, engine.redaction.clone());
+        let Refused { error, plan } = refused;
+        call::refuse(next_call(), &plan, &error, clock::now(), &mut emitter);
+        emitter.deliver();
+        error
     }
 
     /// Starts a call and waits for its response or its error.

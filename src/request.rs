@@ -281,7 +281,7 @@ impl Request {
     /// Blocks this thread, at most as long as the timeouts say.
     ///
     /// # Errors
-    /// `Local…` before any I/O when the request contradicts itself; then whatever went wrong, with its phase.
+    /// `Local…` before any I/O when the request contradicts itself, told by `call_start` and `call_done`; then whatever went wrong, with its phase.
     pub fn send(self) -> Result<Response> {
         let Self {
             client,
@@ -307,7 +307,7 @@ impl Request {
             keep_alive: client.engine().keep_alive,
             label: self.label,
         };
-        let plan = Plan::new(wish)?;
+        let plan = Plan::new(wish).map_err(|refused| client.refuse(*refused, &self.observers))?;
         client.start(plan, upload, self.timeouts, &self.observers, self.cancel)
     }
 }

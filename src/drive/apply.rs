@@ -253,13 +253,12 @@ impl Running {
             if winner.is_none() {
                 self.engine.lookup().evict(&host);
             }
-            if let Some(cancel) = &self.cancel {
-                cancel.clear();
-            }
+            self.block_on_nothing();
             if let Some(mailbox) = Arc::into_inner(mailbox) {
                 self.engine.wakers.give_back(mailbox.into_waker());
             }
         }
+        self.block_on_nothing();
         match self.contestant.take() {
             Some(Contestant::Open(number, transport, _)) if winner == Some(number) => {
                 let generation = match self.call.connection() {
@@ -317,6 +316,11 @@ impl Running {
 
     fn drop_contestant(&mut self) {
         self.contestant = None;
+        self.block_on_nothing();
+    }
+
+    /// A cancel touches no socket and no wake-up any more, and keeps none of them open.
+    fn block_on_nothing(&self) {
         if let Some(cancel) = &self.cancel {
             cancel.clear();
         }
@@ -411,12 +415,16 @@ impl Running {
         }
     }
 
+    /// A cancel that comes after this touches nothing; one that came before may have shut the socket down.
     fn ask_place(&mut self) {
+        self.block_on_nothing();
+        let is_canceled = self.cancel.as_ref().is_some_and(CancelHandle::is_canceled);
         let is_settled = self
             .lease
             .as_mut()
             .is_some_and(|lease| lease.transport.settle());
         let place = match (&self.lease, self.call.connection()) {
+            _ if is_canceled => Err(CloseReason::Canceled),
             (Some(lease), Some(connection)) if is_settled => {
                 self.engine.place(&connection.key, lease.generation)
             }
@@ -426,9 +434,6 @@ impl Running {
     }
 
     fn put_idle(&mut self) {
-        if let Some(cancel) = &self.cancel {
-            cancel.clear();
-        }
         if let (Some(mut lease), Some(connection)) =
             (self.lease.take(), self.call.take_connection())
         {
@@ -444,9 +449,7 @@ impl Running {
     }
 
     fn close(&mut self) {
-        if let Some(cancel) = &self.cancel {
-            cancel.clear();
-        }
+        self.block_on_nothing();
         if let Some(connection) = self.call.connection() {
             self.engine.closed(&connection.key);
         }

@@ -59,6 +59,8 @@ impl Running {
             match self.apply() {
                 Rest::HandOut => return Pause::HandOut,
                 Rest::Done => return Pause::Done,
+                // What the call may block on is registered by now: a cancel came before, or will end the wait.
+                Rest::Wait(_) if self.is_canceled() => {}
                 Rest::Wait(wait) => {
                     let input = self.wait(wait, into);
                     self.read_clock();
@@ -127,7 +129,7 @@ impl Running {
             timeouts.tls,
         ];
         let shortest = reads.into_iter().flatten().min();
-        match socket.connect(deadline, read_timeout(shortest)) {
+        match socket.connect(deadline, read_timeout(shortest), self.cancel.as_ref()) {
             Ok(Some(socket)) => {
                 self.read_clock();
                 self.opened(number, socket);

@@ -29,8 +29,12 @@ impl Clock {
         u64::try_from(now.saturating_duration_since(self.origin).as_nanos()).unwrap_or(u64::MAX)
     }
 
-    pub(crate) fn wall(self) -> WallClock {
-        WallClock(self.wall)
+    /// The wall clock at a moment of the monotonic one.
+    pub(crate) fn wall(self, now: Instant) -> WallClock {
+        wall_at(
+            WallClock(self.wall),
+            now.saturating_duration_since(self.origin),
+        )
     }
 }
 
@@ -173,7 +177,7 @@ impl Emitter {
 
     /// Emits the first event of a client.
     pub(crate) fn client_start(&mut self, now: Instant, pid: u32) {
-        let wall_clock = self.clock.wall();
+        let wall_clock = self.clock.wall(now);
         self.emit(EventKind::ClientStart, now, |_| {
             Payload::ClientStart(Arc::new(ClientStart {
                 wall_clock,
@@ -199,4 +203,20 @@ pub(crate) fn events_lost(before: &Event, count: u64) -> Event {
 /// The time of the process at which an event happened, for exporters that know the wall clock at the start.
 pub(crate) fn wall_at(start: WallClock, since: Duration) -> WallClock {
     WallClock(start.0.checked_add(since).unwrap_or(start.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wall_clock_goes_on_between_two_clients() {
+        let origin = crate::testing::origin();
+        let clock = Clock::new(origin, SystemTime::UNIX_EPOCH);
+        let later = clock.wall(origin + Duration::from_secs(3600));
+        assert_eq!(
+            later.time(),
+            SystemTime::UNIX_EPOCH + Duration::from_secs(3600)
+        );
+    }
 }

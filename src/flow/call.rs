@@ -46,7 +46,7 @@ pub(crate) struct Call {
     state: State,
     timers: Timers,
     dial_id: DialId,
-    head: Option<Box<FinalHead>>,
+    head: Option<FinalHead>,
     reached: Option<ReachedFacts>,
     ending: Ending,
     status: Option<u16>,
@@ -115,6 +115,37 @@ enum Ending {
     Well,
     /// With this error, until somebody takes it.
     Failed(Error),
+}
+
+/// Tells of a call that was refused before any I/O: it has no hop.
+pub(crate) fn refuse(id: CallId, plan: &Plan, error: &Error, now: Instant, emitter: &mut Emitter) {
+    call_start(id, plan, now, emitter);
+    emitter.marks().note(EventKind::CallDone, now);
+    let timings = Box::new(emitter.marks().timings(now));
+    emitter.emit(EventKind::CallDone, now, |_| {
+        Payload::CallDone(Arc::new(CallDone {
+            status: None,
+            error: Some(ErrorFacts::of(error)),
+            hops: 0,
+            attempts: 0,
+            bytes_out: 0,
+            bytes_in: 0,
+            timings,
+        }))
+    });
+}
+
+fn call_start(id: CallId, plan: &Plan, now: Instant, emitter: &mut Emitter) {
+    emitter.begin_call(id);
+    emitter.emit(EventKind::CallStart, now, |redaction| {
+        Payload::CallStart(Arc::new(CallStart {
+            method: plan.method.as_str().into(),
+            url: redaction.url(&plan.url).into(),
+            body_bytes: plan.body_bytes(),
+            expect: plan.expect,
+            label: plan.label.clone(),
+        }))
+    });
 }
 
 impl Call {
@@ -249,7 +280,7 @@ impl Call {
     }
 
     /// The final head, once; for the response.
-    pub(crate) fn take_head(&mut self) -> Option<Box<FinalHead>> {
+    pub(crate) fn take_head(&mut self) -> Option<FinalHead> {
         self.head.take()
     }
 
@@ -348,18 +379,8 @@ impl Call {
     }
 
     fn start(&mut self, turn: &mut Turn<'_>) {
-        turn.emitter.begin_call(self.id);
+        call_start(self.id, &self.plan, turn.now, turn.emitter);
         let plan = &self.plan;
-        turn.emitter
-            .emit(EventKind::CallStart, turn.now, |redaction| {
-                Payload::CallStart(Arc::new(CallStart {
-                    method: plan.method.as_str().into(),
-                    url: redaction.url(&plan.url).into(),
-                    body_bytes: plan.body_bytes(),
-                    expect: plan.expect,
-                    label: plan.label.clone(),
-                }))
-            });
         turn.emitter.begin_attempt(0, 0);
         turn.emitter
             .emit(EventKind::GetConn, turn.now, |redaction| {
@@ -636,7 +657,7 @@ impl Call {
         }
     }
 
-    fn headed(&mut self, head: Box<FinalHead>) {
+    fn headed(&mut self, head: FinalHead) {
         if let State::Exchanging(_, connection) = &mut self.state {
             connection.peer_keeps = KeepAliveHint::parse(&head.head.fields).timeout;
         }

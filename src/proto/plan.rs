@@ -62,17 +62,34 @@ pub(crate) struct Wish {
     pub(crate) label: Option<Arc<str>>,
 }
 
+/// A wish that was refused, with what is left of it for its events.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) error: Error,
+    pub(crate) plan: Plan,
+}
+
 impl Plan {
     /// Checks a wish and makes it ready.
     ///
     /// # Errors
-    /// [`ErrorKind::LocalField`] or [`ErrorKind::LocalRequest`] with the rule that is broken.
-    pub(crate) fn new(wish: Wish) -> Result<Self, Error> {
-        check_method(&wish)?;
-        check_single(&wish.fields)?;
-        if let BodyPlan::Source(_, trailers) = &wish.body {
-            check_trailers(trailers)?;
+    /// [`ErrorKind::LocalField`] or [`ErrorKind::LocalRequest`] with the rule that is broken, and what would
+    /// have been asked.
+    pub(crate) fn new(wish: Wish) -> Result<Self, Box<Refused>> {
+        let checked = check_method(&wish)
+            .and_then(|()| check_single(&wish.fields))
+            .and_then(|()| match &wish.body {
+                BodyPlan::Source(_, trailers) => check_trailers(trailers),
+                BodyPlan::Empty | BodyPlan::Memory(_) => Ok(()),
+            });
+        let mut plan = Self::unchecked(wish);
+        match checked.and_then(|()| plan.settle()) {
+            Ok(()) => Ok(plan),
+            Err(error) => Err(Box::new(Refused { error, plan })),
         }
+    }
+
+    fn unchecked(wish: Wish) -> Self {
         let has = |name: &str| {
             wish.fields.contains(name)
                 || wish
@@ -81,7 +98,7 @@ impl Plan {
                     .any(|out| out.eq_ignore_ascii_case(name))
         };
         let (user_agent, accept) = (!has("user-agent"), !has("accept"));
-        let mut plan = Self {
+        Self {
             framing: RequestFraming::Absent,
             form: if wish.asterisk {
                 TargetForm::Asterisk
@@ -99,12 +116,15 @@ impl Plan {
             is_replayable: wish.is_replayable,
             label: wish.label,
             fields: wish.fields,
-        };
-        plan.take_host()?;
-        plan.take_connection()?;
-        plan.take_expect()?;
-        plan.take_framing()?;
-        Ok(plan)
+        }
+    }
+
+    /// Takes what belongs to the client out of the caller's fields.
+    fn settle(&mut self) -> Result<(), Error> {
+        self.take_host()?;
+        self.take_connection()?;
+        self.take_expect()?;
+        self.take_framing()
     }
 
     /// What the head is written from.

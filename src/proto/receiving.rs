@@ -123,13 +123,17 @@ pub(crate) struct FinalHead {
 
 /// What a step of the response side came to.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a box would be an allocation per request"
+)]
 pub(crate) enum Received {
     /// More bytes are needed, or the caller has to take what is there.
     Waiting,
     /// An interim head; resume.
     Interim(u16),
     /// The final head; resume. The response may close its connection.
-    Final(Box<FinalHead>, Option<CloseReason>),
+    Final(FinalHead, Option<CloseReason>),
     /// The message is complete.
     Complete,
 }
@@ -475,10 +479,10 @@ impl Receiving {
             });
         self.state = State::AfterHead(Body::new(verdict));
         Received::Final(
-            Box::new(FinalHead {
+            FinalHead {
                 head,
                 framing: verdict.framing,
-            }),
+            },
             close,
         )
     }

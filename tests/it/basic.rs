@@ -32,3 +32,21 @@ fn a_get_is_answered_and_the_connection_used_again() {
     ]);
     peer.finish();
 }
+
+#[test]
+fn a_request_refused_before_any_io_has_its_start_and_its_end() {
+    let (observer, events) = event::channel(16);
+    let client = Client::builder().observe(observer).build().unwrap();
+    let request = client.get("http://example.com/").unwrap().body("content");
+    let error = request.send().unwrap_err();
+    assert!(error.is_local(), "{error}");
+    drop(client);
+    let seen = check(&events);
+    seen.assert_kinds(&["client_start", "call_start", "call_done"]);
+    let done = seen.one(event::EventKind::CallDone);
+    assert!(
+        done.payload_json()
+            .contains(r#""error":{"kind":"local_request","phase":"prepare""#),
+        "{done}"
+    );
+}

@@ -2,9 +2,19 @@
 
 #![expect(
     clippy::disallowed_methods,
-    reason = "a test has threads, sockets and times of its own"
+    clippy::print_stdout,
+    reason = "a test has threads, sockets and times of its own, and may say what it measured"
 )]
 
 mod basic;
+mod costs;
+mod desync;
+mod early;
+mod framing;
 mod grammar;
+mod harness;
+mod head;
 mod nginx;
+mod regressions;
+mod strace;
+mod support;

@@ -215,7 +215,7 @@ fn assert_same(got: &[u8], want: &[u8], what: &str) {
 }
 
 fn body(mut response: Response) -> Vec<u8> {
-    response.bytes(LIMIT).unwrap()
+    response.collect(LIMIT).unwrap()
 }
 
 /// Ends a client and checks all it told.

@@ -27,7 +27,7 @@ fn source(length: Option<u64>) -> BodyPlan {
 }
 
 fn head(wish: Wish) -> Result<String, ErrorKind> {
-    let plan = Plan::new(wish).map_err(|error| error.kind())?;
+    let plan = Plan::new(wish).map_err(|refused| refused.error.kind())?;
     let mut out = Buffer::default();
     plan.head().write(&mut out);
     Ok(String::from_utf8(out.filled().to_vec()).unwrap())
