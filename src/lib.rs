@@ -1,10 +1,15 @@
 //! wirescope: an HTTP/1.1 client that can be seen through.
+//!
+//! The feature `export` brings the module `export`: events as NDJSON and text lines, waterfalls, timings. The
+//! feature `cli` brings the `wirescope` command, which is built from it.
 
 mod client;
 pub mod config;
 mod drive;
 pub mod error;
 pub mod event;
+#[cfg(feature = "export")]
+pub mod export;
 mod flow;
 pub mod ids;
 pub mod message;
