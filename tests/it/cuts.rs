@@ -118,11 +118,11 @@ impl Case {
             Ask::Expect => client.post(url)?.body("upload").expect_continue(),
             Ask::Get => client.get(url)?,
             Ask::Second => {
-                Response::bytes(&mut client.get(url)?.send()?, 100)?;
+                Response::collect(&mut client.get(url)?.send()?, 100)?;
                 client.get(url)?
             }
         };
-        Response::bytes(&mut request.send()?, 1000)
+        Response::collect(&mut request.send()?, 1000)
     }
 
     fn judge(&self, cut: usize, end: End, result: &Result<Vec<u8>, Error>) {
@@ -319,7 +319,10 @@ fn a_close_delimited_body_ended_by_close_notify_is_whole() {
         .start()
         .unwrap();
     let mut response = client.get(&peer.url("/")).unwrap().send().unwrap();
-    assert_eq!(Response::bytes(&mut response, 100).unwrap(), b"0123456789");
+    assert_eq!(
+        Response::collect(&mut response, 100).unwrap(),
+        b"0123456789"
+    );
     drop((response, client));
     let seen = check(&events);
     assert_eq!(

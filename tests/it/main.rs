@@ -2,7 +2,8 @@
 
 #![expect(
     clippy::disallowed_methods,
-    reason = "a test has threads, sockets and times of its own"
+    clippy::print_stdout,
+    reason = "a test has threads, sockets and times of its own, and may say what it measured"
 )]
 
 mod basic;
@@ -18,8 +19,10 @@ mod framing;
 mod grammar;
 mod harness;
 mod head;
+mod nginx;
 mod regressions;
 mod reuse;
 mod sending;
+mod strace;
 mod support;
 mod tls;
