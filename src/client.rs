@@ -158,6 +158,11 @@ impl Client {
             .close_idle(crate::message::close::CloseReason::CloseIdleCalled);
     }
 
+    /// Forgets all addresses, after the network has changed. Connections are kept; see [`Client::close_idle`].
+    pub fn network_changed(&self) {
+        self.0.forget_addresses();
+    }
+
     /// Counts connections: idle ones, and ones in use.
     #[must_use]
     pub fn connections(&self) -> (usize, usize) {

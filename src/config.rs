@@ -25,8 +25,6 @@ pub struct Limits {
     pub chunk_extension_bytes: usize,
     /// Bytes of chunk framing beyond 16 per chunk and one per byte of data. Default 16 KiB.
     pub chunk_overhead_bytes: usize,
-    /// Bytes that `bytes`, `text` and the like collect when the caller gives no limit. Default 10 MiB.
-    pub body_bytes: usize,
     /// Bytes of an unread body that `drain` reads before it gives the connection up. Default 64 KiB.
     pub drain_bytes: usize,
     /// Time that `drain` takes before it gives the connection up. Default 20 ms.
@@ -47,7 +45,6 @@ impl Default for Limits {
             trailer_lines: 32,
             chunk_extension_bytes: 256,
             chunk_overhead_bytes: 16 * 1024,
-            body_bytes: 10 * 1024 * 1024,
             drain_bytes: 64 * 1024,
             drain_time: Duration::from_millis(20),
             addresses: 64,

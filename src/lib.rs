@@ -1,7 +1,42 @@
-//! wirescope: an HTTP/1.1 client that can be seen through.
+//! An HTTP/1.1 client that can be seen through, for programs that are not async.
 //!
-//! The feature `export` brings the module `export`: events as NDJSON and text lines, waterfalls, timings. The
-//! feature `cli` brings the `wirescope` command, which is built from it.
+//! It owns its resolver call, its dialer, its idle pool and its request writer, and says everything it does as
+//! typed [events](event): which field line was written, what a 1xx said, why a connection was not put back.
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # #[cfg(feature = "testkit")] {
+//! # use wirescope::testkit::{Peer, Script};
+//! # let peer = Peer::start(Script::new().expect_request().send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"))?;
+//! # let url = &peer.url("/");
+//! let client = wirescope::Client::new()?;
+//! let (observer, events) = wirescope::event::channel(1024);
+//! let mut response = client.get(url)?.observe(observer).send()?;
+//! println!("{} {:?}", response.status(), response.text(10_000)?);
+//! println!("{:?}", response.timings().phases());
+//! for event in events.try_iter() {
+//!     println!("{event}");
+//! }
+//! # }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where to start
+//! - [`Client`], [`Request`], [`Response`]: the blocking door. Every phase has a deadline by default
+//!   ([`config::Timeouts`]), everything a peer sends is bounded ([`config::Limits`]).
+//! - [`event`]: kinds, channels, closures, observers, the grammar.
+//! - [`Error`]: which rule was broken, in which phase, what was tried, whether a repeat is safe.
+//! - [`CancelHandle`]: cancels a call from any thread.
+//! - [`resolver`]: names, by the system or by you.
+//! - `testkit` (feature): a scripted peer and event checks for tests, yours too.
+//!
+//! # Features
+//! - `tls` (default): https, by rustls with the webpki roots. Without it an https URL is a typed error.
+//! - `ring` (default), `aws-lc-rs`: the crypto provider; with both, ring unless the configuration says otherwise.
+//! - `rustls-0_23`: [`TlsConfig`] from a rustls configuration of your own.
+//! - `testkit`: see above.
+//! - `export`: events as NDJSON and text lines, waterfalls, timings. `cli`: the `wirescope` command.
 
 mod client;
 pub mod config;
@@ -41,3 +76,8 @@ pub mod resolver {
 pub mod fuzzing {
     pub use crate::proto::oracle::{chunked_roundtrip, chunked_split, head_incremental};
 }
+
+/// The examples of the README compile and run.
+#[cfg(all(doctest, feature = "testkit"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -39,7 +39,7 @@ const COLLECT_LIMIT: Duration = Duration::from_secs(300);
 /// [`Error`] inside.
 pub struct Response {
     running: Box<Running>,
-    head: Box<FinalHead>,
+    head: FinalHead,
     /// The error of the body was told once, with its source.
     told: bool,
 }
@@ -48,7 +48,12 @@ impl Response {
     /// Runs a call to its response.
     pub(crate) fn begin(mut running: Box<Running>) -> Result<Self> {
         running.start();
-        match running.call.take_head() {
+        // A body that is broken is told by the read; a call that was given up has no response.
+        let is_given_up = running
+            .call
+            .error()
+            .is_some_and(|error| matches!(error.kind(), ErrorKind::Aborted | ErrorKind::Canceled));
+        match running.call.take_head().filter(|_| !is_given_up) {
             Some(head) => Ok(Self {
                 running,
                 head,
@@ -111,7 +116,7 @@ impl Response {
         self.running
             .call
             .trailers()
-            .filter(|_| self.running.call.is_over())
+            .filter(|_| self.running.call.is_over() && self.running.call.lent() == 0)
     }
 
     /// Where the time went so far; complete at the end of the body. Needs no observer.
@@ -177,7 +182,7 @@ impl Response {
     ///
     /// # Errors
     /// What the body breaks, or [`ErrorKind::Limit`] with `body_bytes` when it is longer.
-    pub fn bytes(&mut self, limit: usize) -> Result<Vec<u8>> {
+    pub fn collect(&mut self, limit: usize) -> Result<Vec<u8>> {
         self.running.limit_total(COLLECT_LIMIT);
         let mut body = Vec::new();
         loop {
@@ -202,12 +207,12 @@ impl Response {
         }
     }
 
-    /// Reads the whole body as UTF-8 text, what is not UTF-8 replaced; else as [`Response::bytes`].
+    /// Reads the whole body as UTF-8 text, what is not UTF-8 replaced; else as [`Response::collect`].
     ///
     /// # Errors
-    /// As [`Response::bytes`].
+    /// As [`Response::collect`].
     pub fn text(&mut self, limit: usize) -> Result<String> {
-        let bytes = self.bytes(limit)?;
+        let bytes = self.collect(limit)?;
         Ok(String::from_utf8(bytes)
             .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
     }

@@ -4,5 +4,5 @@ use std::time::Instant;
 
 /// A moment to count from. Pure code takes its time as an argument, so any moment will do.
 pub(crate) fn origin() -> Instant {
-    Instant::now()
+    crate::net::clock::now()
 }

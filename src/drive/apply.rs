@@ -12,7 +12,7 @@ use std::time::Instant;
 use crate::drive::engine::{Engine, Mailbox, next_connection};
 use crate::drive::lease::{Idle, Lease, Memory};
 use crate::error::{ErrorKind, LookupFailure, TlsFailure};
-use crate::event::{Emitter, EventKind};
+use crate::event::{CanceledBy, Emitter, EventKind};
 use crate::flow::action::{Action, Input, TlsFault, Wait};
 use crate::flow::call::{Call, Settings};
 use crate::flow::lookup::Joined;
@@ -198,7 +198,7 @@ impl Running {
                 let over = self.engine.lookup().hold(&host, flight, ticket);
                 drop(over);
             }
-            Joined::Shared(_, families) => {
+            Joined::Shared(families) => {
                 self.input(Input::Asked { shared: true });
                 for family in Family::BOTH {
                     if let Some(outcome) = families.get(family).cloned() {
@@ -224,7 +224,10 @@ impl Running {
                     });
                 }
             }
-            Joined::Full(_) => self.lookup_failed(&std::io::Error::other("too many lookups wait")),
+            Joined::Full(max) => {
+                let text = format!("{max} lookups wait, and no more may");
+                self.lookup_failed(&std::io::Error::other(text));
+            }
         }
     }
 
@@ -250,13 +253,12 @@ impl Running {
             if winner.is_none() {
                 self.engine.lookup().evict(&host);
             }
-            if let Some(cancel) = &self.cancel {
-                cancel.clear();
-            }
+            self.block_on_nothing();
             if let Some(mailbox) = Arc::into_inner(mailbox) {
                 self.engine.wakers.give_back(mailbox.into_waker());
             }
         }
+        self.block_on_nothing();
         match self.contestant.take() {
             Some(Contestant::Open(number, transport, _)) if winner == Some(number) => {
                 let generation = match self.call.connection() {
@@ -314,6 +316,11 @@ impl Running {
 
     fn drop_contestant(&mut self) {
         self.contestant = None;
+        self.block_on_nothing();
+    }
+
+    /// A cancel touches no socket and no wake-up any more, and keeps none of them open.
+    fn block_on_nothing(&self) {
         if let Some(cancel) = &self.cancel {
             cancel.clear();
         }
@@ -375,6 +382,8 @@ impl Running {
         match result {
             Ok(Some(count)) => self.input(Input::Sent(count)),
             Ok(None) => self.input(Input::Blocked),
+            // A cancel shut the socket down: the cause is told, not what came of it.
+            Err(_) if self.is_canceled() => self.input(Input::Cancel(CanceledBy::Caller)),
             Err(Broken::Io(error)) => self.input(Input::SendFailed(error)),
             Err(Broken::Tls(error)) => self.input(Input::TlsBroke(tls_fault(error))),
         }
@@ -408,12 +417,16 @@ impl Running {
         }
     }
 
+    /// A cancel that comes after this touches nothing; one that came before may have shut the socket down.
     fn ask_place(&mut self) {
+        self.block_on_nothing();
+        let is_canceled = self.cancel.as_ref().is_some_and(CancelHandle::is_canceled);
         let is_settled = self
             .lease
             .as_mut()
             .is_some_and(|lease| lease.transport.settle());
         let place = match (&self.lease, self.call.connection()) {
+            _ if is_canceled => Err(CloseReason::Canceled),
             (Some(lease), Some(connection)) if is_settled => {
                 self.engine.place(&connection.key, lease.generation)
             }
@@ -423,9 +436,6 @@ impl Running {
     }
 
     fn put_idle(&mut self) {
-        if let Some(cancel) = &self.cancel {
-            cancel.clear();
-        }
         if let (Some(mut lease), Some(connection)) =
             (self.lease.take(), self.call.take_connection())
         {
@@ -441,9 +451,7 @@ impl Running {
     }
 
     fn close(&mut self) {
-        if let Some(cancel) = &self.cancel {
-            cancel.clear();
-        }
+        self.block_on_nothing();
         if let Some(connection) = self.call.connection() {
             self.engine.closed(&connection.key);
         }

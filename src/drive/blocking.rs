@@ -59,6 +59,8 @@ impl Running {
             match self.apply() {
                 Rest::HandOut => return Pause::HandOut,
                 Rest::Done => return Pause::Done,
+                // What the call may block on is registered by now: a cancel came before, or will end the wait.
+                Rest::Wait(_) if self.is_canceled() => {}
                 Rest::Wait(wait) => {
                     let input = self.wait(wait, into);
                     self.read_clock();
@@ -80,7 +82,8 @@ impl Running {
         }
     }
 
-    fn is_canceled(&self) -> bool {
+    /// Says whether the caller gave the call up and the core does not know.
+    pub(crate) fn is_canceled(&self) -> bool {
         !self.call.is_over()
             && self
                 .cancel
@@ -127,7 +130,7 @@ impl Running {
             timeouts.tls,
         ];
         let shortest = reads.into_iter().flatten().min();
-        match socket.connect(deadline, read_timeout(shortest)) {
+        match socket.connect(deadline, read_timeout(shortest), self.cancel.as_ref()) {
             Ok(Some(socket)) => {
                 self.read_clock();
                 self.opened(number, socket);

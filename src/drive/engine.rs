@@ -320,6 +320,11 @@ impl Engine {
         lock(&self.lookup)
     }
 
+    /// Forgets all addresses.
+    pub(crate) fn forget_addresses(&self) {
+        self.lookup().clear();
+    }
+
     /// What the resolver calls when a family is in: everybody who waits gets the answer in the mailbox.
     pub(crate) fn deliver_answer(
         engine: &Weak<Self>,
@@ -337,6 +342,7 @@ impl Engine {
         for (_, mailbox) in &delivery.to {
             mailbox.post(family, delivery.outcome.clone(), delivery.coalesced);
         }
+        drop(delivery.ticket);
     }
 }
 

@@ -236,7 +236,7 @@ mod tests {
             "http://h/?key=[redacted 1 B]#f",
         );
         check(
-            &listed.clone().hide_queries(),
+            &listed.hide_queries(),
             "http://h/?a=1&b",
             "http://h/?a=[redacted 1 B]&b",
         );

@@ -9,6 +9,7 @@
 //!                \--none--> Dialing     \--> Closing --> Over
 //! ```
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -46,7 +47,7 @@ pub(crate) struct Call {
     state: State,
     timers: Timers,
     dial_id: DialId,
-    head: Option<Box<FinalHead>>,
+    head: Option<FinalHead>,
     reached: Option<ReachedFacts>,
     ending: Ending,
     status: Option<u16>,
@@ -55,6 +56,8 @@ pub(crate) struct Call {
     /// Since when the caller has control, if it has.
     with_caller: Option<Instant>,
     wanted: usize,
+    /// The reset that a send was told of. The system tells it once, and then the stream seems to end well.
+    reset: Option<io::Error>,
     /// What is to be done before anything else.
     chore: Option<Action>,
 }
@@ -82,7 +85,6 @@ impl Settings {
 pub(crate) struct ReachedFacts {
     pub(crate) conn: ConnId,
     pub(crate) remote: SocketAddr,
-    pub(crate) local: Option<SocketAddr>,
     pub(crate) reused: bool,
     pub(crate) tls: Option<Arc<TlsFacts>>,
 }
@@ -172,6 +174,7 @@ impl Call {
             returned: None,
             with_caller: None,
             wanted: 0,
+            reset: None,
             chore: None,
         }
     }
@@ -281,7 +284,7 @@ impl Call {
     }
 
     /// The final head, once; for the response.
-    pub(crate) fn take_head(&mut self) -> Option<Box<FinalHead>> {
+    pub(crate) fn take_head(&mut self) -> Option<FinalHead> {
         self.head.take()
     }
 
@@ -472,7 +475,9 @@ impl Call {
             Input::Connected { contestant, result } => {
                 dial.connected(contestant, result, now, emitter)
             }
-            Input::TlsDone { result, .. } => dial.secured(result, now, emitter, timers),
+            Input::TlsDone { contestant, result } => {
+                dial.secured(contestant, result, now, emitter, timers)
+            }
             _ => Outcomes::Going,
         };
         self.follow_dial(outcome, turn);
@@ -547,7 +552,6 @@ impl Call {
         self.reached = Some(ReachedFacts {
             conn: connection.id,
             remote: connection.remote,
-            local: connection.local,
             reused,
             tls: connection.tls.clone(),
         });
@@ -577,6 +581,13 @@ impl Call {
             }
             return;
         };
+        let input = match (input, self.reset.take()) {
+            (Input::Ended { .. }, Some(reset)) => Input::ReceiveFailed(reset),
+            (input, reset) => {
+                self.reset = reset;
+                input
+            }
+        };
         let result = match input {
             Input::Sent(count) => {
                 exchange.sent(count, turn);
@@ -590,7 +601,10 @@ impl Call {
                 exchange.sending().writable(turn.now);
                 Ok(Progress::Going)
             }
-            Input::SendFailed(_) => {
+            Input::SendFailed(error) => {
+                if error.kind() == io::ErrorKind::ConnectionReset {
+                    self.reset = Some(error);
+                }
                 exchange.send_failed(turn);
                 Ok(Progress::Going)
             }
@@ -657,7 +671,7 @@ impl Call {
         }
     }
 
-    fn headed(&mut self, head: Box<FinalHead>) {
+    fn headed(&mut self, head: FinalHead) {
         if let State::Exchanging(_, connection) = &mut self.state {
             connection.peer_keeps = KeepAliveHint::parse(&head.head.fields).timeout;
         }
@@ -743,7 +757,7 @@ impl Call {
         self.call_done(error, turn);
     }
 
-    fn call_done(&mut self, error: Option<ErrorFacts>, turn: &mut Turn<'_>) {
+    fn call_done(&self, error: Option<ErrorFacts>, turn: &mut Turn<'_>) {
         let (bytes_out, bytes_in) = self.bytes();
         let (status, now) = (self.status, turn.now);
         let timings = turn.emitter.wants(EventKind::CallDone).then(|| {
@@ -831,6 +845,11 @@ impl Call {
                 let tried = dial.take_tried();
                 self.conn_failed(error.with_tried(tried), turn);
             }
+            State::Returning(exchange, connection) => {
+                let report = self.report(turn);
+                self.ending = Ending::Failed(error.with_report(report));
+                self.close(exchange, connection, cause.close_reason(), turn);
+            }
             State::Fresh | State::Pooling => {
                 let report = self.report(turn);
                 self.conn_failed(error.with_report(report), turn);
@@ -850,8 +869,10 @@ impl Call {
         self.broken(ErrorKind::Canceled, phase, None, Cause::Canceled, turn);
     }
 
+    /// An abort counts until the connection is put back, also at the events of a message that is complete.
     fn aborted(&mut self, reason: Abort, turn: &mut Turn<'_>) {
-        if !self.can_break() {
+        let is_complete = matches!(self.state, State::Returning(..));
+        if !self.can_break() && !is_complete {
             return;
         }
         let (phase, by) = (self.phase(), CanceledBy::Observer);
@@ -921,11 +942,15 @@ impl Call {
             let result = exchange.consume(lent, turn);
             self.follow(result, turn);
         }
-        let State::Exchanging(mut exchange, mut connection) =
-            std::mem::replace(&mut self.state, State::Over(None))
-        else {
-            return;
-        };
+        // What was buffered may have completed the message, or broken it.
+        let (mut exchange, mut connection) =
+            match std::mem::replace(&mut self.state, State::Over(None)) {
+                State::Exchanging(exchange, connection) => (exchange, connection),
+                other => {
+                    self.state = other;
+                    return;
+                }
+            };
         exchange.stop(
             WriteFailure::ResponseEnded,
             ExpectOutcome::FinalResponse,
@@ -968,7 +993,7 @@ impl Call {
     }
 
     /// Arms and disarms the deadlines of the exchange as it now stands.
-    fn arm(&mut self, turn: &mut Turn<'_>) {
+    fn arm(&mut self, turn: &Turn<'_>) {
         let State::Exchanging(exchange, _) = &mut self.state else {
             return;
         };

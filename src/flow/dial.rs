@@ -322,7 +322,9 @@ impl Dial {
             return false;
         }
         let since = *usable_since.get_or_insert(now);
-        !self.v6.is_empty() || (v4.is_some() && v6.is_some()) || now >= since + SECOND_FAMILY_WAIT
+        !self.v6.is_empty()
+            || (v4.is_some() && v6.is_some())
+            || now.saturating_duration_since(since) >= SECOND_FAMILY_WAIT
     }
 
     fn is_out_of_addresses(&self) -> bool {
@@ -389,10 +391,9 @@ impl Dial {
         let addr = self.take_next()?.with_port(self.facts.port);
         let number = self.contestants;
         self.contestants = number.saturating_add(1);
-        let until = self
-            .facts
-            .deadline
-            .map(|deadline| now + share(deadline.saturating_duration_since(now), left));
+        let until = self.facts.deadline.and_then(|deadline| {
+            now.checked_add(share(deadline.saturating_duration_since(now), left))
+        });
         let until = if left > 1 || self.awaits_lookup() {
             until
         } else {
@@ -505,6 +506,7 @@ impl Dial {
     /// Takes what became of a TLS handshake. Its failure ends the dial: another address would say the same.
     pub(crate) fn secured(
         &mut self,
+        contestant: u16,
         result: Result<Arc<TlsFacts>, TlsFault>,
         now: Instant,
         emitter: &mut Emitter,
@@ -513,6 +515,9 @@ impl Dial {
         let State::Securing(current, reached, since) = self.state else {
             return Outcomes::Going;
         };
+        if current.number != contestant {
+            return Outcomes::Going;
+        }
         timers.disarm(Timer::Tls);
         match result {
             Ok(facts) => {
@@ -555,7 +560,7 @@ impl Dial {
                     usable_since: Some(since),
                     ..
                 },
-            ) => Some(*since + SECOND_FAMILY_WAIT),
+            ) => since.checked_add(SECOND_FAMILY_WAIT),
             _ => None,
         }
     }
@@ -775,7 +780,9 @@ impl Contestant {
 /// The share of the time left that one of `left` addresses gets.
 fn share(time: Duration, left: usize) -> Duration {
     let parts = u32::try_from(left).unwrap_or(u32::MAX).max(1);
-    (time / parts).max(LEAST_SHARE.min(time))
+    time.checked_div(parts)
+        .unwrap_or_default()
+        .max(LEAST_SHARE.min(time))
 }
 
 fn network(addr: SocketAddr) -> &'static str {

@@ -102,11 +102,6 @@ impl Families {
         self.v4.is_some() && self.v6.is_some()
     }
 
-    /// What both together mean.
-    pub(crate) fn merged(&self) -> Merged {
-        merge(self.v4.as_ref(), self.v6.as_ref())
-    }
-
     fn set(&mut self, family: Family, outcome: Outcome) {
         match family {
             Family::V4 => self.v4 = Some(outcome),
@@ -121,7 +116,7 @@ pub(crate) enum Joined {
     /// Start this flight: ask the resolver, then [`Lookup::hold`] its ticket.
     Start(FlightId),
     /// Wait for a flight of another call; what it already knows is here.
-    Shared(FlightId, Families),
+    Shared(Families),
     /// Use what is remembered. When only one family is in, the other never answered usefully.
     Cached(Families),
     /// Fail with [`Limit::Lookups`](crate::error::Limit::Lookups) and this value.
@@ -143,28 +138,14 @@ pub(crate) enum Left<T> {
     },
 }
 
-impl<T> Left<T> {
-    /// Whether the lookup was shared, for the event of the call that left.
-    pub(crate) fn coalesced(&self) -> bool {
-        match self {
-            Self::NotWaiting => false,
-            Self::Detached => true,
-            Self::Forgotten { coalesced, .. } => *coalesced,
-        }
-    }
-}
-
 /// The outcome of one family and whom to tell.
 #[derive(Debug)]
 pub(crate) struct Delivery<W, T> {
-    pub(crate) family: Family,
     /// Without duplicates, capped; the same for everybody.
     pub(crate) outcome: Outcome,
     /// Every waiter in the order of joining; nobody when the flight was forgotten.
     pub(crate) to: Vec<(u64, W)>,
-    /// Both families are in: the flight is over and nobody waits for it any more.
-    pub(crate) complete: bool,
-    /// Whether the flight had two waiters or more; final when complete.
+    /// Whether the flight had two waiters or more; final when both families are in.
     pub(crate) coalesced: bool,
     /// The ticket of a flight that is over, to be dropped after unlocking.
     pub(crate) ticket: Option<T>,
@@ -194,7 +175,7 @@ impl<W: Clone, T> Lookup<W, T> {
             return Joined::Full(self.bounds.flights);
         }
         let id = FlightId(self.next);
-        self.next += 1;
+        self.next = self.next.saturating_add(1);
         self.flights
             .insert(host, Flight::new(id, waiter_id, waiter));
         Joined::Start(id)
@@ -243,7 +224,7 @@ impl<W: Clone, T> Lookup<W, T> {
         let mut other = None;
         if let Some(live) = self.live(&host, flight) {
             if live.known.get(family).is_some() {
-                return Delivery::nobody(family, outcome);
+                return Delivery::nobody(outcome);
             }
             live.known.set(family, outcome.clone());
             other = live.known.get(opposite(family)).cloned();
@@ -251,7 +232,7 @@ impl<W: Clone, T> Lookup<W, T> {
         if flight.0 >= self.oldest_cacheable {
             self.remember(&host, family, &outcome, other, now);
         }
-        self.deliver(&host, flight, family, outcome)
+        self.deliver(&host, flight, outcome)
     }
 
     /// Forgets what is remembered of a host, after all of its addresses failed to connect.
@@ -270,19 +251,12 @@ impl<W: Clone, T> Lookup<W, T> {
         self.flights.get_mut(host).filter(|live| live.id == flight)
     }
 
-    fn deliver(
-        &mut self,
-        host: &str,
-        id: FlightId,
-        family: Family,
-        outcome: Outcome,
-    ) -> Delivery<W, T> {
+    fn deliver(&mut self, host: &str, id: FlightId, outcome: Outcome) -> Delivery<W, T> {
         let Some(live) = self.live(host, id) else {
-            return Delivery::nobody(family, outcome);
+            return Delivery::nobody(outcome);
         };
-        let complete = live.known.is_complete();
         let coalesced = live.is_shared();
-        let (to, ticket) = if complete {
+        let (to, ticket) = if live.known.is_complete() {
             self.flights
                 .remove(host)
                 .map_or_else(Default::default, |flight| (flight.waiters, flight.ticket))
@@ -290,10 +264,8 @@ impl<W: Clone, T> Lookup<W, T> {
             (live.waiters.clone(), None)
         };
         Delivery {
-            family,
             outcome,
             to,
-            complete,
             coalesced,
             ticket,
         }
@@ -382,8 +354,8 @@ impl<W, T> Flight<W, T> {
             return Joined::Full(max);
         }
         self.waiters.push((waiter_id, waiter));
-        self.joined += 1;
-        Joined::Shared(self.id, self.known.clone())
+        self.joined = self.joined.saturating_add(1);
+        Joined::Shared(self.known.clone())
     }
 
     fn is_shared(&self) -> bool {
@@ -392,12 +364,10 @@ impl<W, T> Flight<W, T> {
 }
 
 impl<W, T> Delivery<W, T> {
-    fn nobody(family: Family, outcome: Outcome) -> Self {
+    fn nobody(outcome: Outcome) -> Self {
         Self {
-            family,
             outcome,
             to: Vec::new(),
-            complete: false,
             coalesced: false,
             ticket: None,
         }

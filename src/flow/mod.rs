@@ -1,5 +1,18 @@
 //! Policy without the world: no sockets, no threads, no clock. Time and answers come in as arguments.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::arithmetic_side_effects
+    )
+)]
+
 pub(crate) mod action;
 pub(crate) mod call;
 pub(crate) mod connection;

@@ -107,13 +107,6 @@ impl Anomalies {
         self.add(anomaly, 1, offset);
     }
 
-    /// Takes over what another part of the message showed.
-    pub(crate) fn merge(&mut self, other: &Self) {
-        for sighting in other.iter() {
-            self.add(sighting.anomaly, sighting.count, sighting.offset);
-        }
-    }
-
     /// The same with offsets that count from `start` bytes earlier.
     pub(crate) fn shifted(&self, start: u64) -> Self {
         let mut shifted = *self;
@@ -124,11 +117,13 @@ impl Anomalies {
     }
 
     /// Says whether there was none.
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.counts.iter().all(|count| *count == 0)
     }
 
     /// Counts those of one kind.
+    #[cfg(test)]
     pub(crate) fn count(&self, anomaly: Anomaly) -> u32 {
         self.counts.get(anomaly as usize).copied().unwrap_or(0)
     }
@@ -183,10 +178,8 @@ mod tests {
         assert!(anomalies.is_empty());
         anomalies.note(Anomaly::BareLf, 7);
         anomalies.note(Anomaly::BareLf, 3);
-        let mut other = Anomalies::default();
-        other.note(Anomaly::NoReason, 12);
-        other.note(Anomaly::BareLf, 1);
-        anomalies.merge(&other);
+        anomalies.note(Anomaly::NoReason, 12);
+        anomalies.note(Anomaly::BareLf, 1);
         let seen: Vec<_> = anomalies
             .iter()
             .map(|s| (s.anomaly.tag(), s.count, s.offset))

@@ -148,9 +148,7 @@ impl Fields {
     /// Returns the first value of that name, if any.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.iter()
-            .find(|line| line.is(name))
-            .map(|line| line.value)
+        self.named(name).next()
     }
 
     /// Returns the first value of that name as text, if there is one and it is UTF-8.
@@ -162,9 +160,7 @@ impl Fields {
 
     /// Returns the values of all lines of that name, in order (RFC 9110 §5.3).
     pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.iter()
-            .filter(move |line| line.is(name))
-            .map(|line| line.value)
+        self.named(name)
     }
 
     /// Returns the elements of a list-based field over all its lines: split at commas outside quoted
@@ -222,15 +218,29 @@ impl Fields {
         self.lines.is_empty()
     }
 
-    fn line_of(&self, span: Span) -> FieldLine<'_> {
+    /// The values of that name. Names are compared as bytes: most lookups find nothing, and none needs text.
+    fn named<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        let is_named = move |span: &&Span| {
+            usize::from(span.name_len) == name.len()
+                && name_bytes(&self.bytes, **span).eq_ignore_ascii_case(name.as_bytes())
+        };
+        self.lines
+            .iter()
+            .filter(is_named)
+            .map(|span| self.value_of(*span))
+    }
+
+    fn value_of(&self, span: Span) -> &[u8] {
         let start = span.value as usize;
-        let value = self
-            .bytes
+        self.bytes
             .get(start..start + span.value_len as usize)
-            .unwrap_or_default();
+            .unwrap_or_default()
+    }
+
+    fn line_of(&self, span: Span) -> FieldLine<'_> {
         FieldLine {
             name: self.name_of(span),
-            value,
+            value: self.value_of(span),
         }
     }
 
@@ -240,10 +250,13 @@ impl Fields {
 }
 
 fn name_in(bytes: &[u8], span: Span) -> &str {
+    std::str::from_utf8(name_bytes(bytes, span)).unwrap_or_default()
+}
+
+fn name_bytes(bytes: &[u8], span: Span) -> &[u8] {
     let start = span.name as usize;
     bytes
         .get(start..start + usize::from(span.name_len))
-        .and_then(|name| std::str::from_utf8(name).ok())
         .unwrap_or_default()
 }
 

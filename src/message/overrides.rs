@@ -97,6 +97,9 @@ impl Overrides {
     /// The addresses for this host and port.
     #[must_use]
     pub fn lookup(&self, host: &str, port: u16) -> Option<&[Address]> {
+        if self.is_empty() {
+            return None;
+        }
         let host = normal(host)?;
         self.find(&host, port).or_else(|| self.find(ANY, port))
     }

@@ -20,6 +20,7 @@ mod error;
 mod origin;
 mod split;
 
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
@@ -38,7 +39,7 @@ pub const MAX_URL_BYTES: usize = 64 * 1024;
 /// becomes `/`; path, query and fragment are otherwise kept byte by byte, dot segments and
 /// percent-encoding among them. A character that the grammar does not allow there, like `[` in a query, a
 /// stray `%` or one outside ASCII, is refused: it may not be sent as it is, and encoding it would rewrite
-/// what was asked for.
+/// what was asked for. [`encode_stray`] does that for text that people type.
 ///
 /// User information is kept for whoever asks for it by name and shown by neither `Display` nor `Debug`
 /// (RFC 9110 §4.2.4). Equality compares everything that is kept, user information too.
@@ -434,6 +435,39 @@ pub fn percent_decode(part: &str) -> Vec<u8> {
         };
     }
     decoded
+}
+
+/// Encodes what people write in a URL and its grammar does not allow, for [`Url::parse`]: behind the
+/// authority, characters outside ASCII as UTF-8 (RFC 3987 §3.1), and ``"<>[]^`{|}``. What is encoded already
+/// stays, and so does what is refused everywhere: controls, spaces, backslashes.
+///
+/// ```
+/// use wirescope::message::url::{Url, encode_stray};
+///
+/// let text = encode_stray("http://example.com/é?filter[a]=%7e");
+/// assert_eq!(Url::parse(&text)?.request_target(), "/%C3%A9?filter%5Ba%5D=%7e");
+/// # Ok::<_, wirescope::message::url::UrlError>(())
+/// ```
+#[must_use]
+pub fn encode_stray(text: &str) -> Cow<'_, str> {
+    let is_stray = |byte: u8| byte >= 0x80 || b"\"<>[]^`{|}".contains(&byte);
+    let authority = text.find("//").map_or(0, |slashes| slashes + 2);
+    let rest = text.get(authority..).unwrap_or_default();
+    let start = authority + rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (before, after) = text.split_at_checked(start).unwrap_or((text, ""));
+    if !after.bytes().any(is_stray) {
+        return Cow::Borrowed(text);
+    }
+    let mut encoded = before.to_owned();
+    for byte in after.bytes() {
+        if is_stray(byte) {
+            // Writing to a String cannot fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        } else {
+            encoded.push(char::from(byte));
+        }
+    }
+    Cow::Owned(encoded)
 }
 
 /// Appends a path without its dot segments (RFC 3986 §5.2.4).

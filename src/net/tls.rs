@@ -53,6 +53,10 @@ impl TlsClient {
 
 /// What [`TlsStage::read_plain`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(
+    not(feature = "tls"),
+    expect(dead_code, reason = "only TLS makes these values")
+)]
 pub(crate) enum PlainRead {
     /// So many bytes were written to the front of the buffer; more may be waiting.
     Bytes(usize),
@@ -64,6 +68,10 @@ pub(crate) enum PlainRead {
 
 /// Whose turn it is, after [`TlsStage::advance`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(
+    not(feature = "tls"),
+    expect(dead_code, reason = "only TLS makes these values")
+)]
 pub(crate) enum Progress {
     /// The handshake is under way: send what is outgoing, then receive.
     Handshaking,

@@ -195,6 +195,7 @@ impl ChunkedDecoder {
     }
 
     /// Says whether the body is complete.
+    #[cfg(any(test, feature = "testkit"))]
     pub(crate) fn is_done(&self) -> bool {
         matches!(self.state, State::Done)
     }

@@ -113,6 +113,7 @@ impl HeadDecoder {
     }
 
     /// Bytes of the current head that were seen so far.
+    #[cfg(any(test, feature = "testkit"))]
     pub(crate) fn received(&self) -> u64 {
         self.received as u64
     }

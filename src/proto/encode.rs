@@ -47,7 +47,7 @@ impl HeadPlan<'_> {
     /// Appends the head and says how many bytes and lines it has.
     pub(crate) fn write(&self, out: &mut Buffer) -> (usize, u32) {
         let before = out.len();
-        let mut lines = 0;
+        let mut lines = 0_u32;
         out.append(self.method.as_bytes());
         out.append(b" ");
         out.append(self.target.as_bytes());
@@ -57,7 +57,7 @@ impl HeadPlan<'_> {
             out.append(b": ");
             out.append(value);
             out.append(b"\r\n");
-            lines += 1;
+            lines = lines.saturating_add(1);
         });
         out.append(b"\r\n");
         (out.len().saturating_sub(before), lines)
@@ -133,7 +133,7 @@ fn decimal(number: u64) -> Decimal {
     let mut left = number;
     let mut start = digits.len();
     for digit in digits.iter_mut().rev() {
-        *digit = b'0' + u8::try_from(left % 10).unwrap_or_default();
+        *digit = b'0' | u8::try_from(left % 10).unwrap_or_default();
         left /= 10;
         start = start.saturating_sub(1);
         if left == 0 {

@@ -25,11 +25,15 @@ pub(crate) struct Exchange {
 
 /// What a step came to.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a box would be an allocation per request"
+)]
 pub(crate) enum Progress {
     /// Nothing that the call has to know.
     Going,
     /// The final head is in.
-    Head(Box<FinalHead>),
+    Head(FinalHead),
     /// The response is complete, and the request has got its end.
     Complete,
 }
@@ -81,7 +85,7 @@ impl Exchange {
         buffered: usize,
         turn: &mut Turn<'_>,
     ) -> Result<Progress, Fault> {
-        let early = !self.sending.is_finished();
+        let early = !self.is_request_over();
         let received = self.receiving.received(direct, buffered, early, turn)?;
         Ok(self.follow(received, turn))
     }
@@ -91,7 +95,7 @@ impl Exchange {
     /// # Errors
     /// As [`Exchange::received`].
     pub(crate) fn resume(&mut self, turn: &mut Turn<'_>) -> Result<Progress, Fault> {
-        let early = !self.sending.is_finished();
+        let early = !self.is_request_over();
         let received = self.receiving.resume(early, turn)?;
         Ok(self.follow(received, turn))
     }
@@ -197,10 +201,6 @@ impl Exchange {
 
     pub(crate) fn receiving(&self) -> &Receiving {
         &self.receiving
-    }
-
-    pub(crate) fn is_request_finished(&self) -> bool {
-        self.sending.is_finished()
     }
 
     pub(crate) fn is_request_over(&self) -> bool {

@@ -1,5 +1,18 @@
 //! The wire, pure: bytes in, messages out, and back. No socket, no clock, no thread, no randomness.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::arithmetic_side_effects
+    )
+)]
+
 use std::time::{Duration, Instant};
 
 use crate::config::{EarlyResponse, Limits, Strictness};
@@ -14,7 +27,7 @@ pub(crate) mod encode;
 pub(crate) mod exchange;
 pub(crate) mod framing;
 #[cfg(any(test, feature = "testkit"))]
-pub mod oracle;
+pub(crate) mod oracle;
 pub(crate) mod plan;
 pub(crate) mod receiving;
 pub(crate) mod section;

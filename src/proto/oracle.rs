@@ -3,6 +3,15 @@
 //! The first byte of the data chooses strictness and limits, the second how the rest is cut; a seed is
 //! therefore two characters and a text.
 
+#![cfg_attr(
+    not(test),
+    expect(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        reason = "panicking is how a law says that it is broken"
+    )
+)]
+
 use crate::config::{Limits, Strictness};
 use crate::message::anomaly::{Anomalies, Anomaly};
 use crate::message::fields::{Fields, check_name, check_value};

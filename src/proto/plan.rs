@@ -138,7 +138,7 @@ impl Plan {
             host: self
                 .host
                 .as_deref()
-                .unwrap_or(self.url.authority().as_bytes()),
+                .unwrap_or_else(|| self.url.authority().as_bytes()),
             user_agent: self.user_agent,
             accept: self.accept,
             fields: &self.fields,

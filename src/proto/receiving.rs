@@ -123,13 +123,17 @@ pub(crate) struct FinalHead {
 
 /// What a step of the response side came to.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a box would be an allocation per request"
+)]
 pub(crate) enum Received {
     /// More bytes are needed, or the caller has to take what is there.
     Waiting,
     /// An interim head; resume.
     Interim(u16),
     /// The final head; resume. The response may close its connection.
-    Final(Box<FinalHead>, Option<CloseReason>),
+    Final(FinalHead, Option<CloseReason>),
     /// The message is complete.
     Complete,
 }
@@ -295,11 +299,6 @@ impl Receiving {
     /// Bytes received.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
-    }
-
-    /// Bytes of content received.
-    pub(crate) fn body_bytes(&self) -> u64 {
-        self.body().map_or(0, |body| body.received)
     }
 
     /// The trailer section, without what may not stand there; empty before the end.
@@ -480,10 +479,10 @@ impl Receiving {
             });
         self.state = State::AfterHead(Body::new(verdict));
         Received::Final(
-            Box::new(FinalHead {
+            FinalHead {
                 head,
                 framing: verdict.framing,
-            }),
+            },
             close,
         )
     }
@@ -731,7 +730,7 @@ fn take_trailers(trailers: &Fields, turn: &mut Turn<'_>) -> Fields {
 fn server_timings(fields: &Fields) -> Vec<Box<str>> {
     fields
         .get_all("server-timing")
-        .flat_map(|value| list_elements(value))
+        .flat_map(list_elements)
         .take(SERVER_TIMINGS)
         .map(|entry| entry.escape_ascii().to_string().into())
         .collect()

@@ -22,7 +22,7 @@ use crate::event::{
 use crate::message::fields::Fields;
 use crate::message::framing::Framing;
 use crate::proto::buffers::Buffer;
-use crate::proto::encode::{ChunkRoom, HeadPlan, RequestFraming, write_last_chunk};
+use crate::proto::encode::{ChunkRoom, HeadPlan, write_last_chunk};
 use crate::proto::{Fault, Turn};
 
 /// Most bytes that are pulled from a source at a time.
@@ -65,7 +65,8 @@ pub(crate) struct Sending {
     write_calls: u32,
     blocked: Duration,
     blocked_since: Option<Instant>,
-    untold: u64,
+    /// Content that events have told of.
+    told: u64,
 }
 
 #[derive(Debug)]
@@ -157,7 +158,7 @@ impl Sending {
             write_calls: 0,
             blocked: Duration::ZERO,
             blocked_since: None,
-            untold: 0,
+            told: 0,
         }
     }
 
@@ -264,7 +265,7 @@ impl Sending {
             *sent = sent.saturating_add(rest);
         }
         self.head_done(turn);
-        self.tell_chunk(rest.saturating_add(behind_head as u64), turn);
+        self.tell_chunk(turn);
         self.settle(turn);
     }
 
@@ -337,11 +338,6 @@ impl Sending {
 
     pub(crate) fn is_finished(&self) -> bool {
         matches!(self.state, State::Finished)
-    }
-
-    /// Says whether the peer has to take bytes before anything else can happen on this side.
-    pub(crate) fn is_writing(&self) -> bool {
-        matches!(self.state, State::Head { .. } | State::Body(_))
     }
 
     pub(crate) fn is_waiting(&self) -> bool {
@@ -459,10 +455,15 @@ impl Sending {
         self.wrote_request(None, turn);
     }
 
-    fn tell_chunk(&mut self, bytes: u64, turn: &mut Turn<'_>) {
-        self.untold = self.untold.saturating_add(bytes);
-        if self.untold >= CHUNK_EVENT && matches!(self.state, State::Body(_)) {
-            let (bytes, total) = (std::mem::take(&mut self.untold), self.body_bytes);
+    /// Tells of content; the framing around it is no content.
+    fn tell_chunk(&mut self, turn: &mut Turn<'_>) {
+        let State::Body(body) = &self.state else {
+            return;
+        };
+        let total = body.accepted(turn.buffers.outbound.len());
+        let bytes = total.saturating_sub(self.told);
+        if bytes >= CHUNK_EVENT {
+            self.told = total;
             turn.emitter
                 .emit(EventKind::RequestBodyChunk, turn.now, |_| {
                     Payload::RequestBodyChunk(RequestBodyChunk { bytes, total })

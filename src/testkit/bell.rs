@@ -10,10 +10,12 @@ use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+
+use crate::net::clock;
 
 /// A signal between a test and a script: closed at first, then open for good.
 ///
@@ -119,7 +121,7 @@ pub(super) fn writable(fd: BorrowedFd<'_>) -> PollFd<'_> {
 
 /// Waits until one of `fds` has something to say (`true`) or `timeout` has passed (`false`).
 pub(super) fn wait_any(fds: &mut [PollFd<'_>], timeout: Duration) -> io::Result<bool> {
-    let begun = Instant::now();
+    let begun = clock::now();
     loop {
         let left = timeout.saturating_sub(begun.elapsed());
         match poll(fds, Timespec::try_from(left).ok().as_ref()) {

@@ -1,5 +1,28 @@
 //! Integration tests: one binary, one file per subject.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a test has threads, sockets and times of its own, and may say what it measured"
+)]
+
 mod basic;
 mod cli;
+mod costs;
+mod cuts;
+mod deadlines;
+mod desync;
+mod early;
+mod expect;
+mod faults;
+mod framing;
 mod grammar;
+mod harness;
+mod head;
+mod nginx;
+mod regressions;
+mod reuse;
+mod sending;
+mod strace;
+mod support;
+mod tls;

@@ -1,5 +1,10 @@
 //! Delivery: what each overflow does, who is told in which order, and what an observer cannot break.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test has threads, sockets and times of its own"
+)]
+
 use std::sync::OnceLock;
 use std::thread;
 

@@ -51,10 +51,10 @@ fn start(lookup: &mut Shared, now: Instant) -> FlightId {
     started(lookup.join(HOST, 1, "one", now))
 }
 
-/// Whom a delivery goes to, whether it is complete, whether it is coalesced.
-fn told(delivery: &Delivery<&'static str, &'static str>) -> (Vec<&'static str>, bool, bool) {
+/// Whom a delivery goes to, and whether the lookup is coalesced.
+fn told(delivery: &Delivery<&'static str, &'static str>) -> (Vec<&'static str>, bool) {
     let names = delivery.to.iter().map(|(_, name)| *name).collect();
-    (names, delivery.complete, delivery.coalesced)
+    (names, delivery.coalesced)
 }
 
 fn text(outcome: Option<&Outcome>) -> String {
@@ -87,11 +87,11 @@ fn a_single_call_is_not_coalesced() {
     assert_eq!(lookup.hold(HOST, flight, "ticket"), None);
 
     let first = lookup.family_done(HOST, flight, Family::V4, v4(1), at(0));
-    assert_eq!(told(&first), (vec!["one"], false, false));
+    assert_eq!(told(&first), (vec!["one"], false));
     assert_eq!(first.ticket, None);
 
     let second = lookup.family_done(HOST, flight, Family::V6, v6(), at(0));
-    assert_eq!(told(&second), (vec!["one"], true, false));
+    assert_eq!(told(&second), (vec!["one"], false));
     assert_eq!(second.ticket, Some("ticket"));
     assert_eq!(lookup.leave(HOST, 1), Left::NotWaiting);
 }
@@ -101,20 +101,22 @@ fn a_second_call_shares_and_both_are_coalesced() {
     let mut lookup = lookup();
     let flight = start(&mut lookup, at(0));
     let early = lookup.family_done(HOST, flight, Family::V4, v4(1), at(0));
-    assert_eq!(told(&early), (vec!["one"], false, false));
+    assert_eq!(told(&early), (vec!["one"], false));
 
     let joined = lookup.join("EXAMPLE.com", 2, "two", at(0));
-    let Joined::Shared(same, known) = joined else {
+    let Joined::Shared(known) = joined else {
         panic!("not shared: {joined:?}");
     };
-    assert_eq!(same, flight);
     assert_eq!(text(known.get(Family::V4)), "query:1");
     assert_eq!(text(known.get(Family::V6)), "?");
     assert!(!known.is_complete());
-    assert!(matches!(known.merged(), Merged::Found));
+    assert!(matches!(
+        merge(known.v4.as_ref(), known.v6.as_ref()),
+        Merged::Found
+    ));
 
     let late = lookup.family_done(HOST, flight, Family::V6, none(), at(0));
-    assert_eq!(told(&late), (vec!["one", "two"], true, true));
+    assert_eq!(told(&late), (vec!["one", "two"], true));
 }
 
 #[test]
@@ -122,11 +124,11 @@ fn families_may_come_in_any_order_and_count_once() {
     let mut lookup = lookup();
     let flight = start(&mut lookup, at(0));
     let first = lookup.family_done(HOST, flight, Family::V6, v6(), at(0));
-    assert_eq!(told(&first), (vec!["one"], false, false));
+    assert_eq!(told(&first), (vec!["one"], false));
     let again = lookup.family_done(HOST, flight, Family::V6, none(), at(0));
-    assert_eq!(told(&again), (vec![], false, false));
+    assert_eq!(told(&again), (vec![], false));
     let last = lookup.family_done(HOST, flight, Family::V4, none(), at(0));
-    assert_eq!(told(&last), (vec!["one"], true, false));
+    assert_eq!(told(&last), (vec!["one"], false));
 }
 
 #[test]
@@ -149,16 +151,15 @@ fn a_deadline_detaches_only_its_own_call() {
 
     let left = lookup.leave(HOST, 2);
     assert_eq!(left, Left::Detached);
-    assert!(left.coalesced());
     assert_eq!(lookup.leave(HOST, 2), Left::NotWaiting);
     assert_eq!(lookup.leave("example.org", 1), Left::NotWaiting);
 
     let first = lookup.family_done(HOST, flight, Family::V4, v4(1), at(1));
-    assert_eq!(told(&first), (vec!["one", "three"], false, true));
+    assert_eq!(told(&first), (vec!["one", "three"], true));
     lookup.leave(HOST, 3);
     // Its company is gone, but it was a shared flight all the same.
     let last = lookup.family_done(HOST, flight, Family::V6, v6(), at(1));
-    assert_eq!(told(&last), (vec!["one"], true, true));
+    assert_eq!(told(&last), (vec!["one"], true));
 }
 
 #[test]
@@ -172,7 +173,6 @@ fn the_last_one_to_leave_ends_the_flight() {
             assert_eq!(lookup.leave(HOST, 10 + id), Left::Detached);
         }
         let left = lookup.leave(HOST, 1);
-        assert_eq!(left.coalesced(), coalesced);
         let ticket = Some("ticket");
         assert_eq!(left, Left::Forgotten { coalesced, ticket });
         assert_ne!(start(&mut lookup, at(0)), flight);
@@ -196,12 +196,12 @@ fn fault_q10_a_late_answer_enters_the_cache_and_reaches_nobody() {
     let new = started(lookup.join(HOST, 2, "two", at(5)));
 
     let late = lookup.family_done(HOST, old, Family::V4, v4(1), at(6));
-    assert_eq!(told(&late), (vec![], false, false));
+    assert_eq!(told(&late), (vec![], false));
     assert!(matches!(lookup.leave(HOST, 2), Left::Forgotten { .. }));
     assert_eq!(cached(&mut lookup, HOST, at(7)).unwrap(), "cache:1 ?");
 
     let later = lookup.family_done(HOST, new, Family::V6, v6(), at(8));
-    assert_eq!(told(&later), (vec![], false, false));
+    assert_eq!(told(&later), (vec![], false));
     assert_eq!(cached(&mut lookup, HOST, at(9)).unwrap(), "cache:1 cache:1");
     // The second half does not prolong the first.
     assert_eq!(cached(&mut lookup, HOST, at(16)), None);
@@ -293,7 +293,7 @@ fn eviction_and_change_of_network() {
     let before = start(&mut lookup, at(2));
     lookup.clear();
     let done = lookup.family_done(HOST, before, Family::V4, v4(1), at(3));
-    assert_eq!(told(&done), (vec!["one"], false, false));
+    assert_eq!(told(&done), (vec!["one"], false));
     lookup.family_done(HOST, before, Family::V6, v6(), at(3));
     assert_eq!(cached(&mut lookup, HOST, at(3)), None);
 

@@ -843,3 +843,14 @@ proptest! {
         prop_assert!(again.same_origin(&joined));
     }
 }
+
+#[test]
+fn stray_characters_are_encoded_behind_the_authority_only() {
+    let check = |text: &str, expected: &str| assert_eq!(encode_stray(text), expected);
+    check("http://a/b?c=%5b#d", "http://a/b?c=%5b#d");
+    check("http://[::1]/{a}|b", "http://[::1]/%7Ba%7D%7Cb");
+    check("http://[::1]?é", "http://[::1]?%C3%A9");
+    check("http://bücher/", "http://bücher/");
+    check("a b\\c[", "a b\\c[");
+    check("", "");
+}

@@ -2,7 +2,6 @@
 //! value, which only this file can see, so there is no code behind them either, and no need for `&mut self`.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 
 use super::{PlainRead, Progress, TlsConfig, TlsError};
 use crate::error::TlsFailure;
@@ -30,10 +29,6 @@ impl TlsClient {
     pub(super) fn new(_: &TlsConfig) -> Result<Self, TlsFailure> {
         Err(TlsFailure::NotBuiltIn)
     }
-
-    pub(crate) fn id(&self) -> u64 {
-        match self.0 {}
-    }
 }
 
 /// Never made.
@@ -43,14 +38,6 @@ pub(crate) struct TlsName(Infallible);
 impl TlsName {
     pub(crate) fn new(_: &str) -> Result<Self, TlsFailure> {
         Err(TlsFailure::NotBuiltIn)
-    }
-
-    pub(crate) fn ip(_: IpAddr) -> Result<Self, TlsFailure> {
-        Err(TlsFailure::NotBuiltIn)
-    }
-
-    pub(crate) fn sni(&self) -> Option<&str> {
-        match self.0 {}
     }
 }
 
@@ -65,10 +52,6 @@ impl TlsStage {
             alert: None,
             text: Box::default(),
         })
-    }
-
-    pub(crate) fn offers_resumption(&self) -> bool {
-        match self.0 {}
     }
 
     pub(crate) fn is_handshaking(&self) -> bool {
@@ -88,10 +71,6 @@ impl TlsStage {
     }
 
     pub(crate) fn advance(&self) -> Result<Progress, TlsError> {
-        match self.0 {}
-    }
-
-    pub(crate) fn read_tls(&self, _: &[u8]) -> Result<Progress, TlsError> {
         match self.0 {}
     }
 
@@ -116,10 +95,6 @@ impl TlsStage {
     }
 
     pub(crate) fn sent(&self, _: usize) {
-        match self.0 {}
-    }
-
-    pub(crate) fn write_tls(&self, _: &mut Vec<u8>) {
         match self.0 {}
     }
 

@@ -120,7 +120,8 @@ impl TlsConfig {
 #[derive(Clone)]
 pub(crate) struct TlsClient {
     pub(super) config: Arc<ClientConfig>,
-    id: u64,
+    /// What tells this from every other.
+    pub(super) id: u64,
     pub(super) sha256: Option<&'static dyn Hash>,
 }
 
@@ -139,11 +140,6 @@ impl TlsClient {
             config: Arc::new(config),
             id: NEXT.fetch_add(1, Ordering::Relaxed),
         })
-    }
-
-    /// What tells this from every other.
-    pub(crate) fn id(&self) -> u64 {
-        self.id
     }
 }
 
@@ -287,15 +283,7 @@ impl TlsName {
     ///
     /// # Errors
     /// None; a build without TLS has some.
-    pub(crate) fn ip(address: IpAddr) -> Result<Self, TlsFailure> {
+    pub(super) fn ip(address: IpAddr) -> Result<Self, TlsFailure> {
         Ok(Self(ServerName::from(address)))
-    }
-
-    /// The name sent in the clear as SNI; none for an address (RFC 6066 §3).
-    pub(crate) fn sni(&self) -> Option<&str> {
-        match &self.0 {
-            ServerName::DnsName(name) => Some(name.as_ref()),
-            _ => None,
-        }
     }
 }

@@ -118,11 +118,6 @@ impl TlsStage {
         Ok(stage)
     }
 
-    /// Says whether the hello offers to resume a session. Of use before the hello was sent.
-    pub(crate) fn offers_resumption(&self) -> bool {
-        hello_offers_resumption(&self.outgoing).unwrap_or(false)
-    }
-
     /// Says whether the handshake is under way. It ends when the peer is verified, even while our last message
     /// of it is still outgoing, so that message and the first request leave together.
     pub(crate) fn is_handshaking(&self) -> bool {
@@ -179,12 +174,6 @@ impl TlsStage {
             _ if self.taken < self.incoming.len() => Progress::Partial,
             _ => Progress::Quiet,
         })
-    }
-
-    /// [`advance`](Self::advance) with these bytes received.
-    pub(crate) fn read_tls(&mut self, input: &[u8]) -> Result<Progress, TlsError> {
-        self.incoming().extend_from_slice(input);
-        self.advance()
     }
 
     /// Reads data. With at least 16 KiB of room nothing is copied twice.
@@ -248,11 +237,6 @@ impl TlsStage {
     /// Removes the front of `outgoing`, which was sent.
     pub(crate) fn sent(&mut self, bytes: usize) {
         self.outgoing.drain(..bytes.min(self.outgoing.len()));
-    }
-
-    /// Moves all that is outgoing to the end of `out`, as the data of another stage.
-    pub(crate) fn write_tls(&mut self, out: &mut Vec<u8>) {
-        out.append(&mut self.outgoing);
     }
 
     /// Says whether the end of the connection would be the end of the data: the peer has sent close_notify.
@@ -502,42 +486,6 @@ fn close<D>(traffic: &mut WriteTraffic<'_, D>, outgoing: &mut Vec<u8>) -> Result
 /// Says whether bytes begin as a record does (RFC 8446 §5.1).
 fn looks_like_tls(bytes: &[u8]) -> bool {
     matches!(bytes, [20..=24, 3, ..])
-}
-
-/// Looks for an offer to resume in a hello of ours: a pre-shared key (RFC 8446 §4.2.11), or a ticket that is
-/// not empty (RFC 5077 §3.2).
-fn hello_offers_resumption(hello: &[u8]) -> Option<bool> {
-    const PRE_SHARED_KEY: usize = 41;
-    const SESSION_TICKET: usize = 35;
-
-    fn vector<'a>(bytes: &mut &'a [u8], len_bytes: usize) -> Option<&'a [u8]> {
-        let (digits, rest) = bytes.split_at_checked(len_bytes)?;
-        let (content, rest) = rest.split_at_checked(number(digits))?;
-        *bytes = rest;
-        Some(content)
-    }
-    fn number(digits: &[u8]) -> usize {
-        digits
-            .iter()
-            .fold(0, |sum, &digit| sum << 8 | usize::from(digit))
-    }
-
-    // Record header (5), message header (4), version (2), random (32).
-    let mut rest = hello.get(5 + 4 + 2 + 32..)?;
-    vector(&mut rest, 1)?;
-    vector(&mut rest, 2)?;
-    vector(&mut rest, 1)?;
-    let mut extensions = vector(&mut rest, 2)?;
-    while let Some((kind, after)) = extensions.split_at_checked(2) {
-        extensions = after;
-        let content = vector(&mut extensions, 2)?;
-        match number(kind) {
-            PRE_SHARED_KEY => return Some(true),
-            SESSION_TICKET if !content.is_empty() => return Some(true),
-            _ => {}
-        }
-    }
-    Some(false)
 }
 
 /// The name that IANA gives a cipher suite.

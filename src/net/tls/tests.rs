@@ -9,7 +9,7 @@ use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair, date_time_ymd,
 };
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection};
 
@@ -167,6 +167,71 @@ impl Pair {
     }
 }
 
+impl TlsStage {
+    /// Says whether the hello offers to resume a session. Of use before the hello was sent.
+    fn offers_resumption(&self) -> bool {
+        hello_offers_resumption(self.outgoing()).unwrap_or(false)
+    }
+
+    /// [`advance`](Self::advance) with these bytes received.
+    fn read_tls(&mut self, input: &[u8]) -> Result<Progress, TlsError> {
+        self.incoming().extend_from_slice(input);
+        self.advance()
+    }
+
+    /// Moves all that is outgoing to the end of `out`.
+    fn write_tls(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.outgoing());
+        self.sent(usize::MAX);
+    }
+}
+
+impl TlsName {
+    /// The name sent in the clear as SNI; none for an address (RFC 6066 §3).
+    fn sni(&self) -> Option<&str> {
+        match &self.0 {
+            ServerName::DnsName(name) => Some(name.as_ref()),
+            _ => None,
+        }
+    }
+}
+
+/// Looks for an offer to resume in a hello of ours: a pre-shared key (RFC 8446 §4.2.11), or a ticket that is
+/// not empty (RFC 5077 §3.2).
+fn hello_offers_resumption(hello: &[u8]) -> Option<bool> {
+    const PRE_SHARED_KEY: usize = 41;
+    const SESSION_TICKET: usize = 35;
+
+    fn vector<'a>(bytes: &mut &'a [u8], len_bytes: usize) -> Option<&'a [u8]> {
+        let (digits, rest) = bytes.split_at_checked(len_bytes)?;
+        let (content, rest) = rest.split_at_checked(number(digits))?;
+        *bytes = rest;
+        Some(content)
+    }
+    fn number(digits: &[u8]) -> usize {
+        digits
+            .iter()
+            .fold(0, |sum, &digit| sum << 8 | usize::from(digit))
+    }
+
+    // Record header (5), message header (4), version (2), random (32).
+    let mut rest = hello.get(5 + 4 + 2 + 32..)?;
+    vector(&mut rest, 1)?;
+    vector(&mut rest, 2)?;
+    vector(&mut rest, 1)?;
+    let mut extensions = vector(&mut rest, 2)?;
+    while let Some((kind, after)) = extensions.split_at_checked(2) {
+        extensions = after;
+        let content = vector(&mut extensions, 2)?;
+        match number(kind) {
+            PRE_SHARED_KEY => return Some(true),
+            SESSION_TICKET if !content.is_empty() => return Some(true),
+            _ => {}
+        }
+    }
+    Some(false)
+}
+
 fn failure_of(client: &TlsConfig, server: ServerConfig, host: &str) -> TlsFailure {
     let mut pair = Pair::new(&client.client().unwrap(), &Arc::new(server), host);
     let error = pair.handshake().expect_err(host);
@@ -305,12 +370,12 @@ fn rfc_g10_sessions_are_resumed_under_their_own_configuration_only() {
 fn cve_80_each_change_of_a_setting_is_a_new_identity() {
     let authority = Authority::new();
     let config = authority.config();
-    let id = |config: &TlsConfig| config.client().unwrap().id();
+    let id = |config: &TlsConfig| config.client().unwrap().id;
     assert_eq!(id(&config), id(&config));
     assert_eq!(id(&config), id(&config.clone()));
     let mut ids = vec![
         id(&config),
-        config.build().unwrap().id(),
+        config.build().unwrap().id,
         id(&config.clone().danger_accept_invalid_certs(true)),
         id(&config.clone().danger_accept_invalid_certs(false)),
         id(&config.clone().builtin_roots(true)),

@@ -1,5 +1,10 @@
 //! The peer under TLS, with a rustls client.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test has threads, sockets and times of its own"
+)]
+
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
