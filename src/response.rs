@@ -242,8 +242,9 @@ impl Response {
     /// What the body breaks.
     pub fn drain(mut self) -> Result<()> {
         let limits = self.running.engine.settings.rules.limits.clone();
-        self.running
-            .limit_total(limits.drain_time.saturating_add(self.timings().total()));
+        let limit = limits.drain_time.saturating_add(self.timings().total());
+        let Running { call, emitter, .. } = &mut *self.running;
+        call.tighten_total(limit, emitter);
         if !self.running.call.is_over() {
             self.running.input(Input::Drain);
         }

@@ -1,6 +1,8 @@
 //! Canceling at random moments, and what is left afterwards: no descriptor, no thread. A binary of its own with
 //! one test, because both are counted for the whole process.
 
+#![allow(clippy::print_stdout, reason = "measured numbers are shown on request")]
+
 use std::io::Read;
 use std::net::IpAddr;
 use std::sync::mpsc::{Sender, channel};

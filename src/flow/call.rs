@@ -343,6 +343,13 @@ impl Call {
         }
     }
 
+    /// Bounds the whole call from its start, also if it has a later bound already.
+    pub(crate) fn tighten_total(&mut self, limit: Duration, emitter: &Emitter) {
+        if let (Some(started), false) = (emitter.started(), self.is_over()) {
+            self.timers.tighten(Timer::Total, started, limit);
+        }
+    }
+
     /// The connection on loan, if there is one.
     pub(crate) fn connection(&self) -> Option<&Connection> {
         match &self.state {
@@ -846,9 +853,14 @@ impl Call {
                 self.conn_failed(error.with_tried(tried), turn);
             }
             State::Returning(exchange, connection) => {
+                self.state = State::Over(Some(exchange));
                 let report = self.report(turn);
                 self.ending = Ending::Failed(error.with_report(report));
-                self.close(exchange, connection, cause.close_reason(), turn);
+                if let State::Over(Some(exchange)) =
+                    std::mem::replace(&mut self.state, State::Over(None))
+                {
+                    self.close(exchange, connection, cause.close_reason(), turn);
+                }
             }
             State::Fresh | State::Pooling => {
                 let report = self.report(turn);

@@ -178,10 +178,8 @@ impl Dial {
             }
             Names::Override(addresses) => {
                 self.tell_dns_start(DnsSource::Override, now, emitter);
-                self.add(&addresses, now, emitter);
-                let order = addresses;
                 tell_dns_done(
-                    order,
+                    addresses.clone(),
                     None,
                     false,
                     true,
@@ -190,6 +188,7 @@ impl Dial {
                     now,
                     emitter,
                 );
+                self.add(&addresses, now, emitter);
             }
             Names::Ask { custom } => {
                 let source = if custom {

@@ -49,6 +49,20 @@ impl Timers {
         }
     }
 
+    /// Arms a timer that has to fire that early, if it would fire later.
+    pub(crate) fn tighten(&mut self, timer: Timer, since: Instant, limit: Duration) {
+        let armed = self.armed.get(timer as usize).copied().flatten();
+        let at = |since: Instant, limit| since.checked_add(limit);
+        let later = armed.is_none_or(|armed| {
+            at(armed.since, armed.limit)
+                .is_none_or(|then| at(since, limit).is_some_and(|new| new < then))
+        });
+        if later {
+            self.disarm(timer);
+            self.arm(timer, since, Some(limit));
+        }
+    }
+
     /// Arms a timer that is wanted, unless it is armed, and disarms one that is not.
     pub(crate) fn set(
         &mut self,

@@ -427,3 +427,35 @@ fn eight_threads_share_one_client() {
     assert_eq!(seen.matching("call_done error=null").len(), 1600);
     peer.finish();
 }
+
+#[test]
+fn a_handle_of_the_response_cancels_the_read_in_progress() {
+    let peer = Peer::start(
+        Script::new()
+            .expect_request()
+            .send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n01234")
+            .expect_gone(),
+    )
+    .unwrap();
+    let (client, events) = watched(|builder| builder);
+    let mut response = client.get(&peer.url("/")).unwrap().send().unwrap();
+    let handle = response.cancel_handle();
+    let error = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(20));
+            handle.cancel();
+        });
+        response.read_to_end(&mut Vec::new()).unwrap_err()
+    });
+    let error = error.into_inner().unwrap().downcast::<Error>().unwrap();
+    assert!(error.is_canceled());
+    drop((response, client));
+    check(&events).assert_sequence([
+        "call_canceled by=caller phase=receive",
+        "response_body_done how=error",
+        "put_idle_conn error=canceled",
+        "conn_closed reason=canceled",
+        "call_done kind=canceled",
+    ]);
+    peer.finish();
+}

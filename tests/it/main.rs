@@ -23,6 +23,8 @@ mod nginx;
 mod regressions;
 mod reuse;
 mod sending;
+mod sharing;
+mod stalls;
 mod strace;
 mod support;
 mod tls;

@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use wirescope::testkit::check::check;
-use wirescope::testkit::{Peer, Script};
+use wirescope::testkit::{Gate, Peer, Script};
 
 use crate::support::watched;
 
@@ -142,10 +142,19 @@ fn an_abort_at_the_end_of_the_body_counts() {
         }
     }
 
-    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
-    let peer = Peer::start(Script::new().expect_request().send(answer).expect_gone()).unwrap();
+    let gate = Gate::new();
+    let peer = Peer::start(
+        Script::new()
+            .expect_request()
+            .send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
+            .wait_for(gate.clone())
+            .send("hello")
+            .expect_gone(),
+    )
+    .unwrap();
     let (client, events) = watched(|builder| builder.observe(ObserverRef::new(Aborts)));
     let mut response = client.get(&peer.url("/")).unwrap().send().unwrap();
+    gate.open();
     let mut body = Vec::new();
     let error = response.read_to_end(&mut body).unwrap_err();
     assert_eq!(body, b"hello");
@@ -183,4 +192,67 @@ fn an_abort_at_the_head_makes_send_fail() {
     drop(client);
     check(&events);
     peer.finish();
+}
+
+#[test]
+fn a_cancel_before_the_socket_is_registered_is_not_lost() {
+    use std::time::{Duration, Instant};
+
+    use wirescope::CancelHandle;
+    use wirescope::event::{Event, EventKind, Interest, Observer, ObserverRef, Verdict};
+    use wirescope::testkit::BlackHole;
+
+    struct Cancels(CancelHandle, EventKind);
+    impl Observer for Cancels {
+        fn interest(&self) -> Interest {
+            Interest::NONE.with(self.1)
+        }
+        fn on_event(&self, _: &Event) -> Verdict {
+            self.0.cancel();
+            Verdict::Continue
+        }
+    }
+
+    let hole = BlackHole::start().unwrap();
+    for at in [
+        EventKind::CallStart,
+        EventKind::PoolLookup,
+        EventKind::DialStart,
+        EventKind::ConnectStart,
+    ] {
+        let (client, events) = watched(|builder| builder);
+        let handle = CancelHandle::default();
+        let observer = ObserverRef::new(Cancels(handle.clone(), at));
+        let request = client.get(&format!("http://{}/", hole.addr())).unwrap();
+        let begun = Instant::now();
+        let result = request.cancel_by(&handle).observe(observer).send();
+        assert!(result.unwrap_err().is_canceled(), "{at}");
+        assert!(begun.elapsed() < Duration::from_secs(1), "{at}");
+        drop(client);
+        check(&events);
+    }
+}
+
+#[test]
+fn draining_is_bounded_also_when_the_call_has_a_longer_total() {
+    use std::time::{Duration, Instant};
+
+    for total in [None, Some(Duration::from_secs(20))] {
+        let peer = Peer::start(
+            Script::new()
+                .expect_request()
+                .send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n01234")
+                .expect_gone(),
+        )
+        .unwrap();
+        let (client, events) = watched(|builder| builder);
+        let request = client.get(&peer.url("/")).unwrap();
+        let response = request.timeouts(|t| t.total = total).send().unwrap();
+        let begun = Instant::now();
+        response.drain().unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(2), "{total:?}");
+        drop(client);
+        check(&events);
+        peer.finish();
+    }
 }

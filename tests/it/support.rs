@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use wirescope::event::{Events, Interest, ObserverRef, Overflow, channel_with};
 use wirescope::testkit::{Authority, ServerIdentity};
@@ -98,7 +99,7 @@ pub(crate) fn target(head: &str) -> &str {
 /// Ends a connection with a reset.
 pub(crate) fn reset(stream: TcpStream) {
     socket2::SockRef::from(&stream)
-        .set_linger(Some(std::time::Duration::ZERO))
+        .set_linger(Some(Duration::ZERO))
         .unwrap();
 }
 
@@ -106,4 +107,23 @@ pub(crate) fn reset(stream: TcpStream) {
 pub(crate) fn wait_until_gone(mut stream: &TcpStream) {
     let mut piece = [0; 4096];
     while matches!(stream.read(&mut piece), Ok(1..)) {}
+}
+
+/// One kernel tick, and what a loaded machine takes.
+const LATE: Duration = Duration::from_millis(50);
+
+/// Runs something whose deadline fires after `limit`: never early, and in time unless the machine was busy with
+/// something else, three times in a row.
+pub(crate) fn in_time(what: &str, limit: Duration, mut run: impl FnMut() -> Duration) {
+    let mut late = Vec::new();
+    for _ in 0..3 {
+        let took = run();
+        assert!(took >= limit, "{what} fired early: {took:?} of {limit:?}");
+        late.push(took - limit);
+        if took < limit + LATE {
+            println!("{what}: {late:?} late");
+            return;
+        }
+    }
+    panic!("{what} fired late: {late:?} behind {limit:?}");
 }
