@@ -6,6 +6,7 @@
 )]
 
 mod basic;
+mod conformance;
 mod costs;
 mod deadlines;
 mod desync;
