@@ -35,13 +35,16 @@
 //! - `tls` (default): https, by rustls with the webpki roots. Without it an https URL is a typed error.
 //! - `ring` (default), `aws-lc-rs`: the crypto provider; with both, ring unless the configuration says otherwise.
 //! - `rustls-0_23`: [`TlsConfig`] from a rustls configuration of your own.
-//! - `testkit`: see above. `cli`: the `wirescope` command.
+//! - `testkit`: see above.
+//! - `export`: events as NDJSON and text lines, waterfalls, timings. `cli`: the `wirescope` command.
 
 mod client;
 pub mod config;
 mod drive;
 pub mod error;
 pub mod event;
+#[cfg(feature = "export")]
+pub mod export;
 mod flow;
 pub mod ids;
 pub mod message;

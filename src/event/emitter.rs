@@ -25,7 +25,8 @@ impl Clock {
         Self { origin, wall }
     }
 
-    fn nanos(self, now: Instant) -> u64 {
+    /// Nanoseconds from the origin of the process, as [`Event::at`] counts.
+    pub(crate) fn nanos(self, now: Instant) -> u64 {
         u64::try_from(now.saturating_duration_since(self.origin).as_nanos()).unwrap_or(u64::MAX)
     }
 

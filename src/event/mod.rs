@@ -24,7 +24,7 @@ mod payload;
 mod redact;
 #[cfg(test)]
 pub(crate) mod script;
-mod show;
+pub(crate) mod show;
 mod timings;
 mod wall;
 
@@ -36,6 +36,8 @@ pub use self::bus::{
     Abort, Batches, Events, Observer, ObserverRef, Overflow, Verdict, batches, channel,
     channel_with,
 };
+#[cfg(feature = "export")]
+pub(crate) use self::emitter::wall_at;
 pub(crate) use self::emitter::{Clock, Emitter};
 pub(crate) use self::kind::Payload;
 pub use self::kind::{EventData, EventKind, Interest, Trace};
@@ -154,6 +156,16 @@ impl Event {
         object.close();
     }
 
+    /// Appends the event as its tag and a JSON object; `t_ns` counts from `start`, an earlier [`Event::at`].
+    pub(crate) fn write_text(&self, text: &mut String, start: Duration) {
+        text.push_str(self.kind().tag());
+        text.push(' ');
+        let mut object = Object::open(text);
+        self.show_envelope(&mut object, start, None);
+        self.data().show(&mut object);
+        object.close();
+    }
+
     fn show_envelope(&self, object: &mut Object<'_>, start: Duration, wall: Option<WallClock>) {
         object.member("seq", &self.seq);
         object.member("t_ns", &self.at().saturating_sub(start));
@@ -180,11 +192,8 @@ impl Event {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = String::new();
-        let mut object = Object::open(&mut text);
-        self.show_envelope(&mut object, Duration::ZERO, None);
-        self.data().show(&mut object);
-        object.close();
-        write!(f, "{} {text}", self.kind())
+        self.write_text(&mut text, Duration::ZERO);
+        f.write_str(&text)
     }
 }
 

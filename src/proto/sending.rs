@@ -65,7 +65,7 @@ pub(crate) struct Sending {
     write_calls: u32,
     blocked: Duration,
     blocked_since: Option<Instant>,
-    /// Content that `request_body_chunk` has told.
+    /// Content that events have told of.
     told: u64,
 }
 
@@ -455,6 +455,7 @@ impl Sending {
         self.wrote_request(None, turn);
     }
 
+    /// Tells of content; the framing around it is no content.
     fn tell_chunk(&mut self, turn: &mut Turn<'_>) {
         let State::Body(body) = &self.state else {
             return;

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use wirescope::event::grammar::Grammar;
-use wirescope::event::{Interest, Overflow, channel_with};
+use wirescope::event::{EventKind, Interest, Overflow, channel_with};
 use wirescope::testkit::check::{Checked, check_with};
 use wirescope::testkit::{Peer, RefusedPort, Script};
 use wirescope::{Client, ErrorKind};
@@ -219,4 +219,22 @@ fn a_canceled_call() {
         canceler.join().unwrap();
     });
     seen.assert_sequence(["call_canceled by=caller", "put_idle_conn error=canceled"]);
+}
+
+#[test]
+fn pieces_of_a_chunked_upload_count_content_and_not_its_framing() {
+    let peer = Peer::start(
+        Script::new()
+            .expect_request()
+            .send("HTTP/1.1 204 No Content\r\n\r\n"),
+    )
+    .unwrap();
+    let seen = told(|client| {
+        let body = std::io::repeat(b'x').take(16_383);
+        let request = client.put(&peer.url("/")).unwrap().body_reader(body);
+        assert_eq!(request.send().unwrap().status(), 204);
+    });
+    // With its framing the only chunk has more than the 16 KiB that are worth an event.
+    seen.none(EventKind::RequestBodyChunk);
+    peer.finish();
 }

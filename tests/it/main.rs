@@ -2,22 +2,28 @@
 
 #![expect(
     clippy::disallowed_methods,
-    reason = "a test has threads, sockets and times of its own"
+    clippy::print_stdout,
+    reason = "a test has threads, sockets and times of its own, and may say what it measured"
 )]
 
 mod basic;
+mod cli;
 mod conformance;
 mod costs;
+mod cuts;
 mod deadlines;
 mod desync;
 mod early;
 mod expect;
+mod faults;
 mod framing;
 mod grammar;
 mod harness;
 mod head;
+mod nginx;
 mod regressions;
 mod reuse;
 mod sending;
+mod strace;
 mod support;
 mod tls;

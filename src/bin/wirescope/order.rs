@@ -1,0 +1,123 @@
+//! What each URL is asked: the request of the command line.
+
+use wirescope::event::{ObserverRef, Redaction};
+use wirescope::message::overrides::Overrides;
+use wirescope::{Client, Request, TlsConfig};
+
+use crate::args::Args;
+use crate::body::{joined, put_to, upload};
+use crate::exit::Failure;
+use crate::fields::FieldLines;
+
+/// The content type of a form, as `-d` sends it.
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// Everything that is the same for all URLs.
+pub(crate) struct Order<'a> {
+    args: &'a Args,
+    fields: FieldLines,
+    content: Option<std::sync::Arc<[u8]>>,
+}
+
+impl<'a> Order<'a> {
+    pub(crate) fn read(args: &'a Args) -> Result<Self, Failure> {
+        let content = match &args.content[..] {
+            [] => None,
+            parts => Some(joined(parts)?.into()),
+        };
+        let fields = FieldLines::read(&args.headers)?;
+        Ok(Self {
+            args,
+            fields,
+            content,
+        })
+    }
+
+    fn method(&self) -> &str {
+        match (&self.args.method, self.args.head) {
+            (Some(method), _) => method,
+            (None, true) => "HEAD",
+            (None, false) if self.content.is_some() => "POST",
+            (None, false) if self.args.upload.is_some() => "PUT",
+            (None, false) => "GET",
+        }
+    }
+
+    /// The request for one URL.
+    pub(crate) fn request(&self, client: &Client, url: &str) -> Result<Request, Failure> {
+        let url = self.url(url);
+        let mut request = client.request(self.method(), &url)?.allow_trace();
+        if let Some(user) = self
+            .args
+            .user
+            .as_deref()
+            .filter(|_| !self.fields.speak_of("authorization"))
+        {
+            let (user, password) = user.split_once(':').unwrap_or((user, ""));
+            request = request.basic_auth(user, password)?;
+        }
+        request = self.fields.apply(request)?;
+        if let Some(content) = &self.content {
+            if !self.fields.speak_of("content-type") {
+                request = request.header("Content-Type", FORM)?;
+            }
+            request = request.body_shared(content.clone()).allow_body();
+        }
+        match &self.args.upload {
+            Some(file) => Ok(upload(request, file)?.allow_body()),
+            None => Ok(request),
+        }
+    }
+
+    /// The URL with a scheme, and with the name of the file that is put there.
+    fn url(&self, url: &str) -> String {
+        let url = match url.contains("://") {
+            true => url.to_owned(),
+            false => format!("http://{url}"),
+        };
+        match &self.args.upload {
+            Some(file) => put_to(&url, file),
+            None => url,
+        }
+    }
+}
+
+/// The client of the command line.
+pub(crate) fn client(args: &Args, observers: Vec<ObserverRef>) -> Result<Client, Failure> {
+    let mut overrides = Overrides::new();
+    for text in &args.resolve {
+        overrides
+            .parse(text)
+            .map_err(|error| Failure::Usage(format!("--resolve {text}: {error}")))?;
+    }
+    let mut builder = Client::builder()
+        .overrides(overrides)
+        .tls(tls(args)?)
+        .timeouts(|timeouts| {
+            timeouts.total = args.max_time.filter(|limit| !limit.is_zero());
+            if let Some(limit) = args.connect_timeout.filter(|limit| !limit.is_zero()) {
+                timeouts.connect = Some(limit);
+                timeouts.lookup = Some(limit);
+                timeouts.tls = Some(limit);
+            }
+            timeouts.expect = args.expect100_timeout.unwrap_or(timeouts.expect);
+        });
+    if args.reveal_secrets {
+        builder = builder.redaction(Redaction::reveal_secrets());
+    }
+    for observer in observers {
+        builder = builder.observe(observer);
+    }
+    Ok(builder.build()?)
+}
+
+fn tls(args: &Args) -> Result<TlsConfig, Failure> {
+    let mut tls = TlsConfig::new().danger_accept_invalid_certs(args.insecure);
+    if let Some(file) = &args.cacert {
+        tls = tls
+            .builtin_roots(false)
+            .add_ca_file(file)
+            .map_err(Failure::CaFile)?;
+    }
+    Ok(tls)
+}

@@ -1,0 +1,69 @@
+//! Head and body of responses: where `-o`, `-i` and `-I` want them.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+
+use wirescope::Response;
+
+use crate::args::Args;
+use crate::exit::Failure;
+
+/// Writes what is wanted of a response, and reads its body to the end in any case.
+///
+/// Without `-o` the body goes nowhere, and the head of `-i` or `-I` to standard output. A file is made when
+/// the head is in, so that a failed call leaves none.
+pub(crate) fn write(args: &Args, index: usize, response: &mut Response) -> Result<(), Failure> {
+    let to = args.output.get(index).map(|file| &**file);
+    let with_head = args.include || args.head;
+    let mut body: Box<dyn Write> = match to {
+        Some(file) => open(file)?,
+        None => Box::new(io::sink()),
+    };
+    let shown = to.unwrap_or(Path::new("-"));
+    if with_head {
+        let head = head(response);
+        let result = match to {
+            Some(_) => body.write_all(&head),
+            None => io::stdout().lock().write_all(&head),
+        };
+        result.map_err(|error| Failure::write(shown, &error))?;
+    }
+    response
+        .copy_to(&mut body)
+        .and_then(|_| body.flush())
+        .map_err(|error| told_apart(shown, error))
+}
+
+fn open(file: &Path) -> Result<Box<dyn Write>, Failure> {
+    if file.as_os_str() == "-" {
+        return Ok(Box::new(io::stdout().lock()));
+    }
+    match File::create(file) {
+        Ok(file) => Ok(Box::new(file)),
+        Err(error) => Err(Failure::write(file, &error)),
+    }
+}
+
+/// An error of the library comes from the peer, any other from the writer.
+fn told_apart(to: &Path, error: io::Error) -> Failure {
+    match error.downcast::<wirescope::Error>() {
+        Ok(error) => Failure::Call(error),
+        Err(error) => Failure::write(to, &error),
+    }
+}
+
+/// The head as it came: status line, field lines, empty line.
+fn head(response: &Response) -> Vec<u8> {
+    let mut head = format!("{} {} ", response.version(), response.status()).into_bytes();
+    head.extend_from_slice(response.reason());
+    head.extend_from_slice(b"\r\n");
+    for line in response.fields().iter() {
+        head.extend_from_slice(line.name().as_bytes());
+        head.extend_from_slice(b": ");
+        head.extend_from_slice(line.value());
+        head.extend_from_slice(b"\r\n");
+    }
+    head.extend_from_slice(b"\r\n");
+    head
+}

@@ -1,0 +1,189 @@
+//! The scenes of the tour and the peers that play them.
+
+use std::io;
+use std::time::Duration;
+
+use wirescope::Response;
+use wirescope::message::overrides::Overrides;
+use wirescope::testkit::{Authority, Peer, RefusedPort, Script};
+
+/// One scene: a GET and what should come of it.
+pub(crate) struct Scene {
+    pub(crate) name: &'static str,
+    /// What it shows, in one line.
+    pub(crate) shows: &'static str,
+    pub(crate) at: Place,
+    pub(crate) expected: Expected,
+}
+
+/// Which peer is asked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Place {
+    Plain,
+    Hints,
+    Chunked,
+    Slow,
+    Secure,
+    Refused,
+}
+
+/// What should come of a scene.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Expected {
+    /// A response of which this is true, told the length of its body.
+    Response(fn(&Response, u64) -> bool),
+    /// No connection.
+    Refusal,
+}
+
+/// The tour, in its order.
+pub(crate) const SCENES: &[Scene] = &[
+    Scene {
+        name: "plain",
+        shows: "a GET on a new connection; the connection goes into the pool",
+        at: Place::Plain,
+        expected: Expected::Response(|response, body| {
+            response.status() == 200 && body == 14 && !response.is_connection_reused()
+        }),
+    },
+    Scene {
+        name: "reused",
+        shows: "the same again: the connection comes out of the pool, so no time goes into making one",
+        at: Place::Plain,
+        expected: Expected::Response(|response, _| response.is_connection_reused()),
+    },
+    Scene {
+        name: "early hints",
+        shows: "a 103 long before the 200: ttfb and the final response are two moments",
+        at: Place::Hints,
+        expected: Expected::Response(|response, _| response.status() == 200),
+    },
+    Scene {
+        name: "chunked",
+        shows: "a chunked body with trailers; the server says close, and the notes say what that costs",
+        at: Place::Chunked,
+        expected: Expected::Response(|response, body| {
+            let trailers = response.trailers().map_or(0, |trailers| trailers.len());
+            body == 16 && trailers == 1
+        }),
+    },
+    Scene {
+        name: "slow",
+        shows: "a slow first byte: the server thinks, and tells by Server-Timing on what",
+        at: Place::Slow,
+        expected: Expected::Response(|response, _| {
+            let wait = response.timings().phases().wait.unwrap_or_default();
+            response.status() == 200 && wait >= THINKING
+        }),
+    },
+    Scene {
+        name: "tls",
+        shows: "https: the name from a table, the handshake, and what it agreed on",
+        at: Place::Secure,
+        expected: Expected::Response(|response, _| response.tls().is_some()),
+    },
+    Scene {
+        name: "refused",
+        shows: "nobody listens: one readable line, with what was tried",
+        at: Place::Refused,
+        expected: Expected::Refusal,
+    },
+];
+
+/// How long the slow server thinks.
+const THINKING: Duration = Duration::from_millis(120);
+
+/// How long two pieces of a response are apart.
+const APART: Duration = Duration::from_millis(20);
+
+/// The name that the certificate of the secure peer is for.
+const SECURE_NAME: &str = "shop.example";
+
+/// The embedded server: one peer per way to answer.
+pub(crate) struct Peers {
+    authority: Authority,
+    plain: Peer,
+    hints: Peer,
+    chunked: Peer,
+    slow: Peer,
+    secure: Peer,
+    refused: RefusedPort,
+}
+
+impl Peers {
+    pub(crate) fn start() -> io::Result<Self> {
+        let authority = Authority::new()?;
+        let identity = authority.issue(&[SECURE_NAME])?;
+        Ok(Self {
+            plain: Peer::start(Script::new().respond_with(|_| hello()))?,
+            hints: Peer::start(hints())?,
+            chunked: Peer::start(chunked())?,
+            slow: Peer::start(slow())?,
+            secure: Peer::builder()
+                .tls(identity)
+                .host(SECURE_NAME)
+                .script(Script::new().respond_with(|_| hello()))
+                .start()?,
+            refused: RefusedPort::reserve()?,
+            authority,
+        })
+    }
+
+    pub(crate) fn url(&self, at: Place) -> String {
+        match at {
+            Place::Plain => self.plain.url("/hello"),
+            Place::Hints => self.hints.url("/page"),
+            Place::Chunked => self.chunked.url("/export"),
+            Place::Slow => self.slow.url("/report?code=secret"),
+            Place::Secure => self.secure.url("/cart"),
+            Place::Refused => format!("http://{}/", self.refused.addr()),
+        }
+    }
+
+    pub(crate) fn authority_pem(&self) -> String {
+        self.authority.pem()
+    }
+
+    /// The table that gives the secure peer its name.
+    pub(crate) fn overrides(&self) -> Overrides {
+        let mut overrides = Overrides::new();
+        let addr = self.secure.addr();
+        // A name and a port of our own cannot be refused.
+        let _ = overrides.set(SECURE_NAME, addr.port(), [addr.ip()]);
+        overrides
+    }
+}
+
+fn hello() -> Vec<u8> {
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 14\r\n\r\nhello, world!\n"
+        .to_vec()
+}
+
+fn hints() -> Script {
+    Script::new()
+        .expect_request()
+        .send("HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n")
+        .pause(APART)
+        .send("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>")
+        .expect_gone()
+}
+
+fn chunked() -> Script {
+    Script::new()
+        .expect_request()
+        .send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Checksum\r\nConnection: close\r\n\r\n")
+        .send("8\r\nid,name\n\r\n")
+        .pause(APART)
+        .send("8\r\n1,alice\n\r\n")
+        .pause(APART)
+        .send("0\r\nX-Checksum: 5eb63bbb\r\n\r\n")
+        .close()
+}
+
+fn slow() -> Script {
+    Script::new()
+        .expect_request()
+        .pause(THINKING + APART)
+        .send("HTTP/1.1 200 OK\r\nServer-Timing: db;dur=118\r\nContent-Length: 4\r\n\r\ndone")
+        .expect_gone()
+}

@@ -1,0 +1,442 @@
+//! A real nginx from the distribution's package, on loopback: a second opinion on what servers do.
+//!
+//! These tests are ignored by default; `.ci/run` installs nginx and runs them. A missing nginx is a failure.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use wirescope::event::{EventKind, Events, Interest, Overflow, channel_with};
+use wirescope::testkit::check::{Checked, check};
+use wirescope::testkit::{Authority, ServerIdentity};
+use wirescope::{Client, Response, TlsConfig};
+
+/// Sizes around buffers, records and pages, up to what fills every socket buffer.
+const SIZES: [usize; 9] = [
+    1,
+    2,
+    1_000,
+    16_383,
+    16_385,
+    65_537,
+    262_144,
+    1_000_003,
+    64 << 20,
+];
+
+/// More than any file here has.
+const LIMIT: usize = 128 << 20;
+
+/// How long nginx may take to listen.
+const START: Duration = Duration::from_secs(20);
+
+/// An nginx of this test, with a directory of its own. It is ended and its directory removed at the end.
+struct Nginx {
+    child: Child,
+    dir: PathBuf,
+    plain: SocketAddr,
+    secure: SocketAddr,
+    authority: Authority,
+}
+
+impl Nginx {
+    fn start() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let dir =
+            std::env::temp_dir().join(format!("wirescope-nginx-{}-{number}", std::process::id()));
+        for name in ["files", "put", "tmp"] {
+            fs::create_dir_all(dir.join(name)).unwrap();
+        }
+        for size in SIZES {
+            fs::write(dir.join("files").join(size.to_string()), content(size)).unwrap();
+        }
+        let authority = Authority::new().unwrap();
+        let identity = authority.issue(&["localhost", "127.0.0.1"]).unwrap();
+        fs::write(dir.join("ca.pem"), authority.pem()).unwrap();
+        let (child, plain, secure) = spawn(&dir, &identity);
+        Self {
+            child,
+            dir,
+            plain,
+            secure,
+            authority,
+        }
+    }
+
+    fn urls(&self) -> [String; 2] {
+        [
+            format!("http://{}", self.plain),
+            format!("https://{}", self.secure),
+        ]
+    }
+
+    fn client(&self) -> (Client, Events) {
+        let (observer, events) = channel_with(0, Overflow::Unbounded, Interest::ALL);
+        let tls = TlsConfig::new()
+            .builtin_roots(false)
+            .add_ca_pem(self.authority.pem())
+            .unwrap();
+        let client = Client::builder()
+            .tls(tls)
+            .observe(observer)
+            .build()
+            .unwrap();
+        (client, events)
+    }
+
+    fn put(&self, name: &str) -> Vec<u8> {
+        fs::read(self.dir.join("put").join(name)).unwrap()
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+        fs::remove_dir_all(&self.dir).ok();
+    }
+}
+
+/// Starts nginx on two free ports. A port may be gone again before nginx takes it: then with others.
+fn spawn(dir: &Path, identity: &ServerIdentity) -> (Child, SocketAddr, SocketAddr) {
+    fs::write(dir.join("cert.pem"), identity.certificate_pem()).unwrap();
+    fs::write(dir.join("key.pem"), identity.key_pem()).unwrap();
+    for _ in 0..5 {
+        let (plain, secure) = (free_port(), free_port());
+        fs::write(dir.join("nginx.conf"), config(dir, plain, secure)).unwrap();
+        let mut child = Command::new("nginx")
+            .arg("-p")
+            .arg(dir)
+            .arg("-c")
+            .arg(dir.join("nginx.conf"))
+            .arg("-e")
+            .arg(dir.join("error.log"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("nginx is needed: see .ci/run");
+        let begun = Instant::now();
+        while begun.elapsed() < START && child.try_wait().unwrap().is_none() {
+            if [plain, secure]
+                .iter()
+                .all(|addr| TcpStream::connect(addr).is_ok())
+            {
+                return (child, plain, secure);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        child.kill().ok();
+        child.wait().ok();
+    }
+    let log = fs::read_to_string(dir.join("error.log")).unwrap_or_default();
+    panic!("nginx does not start:\n{log}");
+}
+
+fn free_port() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.local_addr().unwrap()
+}
+
+fn config(dir: &Path, plain: SocketAddr, secure: SocketAddr) -> String {
+    let dir = dir.display();
+    // A filter that never finds its text takes the length away, and nginx answers chunked.
+    format!(
+        r#"
+daemon off;
+master_process off;
+pid {dir}/pid;
+error_log {dir}/error.log warn;
+events {{ worker_connections 256; }}
+http {{
+    access_log off;
+    default_type application/octet-stream;
+    client_body_temp_path {dir}/tmp/body;
+    proxy_temp_path {dir}/tmp/proxy;
+    fastcgi_temp_path {dir}/tmp/fastcgi;
+    uwsgi_temp_path {dir}/tmp/uwsgi;
+    scgi_temp_path {dir}/tmp/scgi;
+    client_max_body_size 0;
+    keepalive_requests 100000;
+    server {{
+        listen {plain};
+        listen {secure} ssl;
+        ssl_certificate {dir}/cert.pem;
+        ssl_certificate_key {dir}/key.pem;
+        root {dir};
+        location /files/ {{ }}
+        location /chunked/ {{
+            alias {dir}/files/;
+            sub_filter_types *;
+            sub_filter "a text that is nowhere" "";
+        }}
+        location /put/ {{ dav_methods PUT DELETE; }}
+        location /length {{ return 200 "$content_length"; }}
+        location /posted {{
+            client_body_buffer_size 64k;
+            proxy_pass http://{plain}/length;
+        }}
+        location /small {{
+            client_max_body_size 1k;
+            proxy_pass http://{plain}/length;
+        }}
+        location /three/ {{ keepalive_requests 3; alias {dir}/files/; }}
+        location /brief/ {{ keepalive_timeout 1s; alias {dir}/files/; }}
+        location /moved {{ return 301 /files/1; }}
+    }}
+}}
+"#
+    )
+}
+
+/// Bytes that are the same for the same size, and hardly ever repeat.
+fn content(size: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15 ^ size as u64;
+    let mut bytes = Vec::with_capacity(size + 8);
+    while bytes.len() < size {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(size);
+    bytes
+}
+
+/// Compares without printing megabytes.
+fn assert_same(got: &[u8], want: &[u8], what: &str) {
+    assert_eq!(got.len(), want.len(), "length of {what}");
+    let first = got.iter().zip(want).position(|(got, want)| got != want);
+    assert_eq!(first, None, "first byte of {what} that differs");
+}
+
+fn body(mut response: Response) -> Vec<u8> {
+    response.collect(LIMIT).unwrap()
+}
+
+/// Ends a client and checks all it told.
+fn checked(client: Client, events: &Events) -> Checked {
+    drop(client);
+    check(events)
+}
+
+#[test]
+#[ignore = "needs nginx: .ci/run"]
+fn files_of_every_size_arrive_whole_over_one_connection() {
+    let nginx = Nginx::start();
+    for base in nginx.urls() {
+        for (folder, framing) in [("files", "Length"), ("chunked", "Chunked")] {
+            let (client, events) = nginx.client();
+            for size in SIZES {
+                let url = format!("{base}/{folder}/{size}");
+                let response = client.get(&url).unwrap().send().unwrap();
+                assert_eq!(response.status(), 200, "{url}");
+                let found = format!("{:?}", response.framing());
+                assert!(found.starts_with(framing), "{url}: {found}");
+                assert_same(&body(response), &content(size), &url);
+            }
+            let seen = checked(client, &events);
+            assert_eq!(seen.only(EventKind::ConnOpened).len(), 1, "{base}/{folder}");
+            assert_eq!(seen.only(EventKind::CallDone).len(), SIZES.len());
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs nginx: .ci/run"]
+fn head_conditions_and_ranges_leave_the_connection_in_step() {
+    let nginx = Nginx::start();
+    for base in nginx.urls() {
+        let (client, events) = nginx.client();
+        let url = format!("{base}/files/1000003");
+        let head = client.head(&url).unwrap().send().unwrap();
+        assert_eq!(
+            (head.status(), head.header("content-length")),
+            (200, Some("1000003"))
+        );
+        let tag = head.header("etag").unwrap().to_owned();
+        let date = head.header("last-modified").unwrap().to_owned();
+        assert_same(&body(head), b"", "a HEAD");
+
+        for (name, value) in [("If-None-Match", &tag), ("If-Modified-Since", &date)] {
+            let request = client.get(&url).unwrap().header(name, value).unwrap();
+            let fresh = request.send().unwrap();
+            assert_eq!(fresh.status(), 304, "{name}");
+            assert_same(&body(fresh), b"", "a 304");
+        }
+
+        let request = client.get(&url).unwrap();
+        let part = request
+            .header("Range", "bytes=500000-999999")
+            .unwrap()
+            .send()
+            .unwrap();
+        assert_eq!(
+            (part.status(), part.header("content-range")),
+            (206, Some("bytes 500000-999999/1000003"))
+        );
+        assert_same(
+            &body(part),
+            &content(1_000_003)[500_000..1_000_000],
+            "a range",
+        );
+
+        let several = client
+            .get(&url)
+            .unwrap()
+            .header("Range", "bytes=0-9,20-29")
+            .unwrap();
+        let several = several.send().unwrap();
+        assert_eq!(several.status(), 206);
+        assert!(
+            several
+                .header("content-type")
+                .unwrap()
+                .starts_with("multipart/byteranges")
+        );
+        assert!(!body(several).is_empty());
+
+        let beyond = client
+            .get(&url)
+            .unwrap()
+            .header("Range", "bytes=2000000-")
+            .unwrap();
+        let beyond = beyond.send().unwrap();
+        assert_eq!(beyond.status(), 416);
+        assert!(!body(beyond).is_empty());
+
+        let moved = client
+            .get(&format!("{base}/moved"))
+            .unwrap()
+            .send()
+            .unwrap();
+        assert_eq!(moved.status(), 301);
+        assert!(moved.header("location").unwrap().ends_with("/files/1"));
+        assert!(!body(moved).is_empty());
+
+        let absent = client
+            .get(&format!("{base}/files/absent"))
+            .unwrap()
+            .send()
+            .unwrap();
+        assert_eq!(absent.status(), 404);
+        assert!(!body(absent).is_empty());
+
+        let seen = checked(client, &events);
+        assert_eq!(seen.only(EventKind::ConnOpened).len(), 1, "{base}");
+    }
+}
+
+#[test]
+#[ignore = "needs nginx: .ci/run"]
+fn uploads_of_every_size_arrive_whole() {
+    let nginx = Nginx::start();
+    for base in nginx.urls() {
+        let (client, events) = nginx.client();
+        for size in SIZES {
+            let bytes = content(size);
+            for name in ["length", "sized", "chunked", "expect"] {
+                let what = format!("{base}/put/{name}-{size}");
+                let request = client.put(&what).unwrap();
+                let source = std::io::Cursor::new(bytes.clone());
+                let request = match name {
+                    "length" => request.body(bytes.clone()),
+                    "sized" => request.body_sized_reader(source, size as u64),
+                    "chunked" => request.body_reader(source),
+                    _ => request.body(bytes.clone()).expect_continue(),
+                };
+                let response = request.send().unwrap();
+                // Created, and without content; replaced when the other address has put it before.
+                assert!([201, 204].contains(&response.status()), "{what}");
+                body(response);
+                let name = format!("{name}-{size}");
+                assert_same(&nginx.put(&name), &bytes, &what);
+                fs::remove_file(nginx.dir.join("put").join(&name)).unwrap();
+            }
+            let posted = client.post(&format!("{base}/posted")).unwrap().body(bytes);
+            let length = body(posted.send().unwrap());
+            assert_eq!(String::from_utf8(length).unwrap(), size.to_string());
+        }
+        let seen = checked(client, &events);
+        assert_eq!(seen.only(EventKind::ConnOpened).len(), 1, "{base}");
+        assert_eq!(seen.only(EventKind::Got100Continue).len(), SIZES.len());
+    }
+}
+
+#[test]
+#[ignore = "needs nginx: .ci/run"]
+fn an_upload_that_is_refused_has_its_answer() {
+    let nginx = Nginx::start();
+    for base in nginx.urls() {
+        let (client, events) = nginx.client();
+        for size in [2_000, 16 << 20] {
+            let request = client.post(&format!("{base}/small")).unwrap();
+            let response = request.body(content(size)).send().unwrap();
+            assert_eq!(response.status(), 413, "{size}");
+            assert!(!body(response).is_empty());
+        }
+        checked(client, &events);
+    }
+}
+
+#[test]
+#[ignore = "needs nginx: .ci/run"]
+fn a_server_that_ends_connections_costs_no_request() {
+    let nginx = Nginx::start();
+    for base in nginx.urls() {
+        let (client, events) = nginx.client();
+        for _ in 0..7 {
+            let response = client
+                .get(&format!("{base}/three/1000"))
+                .unwrap()
+                .send()
+                .unwrap();
+            assert_same(&body(response), &content(1_000), "one of three");
+        }
+        let seen = checked(client, &events);
+        assert_eq!(seen.only(EventKind::ConnOpened).len(), 3, "{base}");
+
+        let (client, events) = nginx.client();
+        for _ in 0..2 {
+            let response = client
+                .get(&format!("{base}/brief/1000"))
+                .unwrap()
+                .send()
+                .unwrap();
+            assert_same(&body(response), &content(1_000), "a brief one");
+            std::thread::sleep(Duration::from_millis(1_500));
+        }
+        let seen = checked(client, &events);
+        assert_eq!(seen.only(EventKind::ConnOpened).len(), 2, "{base}");
+    }
+}
+
+#[test]
+#[ignore = "needs nginx: .ci/run"]
+fn threads_share_a_client() {
+    let nginx = Nginx::start();
+    for base in nginx.urls() {
+        let (client, events) = nginx.client();
+        std::thread::scope(|scope| {
+            for thread in 0..8_usize {
+                let (client, base) = (&client, &base);
+                scope.spawn(move || {
+                    for round in 0..40 {
+                        let size = SIZES[(thread + round) % 7];
+                        let folder = ["files", "chunked"][round % 2];
+                        let url = format!("{base}/{folder}/{size}");
+                        let response = client.get(&url).unwrap().send().unwrap();
+                        assert_same(&body(response), &content(size), &url);
+                    }
+                });
+            }
+        });
+        let seen = checked(client, &events);
+        assert_eq!(seen.only(EventKind::CallDone).len(), 320, "{base}");
+        assert!(seen.only(EventKind::ConnOpened).len() <= 8, "{base}");
+    }
+}
