@@ -6,6 +6,7 @@
     reason = "a test has threads, sockets and times of its own, and may say what it measured"
 )]
 
+mod architecture;
 mod basic;
 mod cli;
 mod conformance;

@@ -200,7 +200,8 @@ fn mismatched(source: Vec<u8>, declared: u64) -> (Error, Vec<u8>) {
     let request = lab.request("POST", "/");
     let error = run(request.body_sized_reader(io::Cursor::new(source), declared)).unwrap_err();
     assert!(!lab.get("/").unwrap().reused);
-    assert!(lab.peer.wait_for_connection(2, PATIENCE));
+    lab.client.close_idle();
+    assert!(lab.peer.wait_until_closed(PATIENCE));
     let bytes = lab.peer.received().remove(0);
     let seen = lab.finish();
     seen.assert_sequence([
