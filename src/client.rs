@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::config::{EarlyResponse, Limits, Strictness, Timeouts};
 use crate::drive::apply::{Running, Upload};
 use crate::drive::engine::{Engine, Parts, next_call, next_dial};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result, TlsFailure};
 use crate::event::{Emitter, ObserverRef, Observers, Redaction};
 use crate::flow::action::Names;
 use crate::flow::call::{Call, Settings};
@@ -381,9 +381,7 @@ impl ClientBuilder {
     pub fn build(self) -> Result<Client> {
         let tls = self.tls.client();
         let tls = match tls {
-            Err(error)
-                if error.kind() != crate::ErrorKind::Tls(crate::error::TlsFailure::NotBuiltIn) =>
-            {
+            Err(error) if error.kind() != ErrorKind::Tls(TlsFailure::NotBuiltIn) => {
                 return Err(error);
             }
             other => other,

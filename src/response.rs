@@ -52,6 +52,7 @@ impl Response {
         let is_given_up = running
             .call
             .error()
+            .filter(|error| error.phase() != Phase::Done)
             .is_some_and(|error| matches!(error.kind(), ErrorKind::Aborted | ErrorKind::Canceled));
         match running.call.take_head().filter(|_| !is_given_up) {
             Some(head) => Ok(Self {

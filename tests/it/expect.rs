@@ -402,7 +402,7 @@ fn rfc_b25_nothing_is_sent_behind_a_request_that_said_close() {
         let request = request.header("Connection", "close").unwrap();
         run(request).unwrap();
     }
-    assert!(lab.peer.wait_for_connection(2, PATIENCE));
+    assert!(lab.peer.wait_until_closed(PATIENCE));
     for bytes in lab.peer.received() {
         let text = String::from_utf8(bytes).unwrap();
         assert!(text.contains("\r\nConnection: close\r\n") && text.ends_with("\r\n\r\nhello"));

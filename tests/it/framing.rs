@@ -463,7 +463,7 @@ fn rfc_d21_p12_bytes_on_an_idle_connection_close_it() {
 }
 
 #[test]
-fn rfc_d22_a_request_is_sent_only_when_the_answer_before_is_complete() {
+fn rfc_d22_rfc_e12_a_request_is_sent_only_when_the_answer_before_is_complete() {
     let (gate, first_in) = (Gate::new(), Gate::new());
     let slow = Script::new()
         .expect_request()

@@ -92,6 +92,11 @@ impl Lab {
             events,
         } = self;
         drop(client);
+        // What a client has left in its socket still trickles in after it has gone.
+        assert!(
+            peer.wait_until_closed(PATIENCE),
+            "a connection outlives its client"
+        );
         peer.finish();
         judge(&events)
     }

@@ -6,8 +6,10 @@
     reason = "a test has threads, sockets and times of its own, and may say what it measured"
 )]
 
+mod architecture;
 mod basic;
 mod cli;
+mod conformance;
 mod costs;
 mod cuts;
 mod deadlines;

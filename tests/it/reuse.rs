@@ -3,7 +3,9 @@
 use std::io::Read;
 use std::time::Duration;
 
+use wirescope::ErrorKind;
 use wirescope::config::EarlyResponse;
+use wirescope::error::Repeat;
 use wirescope::event::EventKind;
 use wirescope::testkit::{Gate, Peer, Script};
 
@@ -112,15 +114,16 @@ fn rfc_e3_rfc_e5_p02_p03_close_in_any_case_list_and_line_ends_the_connection() {
 
 #[test]
 fn rfc_e4_what_leaves_a_doubt_is_not_used_again() {
-    let early = Lab::with(
-        Peer::builder().scripts([
-            Script::new().expect_head().send(ok("early")).expect_gone(),
-            echo_target(),
-        ]),
-        |client| client.early_response(EarlyResponse::Abort),
-    );
-    let big = early.request("POST", "/").body(vec![0; 8 << 20]);
+    let gate = Gate::new();
+    let deaf = Script::new().expect_head().send(ok("early"));
+    let deaf = deaf.wait_for(gate.clone()).expect_gone();
+    let peer = Peer::builder()
+        .scripts([deaf, echo_target()])
+        .receive_buffer_bytes(16 * 1024);
+    let early = Lab::with(peer, |client| client.early_response(EarlyResponse::Abort));
+    let big = early.request("POST", "/").body(vec![0; 24 << 20]);
     run(big).unwrap();
+    gate.open();
     assert!(!early.get("/").unwrap().reused);
     let seen = early.finish();
     seen.assert_sequence(["put_idle_conn error=upload_unfinished", "conn_closed"]);
@@ -312,4 +315,66 @@ fn a_204_on_every_method_keeps_the_connection() {
         assert_eq!(run(lab.request(method, "/")).unwrap().reused, round > 0);
     }
     lab.finish();
+}
+
+#[test]
+fn rfc_e9_r02_a_post_that_may_have_been_processed_is_not_sent_again() {
+    for method in ["POST", "PATCH"] {
+        let first = Script::new().expect_request().send(ok("first"));
+        let script = first.expect_request().close();
+        let lab = Lab::new([script, echo_target()]);
+        run(lab.request(method, "/")).unwrap();
+        let error = run(lab.request(method, "/").body("pay")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::PeerClosed);
+        assert_eq!(error.repeat(), Repeat::MayHaveBeenProcessed);
+        assert!(!error.may_retry());
+        assert_eq!(lab.peer.request_count(), 2);
+        let seen = lab.finish();
+        seen.assert_sequence([
+            "got_conn reused=true",
+            "put_idle_conn error=connection_lost",
+            "call_done kind=peer_closed attempts=1",
+        ]);
+    }
+}
+
+#[test]
+fn rfc_e15_a_403_is_handed_out_and_its_request_not_repeated() {
+    let lab = Lab::new([serve("HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n")]);
+    let request = lab.request("GET", "/").basic_auth("a", "b");
+    assert_eq!(run(request.unwrap()).unwrap().status, 403);
+    assert_eq!(lab.peer.request_count(), 1);
+    lab.finish();
+}
+
+#[test]
+fn rfc_h20_nothing_is_stored_and_no_cache_directive_added() {
+    let lab = Lab::new([serve(
+        "HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nETag: \"a\"\r\nContent-Length: 2\r\n\r\nok",
+    )]);
+    for _ in 0..2 {
+        let got = lab.get("/same").unwrap();
+        assert_eq!(got.fields[0].0, "Cache-Control");
+    }
+    assert_eq!(lab.peer.request_count(), 2);
+    for request in lab.peer.requests() {
+        for name in ["cache-control", "pragma", "if-none-match"] {
+            assert_eq!(request.field(name), None);
+        }
+    }
+    lab.finish();
+}
+
+#[test]
+fn rfc_h21_the_time_of_receipt_is_told_also_without_a_date() {
+    let lab = Lab::new([serve(ok("a"))]);
+    lab.get("/").unwrap();
+    let seen = lab.finish();
+    let at = |kind| seen.one(kind).at();
+    let (sent, head, done) = (
+        at(EventKind::WroteRequest),
+        at(EventKind::GotResponseHead),
+        at(EventKind::CallDone),
+    );
+    assert!(sent <= head && head <= done, "{}", seen.transcript());
 }

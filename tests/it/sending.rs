@@ -200,7 +200,8 @@ fn mismatched(source: Vec<u8>, declared: u64) -> (Error, Vec<u8>) {
     let request = lab.request("POST", "/");
     let error = run(request.body_sized_reader(io::Cursor::new(source), declared)).unwrap_err();
     assert!(!lab.get("/").unwrap().reused);
-    assert!(lab.peer.wait_for_connection(2, PATIENCE));
+    lab.client.close_idle();
+    assert!(lab.peer.wait_until_closed(PATIENCE));
     let bytes = lab.peer.received().remove(0);
     let seen = lab.finish();
     seen.assert_sequence([
@@ -410,5 +411,69 @@ fn a_peer_that_reads_slowly_gets_every_byte() {
     let lab = Lab::with(peer, |client| client);
     run(lab.request("POST", "/").body(body.clone())).unwrap();
     assert!(lab.peer.requests()[0].body == body);
+    lab.finish();
+}
+
+#[test]
+fn rfc_a14_an_empty_authority_is_refused() {
+    let lab = Lab::new([serve(ok(""))]);
+    for url in ["http:///x", "http://:80/", "http://user@/", "https://"] {
+        let error = lab.client.get(url).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::LocalUrl(_)), "{url}");
+    }
+    lab.finish();
+}
+
+#[test]
+fn rfc_a19_rfc_a28_rfc_a35_rfc_a36_what_we_add_is_this_and_no_more() {
+    let lab = Lab::new([serve(ok(""))]);
+    for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
+        run(lab.request(method, "/")).unwrap();
+        run(lab.request(method, "/again")).unwrap();
+    }
+    for request in lab.peer.requests() {
+        let head = String::from_utf8(request.head).unwrap();
+        let lines = head.trim_end().lines().skip(1);
+        let names: Vec<_> = lines.map(|line| line.split(':').next().unwrap()).collect();
+        let (usual, rest) = names.split_at(3);
+        assert_eq!(usual, ["Host", "User-Agent", "Accept"]);
+        assert!(rest.is_empty() || rest == ["Content-Length"], "{head}");
+        assert!(!head.contains("q="));
+    }
+    lab.finish();
+}
+
+#[test]
+fn rfc_a29_fields_of_one_connection_are_refused_as_long_as_nothing_names_them() {
+    let lab = Lab::new([serve(ok(""))]);
+    for name in [
+        "TE",
+        "Upgrade",
+        "Keep-Alive",
+        "Proxy-Connection",
+        "HTTP2-Settings",
+    ] {
+        let error = run(lab.request("GET", "/").header(name, "x").unwrap()).unwrap_err();
+        let kind = ErrorKind::LocalField(FieldError::ConnectionOwned);
+        assert_eq!(error.kind(), kind, "{name}");
+    }
+    assert_eq!(lab.peer.connections(), 0);
+    lab.finish();
+}
+
+#[test]
+fn rfc_f15_basic_credentials_have_no_colon_in_the_name_and_no_control() {
+    let lab = Lab::new([serve(ok(""))]);
+    for (user, password) in [("a:b", "c"), ("a\r", "c"), ("a", "c\n"), ("a\0", "")] {
+        let error = lab.request("GET", "/").basic_auth(user, password);
+        let kind = ErrorKind::LocalRequest(RequestRule::Credentials);
+        assert_eq!(error.unwrap_err().kind(), kind);
+    }
+    let request = lab.request("GET", "/").basic_auth("\u{e4}", "b:c");
+    run(request.unwrap()).unwrap();
+    let sent = lab.peer.requests()[0]
+        .field("authorization")
+        .map(str::to_owned);
+    assert_eq!(sent.as_deref(), Some("Basic w6Q6Yjpj"));
     lab.finish();
 }

@@ -249,3 +249,31 @@ fn large_bodies_go_both_ways_through_tls() {
     assert_eq!(lab.peer.connections(), 1);
     lab.finish();
 }
+
+#[test]
+fn rfc_g8_a_wildcard_stands_for_one_whole_left_label() {
+    let localhost = [std::net::Ipv4Addr::LOCALHOST.into()];
+    for (names, host, is_good) in [
+        (&["*.peer.example"][..], "a.peer.example", true),
+        (&["*.peer.example"], "A.Peer.Example", true),
+        (&["*.peer.example"], "peer.example", false),
+        (&["*.peer.example"], "a.b.peer.example", false),
+        (&["a*.peer.example"], "ab.peer.example", false),
+        (&["*.0.0.1"], "127.0.0.1", false),
+    ] {
+        let Ok(identity) = authority().issue(names) else {
+            continue;
+        };
+        let peer = Peer::builder()
+            .script(serve(ok("x")))
+            .tls(identity)
+            .host(host);
+        let lab = Lab::with(peer, |client| {
+            let resolver = wirescope::resolver::from_fn(move |_| Ok(localhost.to_vec()));
+            client.tls(trusting(authority())).resolver(resolver)
+        });
+        let got = lab.get("/");
+        assert_eq!(got.is_ok(), is_good, "{names:?} {host}");
+        lab.finish_unfollowed();
+    }
+}

@@ -404,7 +404,7 @@ fn a_body_without_length_and_coding_goes_to_the_close() {
 }
 
 #[test]
-fn rfc_c25_a_switch_has_to_name_what_was_offered() {
+fn rfc_c25_rfc_e22_a_switch_has_to_name_what_was_offered_in_any_case() {
     check(
         UPGRADE,
         "1.1 101 X\r\nUpgrade: WebSocket",
