@@ -147,6 +147,7 @@ impl Event {
 
     /// Appends the event as one JSON object with its envelope; `t_ns` counts from `start`, an earlier
     /// [`Event::at`], and `wall` is the wall clock of the event.
+    #[cfg(any(test, feature = "export"))]
     pub(crate) fn write_json(&self, text: &mut String, start: Duration, wall: Option<WallClock>) {
         let mut object = Object::open(text);
         object.member("v", &SCHEMA_VERSION);

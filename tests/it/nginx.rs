@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use wirescope::event::{EventKind, Events, Interest, Overflow, channel_with};
 use wirescope::testkit::check::{Checked, check};
 use wirescope::testkit::{Authority, ServerIdentity};
@@ -216,6 +217,46 @@ fn assert_same(got: &[u8], want: &[u8], what: &str) {
 
 fn body(mut response: Response) -> Vec<u8> {
     response.collect(LIMIT).unwrap()
+}
+
+/// Runs the command with the authority trusted and every event as NDJSON, and reads these.
+fn command(nginx: &Nginx, args: &[&str]) -> Vec<Value> {
+    let events = nginx.dir.join("events.ndjson");
+    let output = Command::new(env!("CARGO_BIN_EXE_wirescope"))
+        .args(["-s", "--events", "ndjson", "--events-file"])
+        .arg(&events)
+        .arg("--cacert")
+        .arg(nginx.dir.join("ca.pem"))
+        .args(args)
+        .current_dir(&nginx.dir)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{args:?}: {}\n{said}",
+        output.status
+    );
+    let lines = fs::read_to_string(&events).unwrap();
+    lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+fn of_kind<'a>(events: &'a [Value], kind: &'a str) -> impl Iterator<Item = &'a Value> + 'a {
+    events.iter().filter(move |event| event["event"] == kind)
+}
+
+/// The statuses of all calls, none of which failed.
+fn statuses(events: &[Value]) -> Vec<u64> {
+    of_kind(events, "call_done")
+        .map(|done| {
+            assert!(done["error"].is_null(), "{done}");
+            done["status"].as_u64().unwrap()
+        })
+        .collect()
 }
 
 /// Ends a client and checks all it told.
@@ -438,5 +479,84 @@ fn threads_share_a_client() {
         let seen = checked(client, &events);
         assert_eq!(seen.only(EventKind::CallDone).len(), 320, "{base}");
         assert!(seen.only(EventKind::ConnOpened).len() <= 8, "{base}");
+    }
+}
+
+#[test]
+#[ignore = "needs nginx: .ci/run"]
+fn the_command_fetches_files_of_every_size_over_one_connection() {
+    let nginx = Nginx::start();
+    for base in nginx.urls() {
+        for folder in ["files", "chunked"] {
+            let names: Vec<_> = SIZES.iter().map(|size| format!("got-{size}")).collect();
+            let urls: Vec<_> = SIZES
+                .iter()
+                .map(|size| format!("{base}/{folder}/{size}"))
+                .collect();
+            let mut args = Vec::new();
+            for (name, url) in names.iter().zip(&urls) {
+                args.extend(["-o", name, url]);
+            }
+            let events = command(&nginx, &args);
+            assert_eq!(statuses(&events), [200; SIZES.len()]);
+            assert_eq!(
+                of_kind(&events, "conn_opened").count(),
+                1,
+                "{base}/{folder}"
+            );
+            for (name, size) in names.iter().zip(SIZES) {
+                let got = fs::read(nginx.dir.join(name)).unwrap();
+                assert_same(&got, &content(size), name);
+                fs::remove_file(nginx.dir.join(name)).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs nginx: .ci/run"]
+fn the_command_asks_for_heads_parts_and_what_is_new() {
+    let nginx = Nginx::start();
+    for base in nginx.urls() {
+        let url = &format!("{base}/files/262144");
+        let head = command(&nginx, &["-I", "-o", "head", url, "-o", "again", url]);
+        assert_eq!(statuses(&head), [200, 200]);
+        assert_eq!(of_kind(&head, "conn_opened").count(), 1);
+        let text = fs::read_to_string(nginx.dir.join("head")).unwrap();
+        assert!(text.contains("Content-Length: 262144"), "{text}");
+        let tag = text
+            .lines()
+            .find_map(|line| line.strip_prefix("ETag: "))
+            .unwrap();
+
+        let fresh = command(&nginx, &["-H", &format!("If-None-Match: {tag}"), url]);
+        assert_eq!(statuses(&fresh), [304]);
+
+        let part = command(&nginx, &["-H", "Range: bytes=1000-1999", "-o", "part", url]);
+        assert_eq!(statuses(&part), [206]);
+        let part = fs::read(nginx.dir.join("part")).unwrap();
+        assert_same(&part, &content(262_144)[1_000..2_000], "a range");
+    }
+}
+
+#[test]
+#[ignore = "needs nginx: .ci/run"]
+fn the_command_uploads_files() {
+    let nginx = Nginx::start();
+    for base in nginx.urls() {
+        for size in SIZES {
+            let file = format!("files/{size}");
+            let put = command(&nginx, &["-T", &file, &format!("{base}/put/sent")]);
+            assert!([201, 204].contains(&statuses(&put)[0]), "{size}");
+            assert_same(&nginx.put("sent"), &content(size), "an upload");
+            fs::remove_file(nginx.dir.join("put/sent")).unwrap();
+
+            let data = format!("@{file}");
+            let url = format!("{base}/posted");
+            let posted = command(&nginx, &["--data-binary", &data, "-o", "length", &url]);
+            assert_eq!(statuses(&posted), [200]);
+            let length = fs::read_to_string(nginx.dir.join("length")).unwrap();
+            assert_eq!(length, size.to_string());
+        }
     }
 }

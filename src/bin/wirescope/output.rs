@@ -20,7 +20,7 @@ pub(crate) fn write(args: &Args, index: usize, response: &mut Response) -> Resul
         Some(file) => open(file)?,
         None => Box::new(io::sink()),
     };
-    let shown = to.unwrap_or(Path::new("-"));
+    let shown = to.unwrap_or_else(|| Path::new("-"));
     if with_head {
         let head = head(response);
         let result = match to {

@@ -161,7 +161,11 @@ impl Run<'_> {
         match self.lines.as_ref().and_then(EventWriter::failure) {
             None => Ok(()),
             Some(error) => {
-                let to = self.args.events_file.as_deref().unwrap_or("-".as_ref());
+                let to = self
+                    .args
+                    .events_file
+                    .as_deref()
+                    .unwrap_or_else(|| "-".as_ref());
                 Err(Failure::write(to, &error))
             }
         }
