@@ -6,6 +6,7 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -29,7 +30,7 @@ const SIZES: [usize; 9] = [
 ];
 
 /// More than any file here has.
-const LIMIT: usize = 128 << 20;
+const LIMIT: usize = 65 << 20;
 
 /// How long nginx may take to listen.
 const START: Duration = Duration::from_secs(20);
@@ -194,25 +195,29 @@ http {{
     )
 }
 
-/// Bytes that are the same for the same size, and hardly ever repeat.
-fn content(size: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15 ^ size as u64;
-    let mut bytes = Vec::with_capacity(size + 8);
-    while bytes.len() < size {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(size);
-    bytes
+/// Bytes that hardly ever repeat; the same for the same size, and others for another.
+fn content(size: usize) -> &'static [u8] {
+    static POOL: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut pool = Vec::new();
+        while pool.len() < LIMIT {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            pool.extend_from_slice(&state.to_le_bytes());
+        }
+        pool
+    });
+    &POOL[size % 1_021..][..size]
 }
 
 /// Compares without printing megabytes.
 fn assert_same(got: &[u8], want: &[u8], what: &str) {
     assert_eq!(got.len(), want.len(), "length of {what}");
-    let first = got.iter().zip(want).position(|(got, want)| got != want);
-    assert_eq!(first, None, "first byte of {what} that differs");
+    if got != want {
+        let first = got.iter().zip(want).position(|(got, want)| got != want);
+        panic!("{what} differs from byte {first:?} on");
+    }
 }
 
 fn body(mut response: Response) -> Vec<u8> {
@@ -278,7 +283,7 @@ fn files_of_every_size_arrive_whole_over_one_connection() {
                 assert_eq!(response.status(), 200, "{url}");
                 let found = format!("{:?}", response.framing());
                 assert!(found.starts_with(framing), "{url}: {found}");
-                assert_same(&body(response), &content(size), &url);
+                assert_same(&body(response), content(size), &url);
             }
             let seen = checked(client, &events);
             assert_eq!(seen.only(EventKind::ConnOpened).len(), 1, "{base}/{folder}");
@@ -383,19 +388,19 @@ fn uploads_of_every_size_arrive_whole() {
             for name in ["length", "sized", "chunked", "expect"] {
                 let what = format!("{base}/put/{name}-{size}");
                 let request = client.put(&what).unwrap();
-                let source = std::io::Cursor::new(bytes.clone());
+                let source = std::io::Cursor::new(bytes);
                 let request = match name {
-                    "length" => request.body(bytes.clone()),
+                    "length" => request.body(bytes),
                     "sized" => request.body_sized_reader(source, size as u64),
                     "chunked" => request.body_reader(source),
-                    _ => request.body(bytes.clone()).expect_continue(),
+                    _ => request.body(bytes).expect_continue(),
                 };
                 let response = request.send().unwrap();
                 // Created, and without content; replaced when the other address has put it before.
                 assert!([201, 204].contains(&response.status()), "{what}");
                 body(response);
                 let name = format!("{name}-{size}");
-                assert_same(&nginx.put(&name), &bytes, &what);
+                assert_same(&nginx.put(&name), bytes, &what);
                 fs::remove_file(nginx.dir.join("put").join(&name)).unwrap();
             }
             let posted = client.post(&format!("{base}/posted")).unwrap().body(bytes);
@@ -436,7 +441,7 @@ fn a_server_that_ends_connections_costs_no_request() {
                 .unwrap()
                 .send()
                 .unwrap();
-            assert_same(&body(response), &content(1_000), "one of three");
+            assert_same(&body(response), content(1_000), "one of three");
         }
         let seen = checked(client, &events);
         assert_eq!(seen.only(EventKind::ConnOpened).len(), 3, "{base}");
@@ -448,7 +453,7 @@ fn a_server_that_ends_connections_costs_no_request() {
                 .unwrap()
                 .send()
                 .unwrap();
-            assert_same(&body(response), &content(1_000), "a brief one");
+            assert_same(&body(response), content(1_000), "a brief one");
             std::thread::sleep(Duration::from_millis(1_500));
         }
         let seen = checked(client, &events);
@@ -471,7 +476,7 @@ fn threads_share_a_client() {
                         let folder = ["files", "chunked"][round % 2];
                         let url = format!("{base}/{folder}/{size}");
                         let response = client.get(&url).unwrap().send().unwrap();
-                        assert_same(&body(response), &content(size), &url);
+                        assert_same(&body(response), content(size), &url);
                     }
                 });
             }
@@ -506,7 +511,7 @@ fn the_command_fetches_files_of_every_size_over_one_connection() {
             );
             for (name, size) in names.iter().zip(SIZES) {
                 let got = fs::read(nginx.dir.join(name)).unwrap();
-                assert_same(&got, &content(size), name);
+                assert_same(&got, content(size), name);
                 fs::remove_file(nginx.dir.join(name)).unwrap();
             }
         }
@@ -548,7 +553,7 @@ fn the_command_uploads_files() {
             let file = format!("files/{size}");
             let put = command(&nginx, &["-T", &file, &format!("{base}/put/sent")]);
             assert!([201, 204].contains(&statuses(&put)[0]), "{size}");
-            assert_same(&nginx.put("sent"), &content(size), "an upload");
+            assert_same(&nginx.put("sent"), content(size), "an upload");
             fs::remove_file(nginx.dir.join("put/sent")).unwrap();
 
             let data = format!("@{file}");
