@@ -48,7 +48,12 @@ impl Response {
     /// Runs a call to its response.
     pub(crate) fn begin(mut running: Box<Running>) -> Result<Self> {
         running.start();
-        match running.call.take_head() {
+        // A body that is broken is told by the read; a call that was given up has no response.
+        let is_given_up = running
+            .call
+            .error()
+            .is_some_and(|error| matches!(error.kind(), ErrorKind::Aborted | ErrorKind::Canceled));
+        match running.call.take_head().filter(|_| !is_given_up) {
             Some(head) => Ok(Self {
                 running,
                 head,
@@ -111,7 +116,7 @@ impl Response {
         self.running
             .call
             .trailers()
-            .filter(|_| self.running.call.is_over())
+            .filter(|_| self.running.call.is_over() && self.running.call.lent() == 0)
     }
 
     /// Where the time went so far; complete at the end of the body. Needs no observer.

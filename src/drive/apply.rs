@@ -12,7 +12,7 @@ use std::time::Instant;
 use crate::drive::engine::{Engine, Mailbox, next_connection};
 use crate::drive::lease::{Idle, Lease, Memory};
 use crate::error::{ErrorKind, LookupFailure, TlsFailure};
-use crate::event::{Emitter, EventKind};
+use crate::event::{CanceledBy, Emitter, EventKind};
 use crate::flow::action::{Action, Input, TlsFault, Wait};
 use crate::flow::call::{Call, Settings};
 use crate::flow::lookup::Joined;
@@ -382,7 +382,9 @@ impl Running {
         match result {
             Ok(Some(count)) => self.input(Input::Sent(count)),
             Ok(None) => self.input(Input::Blocked),
-            Err(Broken::Io(_)) => self.input(Input::SendFailed),
+            // A cancel shut the socket down: the cause is told, not what came of it.
+            Err(_) if self.is_canceled() => self.input(Input::Cancel(CanceledBy::Caller)),
+            Err(Broken::Io(error)) => self.input(Input::SendFailed(error)),
             Err(Broken::Tls(error)) => self.input(Input::TlsBroke(tls_fault(error))),
         }
     }

@@ -82,7 +82,8 @@ impl Running {
         }
     }
 
-    fn is_canceled(&self) -> bool {
+    /// Says whether the caller gave the call up and the core does not know.
+    pub(crate) fn is_canceled(&self) -> bool {
         !self.call.is_over()
             && self
                 .cancel

@@ -144,7 +144,7 @@ pub(crate) enum Input {
     /// The kernel's buffer has room again.
     Writable,
     /// The kernel takes no more.
-    SendFailed,
+    SendFailed(io::Error),
     /// Bytes came: into the caller's slice, and into the inbound buffer.
     Received {
         /// Bytes in the caller's slice.

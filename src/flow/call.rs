@@ -9,6 +9,7 @@
 //!                \--none--> Dialing     \--> Closing --> Over
 //! ```
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -55,6 +56,8 @@ pub(crate) struct Call {
     /// Since when the caller has control, if it has.
     with_caller: Option<Instant>,
     wanted: usize,
+    /// The reset that a send was told of. The system tells it once, and then the stream seems to end well.
+    reset: Option<io::Error>,
     /// What is to be done before anything else.
     chore: Option<Action>,
 }
@@ -171,6 +174,7 @@ impl Call {
             returned: None,
             with_caller: None,
             wanted: 0,
+            reset: None,
             chore: None,
         }
     }
@@ -196,7 +200,7 @@ impl Call {
             Input::Sent(_)
             | Input::Blocked
             | Input::Writable
-            | Input::SendFailed
+            | Input::SendFailed(_)
             | Input::Received { .. }
             | Input::Ended { .. }
             | Input::ReceiveFailed(_)
@@ -577,6 +581,13 @@ impl Call {
             }
             return;
         };
+        let input = match (input, self.reset.take()) {
+            (Input::Ended { .. }, Some(reset)) => Input::ReceiveFailed(reset),
+            (input, reset) => {
+                self.reset = reset;
+                input
+            }
+        };
         let result = match input {
             Input::Sent(count) => {
                 exchange.sent(count, turn);
@@ -590,7 +601,10 @@ impl Call {
                 exchange.sending().writable(turn.now);
                 Ok(Progress::Going)
             }
-            Input::SendFailed => {
+            Input::SendFailed(error) => {
+                if error.kind() == io::ErrorKind::ConnectionReset {
+                    self.reset = Some(error);
+                }
                 exchange.send_failed(turn);
                 Ok(Progress::Going)
             }
@@ -831,6 +845,11 @@ impl Call {
                 let tried = dial.take_tried();
                 self.conn_failed(error.with_tried(tried), turn);
             }
+            State::Returning(exchange, connection) => {
+                let report = self.report(turn);
+                self.ending = Ending::Failed(error.with_report(report));
+                self.close(exchange, connection, cause.close_reason(), turn);
+            }
             State::Fresh | State::Pooling => {
                 let report = self.report(turn);
                 self.conn_failed(error.with_report(report), turn);
@@ -850,8 +869,10 @@ impl Call {
         self.broken(ErrorKind::Canceled, phase, None, Cause::Canceled, turn);
     }
 
+    /// An abort counts until the connection is put back, also at the events of a message that is complete.
     fn aborted(&mut self, reason: Abort, turn: &mut Turn<'_>) {
-        if !self.can_break() {
+        let is_complete = matches!(self.state, State::Returning(..));
+        if !self.can_break() && !is_complete {
             return;
         }
         let (phase, by) = (self.phase(), CanceledBy::Observer);
@@ -921,11 +942,15 @@ impl Call {
             let result = exchange.consume(lent, turn);
             self.follow(result, turn);
         }
-        let State::Exchanging(mut exchange, mut connection) =
-            std::mem::replace(&mut self.state, State::Over(None))
-        else {
-            return;
-        };
+        // What was buffered may have completed the message, or broken it.
+        let (mut exchange, mut connection) =
+            match std::mem::replace(&mut self.state, State::Over(None)) {
+                State::Exchanging(exchange, connection) => (exchange, connection),
+                other => {
+                    self.state = other;
+                    return;
+                }
+            };
         exchange.stop(
             WriteFailure::ResponseEnded,
             ExpectOutcome::FinalResponse,

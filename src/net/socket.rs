@@ -26,6 +26,15 @@ const LEAST_TIMEOUT: Duration = Duration::from_micros(1);
 /// rest is waited for in a poll. A connect that is quicker costs no system call more.
 const CANCELABLE: Duration = Duration::from_millis(20);
 
+/// Timeouts up to this are kept to the tick by any kernel.
+const EXACT: Duration = Duration::from_millis(60);
+
+/// The socket timeout for a time that remains. The kernel rounds long ones up, by as much as an eighth (the
+/// levels of its timer wheel), so they are armed short and the rest again when they fire.
+fn ahead_of(left: Duration) -> Duration {
+    if left <= EXACT { left } else { left * 8 / 9 }
+}
+
 /// A connected socket.
 #[derive(Debug)]
 pub(crate) struct Socket {
@@ -84,7 +93,7 @@ impl Unconnected {
         if let Some(slice) = slice {
             syscall(Syscall::Option);
             self.inner
-                .set_write_timeout(Some(slice.max(LEAST_TIMEOUT)))?;
+                .set_write_timeout(Some(ahead_of(slice).max(LEAST_TIMEOUT)))?;
         }
         syscall(Syscall::Connect);
         match self.inner.connect(&self.addr.into()) {
@@ -243,17 +252,18 @@ impl Socket {
                     if left.is_zero() {
                         return Ok(Incoming::TimedOut);
                     }
-                    self.arm(Some(left))?;
+                    self.arm(Some(ahead_of(left)))?;
                 }
                 Err(error) => return Err(error.into()),
             }
         }
     }
 
-    /// Arms the receive timeout if what is armed is longer than the time that remains.
+    /// Arms the receive timeout if what is armed may fire after the time that remains.
     fn arm_for(&mut self, left: Duration) -> io::Result<()> {
-        if self.armed.is_none_or(|armed| armed > left) {
-            self.arm(Some(left))?;
+        let ahead = ahead_of(left);
+        if self.armed.is_none_or(|armed| armed > ahead) {
+            self.arm(Some(ahead))?;
         }
         Ok(())
     }
@@ -281,5 +291,21 @@ impl Socket {
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_rounded_up_by_the_kernel_is_not_late() {
+        for ms in [61, 100, 1000, 10_000, 3_600_000] {
+            let left = Duration::from_millis(ms);
+            let armed = ahead_of(left);
+            assert!(armed + armed / 8 <= left, "{left:?}");
+            assert!(armed >= left / 2, "{left:?}: it does not wake too often");
+        }
+        assert_eq!(ahead_of(EXACT), EXACT);
     }
 }

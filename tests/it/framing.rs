@@ -557,11 +557,11 @@ fn b27_b30_limits_of_collected_bodies_and_reads_behind_the_end() {
         |client| client,
     );
     let mut response = lab.request("GET", "/").send().unwrap();
-    let error = response.collect(100).unwrap_err();
+    let error = response.text(100).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Limit { max: 100, .. }));
     drop(response);
     let mut response = lab.request("GET", "/").send().unwrap();
-    assert_eq!(response.collect(500).unwrap().len(), 500);
+    assert_eq!(response.text(500).unwrap().len(), 500);
     for _ in 0..3 {
         assert_eq!(response.read(&mut [0; 10]).unwrap(), 0);
     }

@@ -7,14 +7,22 @@
 )]
 
 mod basic;
+mod cli;
 mod costs;
+mod cuts;
+mod deadlines;
 mod desync;
 mod early;
+mod expect;
+mod faults;
 mod framing;
 mod grammar;
 mod harness;
 mod head;
 mod nginx;
 mod regressions;
+mod reuse;
+mod sending;
 mod strace;
 mod support;
+mod tls;

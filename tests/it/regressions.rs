@@ -60,3 +60,127 @@ fn a_failed_connect_leaves_no_socket_in_the_cancel_handle() {
     drop(client);
     check(&events);
 }
+
+#[test]
+fn the_end_of_the_wait_for_a_100_is_told_as_a_timeout_first() {
+    let peer = Peer::start(
+        Script::new()
+            .expect_request()
+            .send("HTTP/1.1 204 No Content\r\n\r\n"),
+    )
+    .unwrap();
+    let (client, events) = watched(|builder| builder);
+    let request = client.post(&peer.url("/")).unwrap().body("x");
+    let request =
+        request.timeouts(|timeouts| timeouts.expect = std::time::Duration::from_millis(5));
+    let response = request.expect_continue().send().unwrap();
+    assert_eq!(response.status(), 204);
+    drop((response, client));
+    check(&events).assert_sequence([
+        "wait_100_continue",
+        "timeout_fired timer=expect",
+        "expect_done outcome=timed_out",
+        "request_body_start",
+    ]);
+    peer.finish();
+}
+
+#[test]
+fn a_reset_that_a_send_was_told_of_is_no_end_of_a_close_delimited_body() {
+    let peer = Peer::builder()
+        .script(
+            Script::new()
+                .expect_head()
+                .stop_reading()
+                .send("HTTP/1.1 413 Content Too Large\r\n\r\ncut off he")
+                .reset(),
+        )
+        .start()
+        .unwrap();
+    let (client, events) = watched(|builder| builder);
+    let request = client.post(&peer.url("/")).unwrap();
+    let mut response = request.body(vec![0; 8 * 1024 * 1024]).send().unwrap();
+    assert_eq!(response.status(), 413);
+    let error = response.read_to_end(&mut Vec::new()).unwrap_err();
+    assert_eq!(
+        error.kind(),
+        std::io::ErrorKind::ConnectionReset,
+        "{error:?}"
+    );
+    drop((response, client));
+    check(&events);
+}
+
+#[test]
+fn a_dropped_response_that_is_complete_in_its_buffer_ends_its_call() {
+    let answer =
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n";
+    let peer = Peer::start(Script::new().respond_with(|_| answer.into())).unwrap();
+    let (client, events) = watched(|builder| builder);
+    drop(client.get(&peer.url("/")).unwrap().send().unwrap());
+    assert_eq!(client.connections(), (1, 0));
+    drop(client);
+    check(&events).assert_sequence([
+        "response_body_done how=complete",
+        "put_idle_conn error=null",
+        "call_done error=null",
+    ]);
+    peer.finish();
+}
+
+#[test]
+fn an_abort_at_the_end_of_the_body_counts() {
+    use wirescope::event::{Event, EventKind, Interest, Observer, ObserverRef, Verdict};
+
+    struct Aborts;
+    impl Observer for Aborts {
+        fn interest(&self) -> Interest {
+            Interest::NONE.with(EventKind::ResponseBodyDone)
+        }
+        fn on_event(&self, _: &Event) -> Verdict {
+            Verdict::Abort("enough".into())
+        }
+    }
+
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+    let peer = Peer::start(Script::new().expect_request().send(answer).expect_gone()).unwrap();
+    let (client, events) = watched(|builder| builder.observe(ObserverRef::new(Aborts)));
+    let mut response = client.get(&peer.url("/")).unwrap().send().unwrap();
+    let mut body = Vec::new();
+    let error = response.read_to_end(&mut body).unwrap_err();
+    assert_eq!(body, b"hello");
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionAborted);
+    drop((response, client));
+    check(&events).assert_sequence([
+        "response_body_done how=complete",
+        "call_canceled by=observer",
+        "put_idle_conn error=canceled",
+        "call_done kind=aborted",
+    ]);
+    peer.finish();
+}
+
+#[test]
+fn an_abort_at_the_head_makes_send_fail() {
+    use wirescope::ErrorKind;
+    use wirescope::event::{Event, EventKind, Interest, Observer, ObserverRef, Verdict};
+
+    struct Aborts;
+    impl Observer for Aborts {
+        fn interest(&self) -> Interest {
+            Interest::NONE.with(EventKind::GotResponseHead)
+        }
+        fn on_event(&self, _: &Event) -> Verdict {
+            Verdict::Abort("enough".into())
+        }
+    }
+
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+    let peer = Peer::start(Script::new().expect_request().send(answer).expect_gone()).unwrap();
+    let (client, events) = watched(|builder| builder.observe(ObserverRef::new(Aborts)));
+    let error = client.get(&peer.url("/")).unwrap().send().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Aborted);
+    drop(client);
+    check(&events);
+    peer.finish();
+}

@@ -37,7 +37,7 @@ pub(crate) fn write(args: &Args, index: usize, response: &mut Response) -> Resul
 
 fn open(file: &Path) -> Result<Box<dyn Write>, Failure> {
     if file.as_os_str() == "-" {
-        return Ok(Box::new(io::stdout().lock()));
+        return Ok(Box::new(io::stdout()));
     }
     match File::create(file) {
         Ok(file) => Ok(Box::new(file)),

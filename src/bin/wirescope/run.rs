@@ -4,7 +4,9 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::thread;
 
-use wirescope::event::{Event, Events, Interest, ObserverRef, Overflow, Timings, channel_with};
+use wirescope::event::{
+    Event, EventKind, Events, Interest, ObserverRef, Overflow, Timings, channel_with,
+};
 use wirescope::export::{EventFormat, EventWriter};
 use wirescope::{Client, Response};
 
@@ -83,7 +85,7 @@ impl Run<'_> {
                     thread::sleep(self.args.interval.unwrap_or_default());
                 }
                 if let Err(failure) = self.url(index, url, round, &mut calls) {
-                    self.screen.fail(&failure);
+                    self.screen.fail_one(index, self.args.urls.len(), &failure);
                     code = failure.code();
                     if matches!(failure, Failure::Gone(_)) {
                         return code;
@@ -140,7 +142,11 @@ impl Run<'_> {
         events.filter(|event| event.call().is_some()).collect()
     }
 
+    /// Draws a call; one that was refused before any I/O has nothing to be drawn.
     fn draw(&self, round: u32, events: &[Event], is_well: bool) -> Result<(), Failure> {
+        if !(events.iter()).any(|event| event.kind() == EventKind::GetConn) {
+            return Ok(());
+        }
         if self.args.repeat > 1 && is_well {
             self.screen.repetition(round + 1, events)
         } else {

@@ -50,11 +50,24 @@ impl Screen {
         }
     }
 
-    /// Tells an error, unless silence was asked for. Where even that cannot be written, the exit code tells.
+    /// Tells an error, unless silence was asked for.
     pub(crate) fn fail(&self, failure: &Failure) {
+        self.tell("", failure);
+    }
+
+    /// Tells the error of one URL, and which one it was if there are several.
+    pub(crate) fn fail_one(&self, index: usize, count: usize, failure: &Failure) {
+        match count {
+            1 => self.tell("", failure),
+            _ => self.tell(&format!("URL {} of {count}: ", index + 1), failure),
+        }
+    }
+
+    /// Where even an error cannot be written, the exit code tells.
+    fn tell(&self, which: &str, failure: &Failure) {
         if !self.silent {
             let mut to = AutoStream::new(io::stderr(), self.color);
-            let _ = writeln!(to, "\x1b[1;31mwirescope\x1b[0m: {}", failure.line());
+            let _ = writeln!(to, "\x1b[1;31mwirescope\x1b[0m: {which}{}", failure.line());
         }
     }
 
