@@ -70,6 +70,10 @@ pub mod resolver {
     pub use crate::net::resolver::{Query, Resolve, Sink, SystemResolver, Ticket, from_fn};
 }
 
+#[cfg(feature = "testkit")]
+#[doc(hidden)]
+pub mod bench;
+
 /// The laws that fuzz targets check. No part of the public interface.
 #[cfg(any(test, feature = "testkit"))]
 #[doc(hidden)]

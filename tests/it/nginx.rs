@@ -6,9 +6,11 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use wirescope::event::{EventKind, Events, Interest, Overflow, channel_with};
 use wirescope::testkit::check::{Checked, check};
 use wirescope::testkit::{Authority, ServerIdentity};
@@ -28,7 +30,7 @@ const SIZES: [usize; 9] = [
 ];
 
 /// More than any file here has.
-const LIMIT: usize = 128 << 20;
+const LIMIT: usize = 65 << 20;
 
 /// How long nginx may take to listen.
 const START: Duration = Duration::from_secs(20);
@@ -193,29 +195,73 @@ http {{
     )
 }
 
-/// Bytes that are the same for the same size, and hardly ever repeat.
-fn content(size: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15 ^ size as u64;
-    let mut bytes = Vec::with_capacity(size + 8);
-    while bytes.len() < size {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(size);
-    bytes
+/// Bytes that hardly ever repeat; the same for the same size, and others for another.
+fn content(size: usize) -> &'static [u8] {
+    static POOL: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut pool = Vec::new();
+        while pool.len() < LIMIT {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            pool.extend_from_slice(&state.to_le_bytes());
+        }
+        pool
+    });
+    &POOL[size % 1_021..][..size]
 }
 
 /// Compares without printing megabytes.
 fn assert_same(got: &[u8], want: &[u8], what: &str) {
     assert_eq!(got.len(), want.len(), "length of {what}");
-    let first = got.iter().zip(want).position(|(got, want)| got != want);
-    assert_eq!(first, None, "first byte of {what} that differs");
+    if got != want {
+        let first = got.iter().zip(want).position(|(got, want)| got != want);
+        panic!("{what} differs from byte {first:?} on");
+    }
 }
 
 fn body(mut response: Response) -> Vec<u8> {
     response.collect(LIMIT).unwrap()
+}
+
+/// Runs the command with the authority trusted and every event as NDJSON, and reads these.
+fn command(nginx: &Nginx, args: &[&str]) -> Vec<Value> {
+    let events = nginx.dir.join("events.ndjson");
+    let output = Command::new(env!("CARGO_BIN_EXE_wirescope"))
+        .args(["-s", "--events", "ndjson", "--events-file"])
+        .arg(&events)
+        .arg("--cacert")
+        .arg(nginx.dir.join("ca.pem"))
+        .args(args)
+        .current_dir(&nginx.dir)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{args:?}: {}\n{said}",
+        output.status
+    );
+    let lines = fs::read_to_string(&events).unwrap();
+    lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+fn of_kind<'a>(events: &'a [Value], kind: &'a str) -> impl Iterator<Item = &'a Value> + 'a {
+    events.iter().filter(move |event| event["event"] == kind)
+}
+
+/// The statuses of all calls, none of which failed.
+fn statuses(events: &[Value]) -> Vec<u64> {
+    of_kind(events, "call_done")
+        .map(|done| {
+            assert!(done["error"].is_null(), "{done}");
+            done["status"].as_u64().unwrap()
+        })
+        .collect()
 }
 
 /// Ends a client and checks all it told.
@@ -237,7 +283,7 @@ fn files_of_every_size_arrive_whole_over_one_connection() {
                 assert_eq!(response.status(), 200, "{url}");
                 let found = format!("{:?}", response.framing());
                 assert!(found.starts_with(framing), "{url}: {found}");
-                assert_same(&body(response), &content(size), &url);
+                assert_same(&body(response), content(size), &url);
             }
             let seen = checked(client, &events);
             assert_eq!(seen.only(EventKind::ConnOpened).len(), 1, "{base}/{folder}");
@@ -342,19 +388,19 @@ fn uploads_of_every_size_arrive_whole() {
             for name in ["length", "sized", "chunked", "expect"] {
                 let what = format!("{base}/put/{name}-{size}");
                 let request = client.put(&what).unwrap();
-                let source = std::io::Cursor::new(bytes.clone());
+                let source = std::io::Cursor::new(bytes);
                 let request = match name {
-                    "length" => request.body(bytes.clone()),
+                    "length" => request.body(bytes),
                     "sized" => request.body_sized_reader(source, size as u64),
                     "chunked" => request.body_reader(source),
-                    _ => request.body(bytes.clone()).expect_continue(),
+                    _ => request.body(bytes).expect_continue(),
                 };
                 let response = request.send().unwrap();
                 // Created, and without content; replaced when the other address has put it before.
                 assert!([201, 204].contains(&response.status()), "{what}");
                 body(response);
                 let name = format!("{name}-{size}");
-                assert_same(&nginx.put(&name), &bytes, &what);
+                assert_same(&nginx.put(&name), bytes, &what);
                 fs::remove_file(nginx.dir.join("put").join(&name)).unwrap();
             }
             let posted = client.post(&format!("{base}/posted")).unwrap().body(bytes);
@@ -395,7 +441,7 @@ fn a_server_that_ends_connections_costs_no_request() {
                 .unwrap()
                 .send()
                 .unwrap();
-            assert_same(&body(response), &content(1_000), "one of three");
+            assert_same(&body(response), content(1_000), "one of three");
         }
         let seen = checked(client, &events);
         assert_eq!(seen.only(EventKind::ConnOpened).len(), 3, "{base}");
@@ -407,7 +453,7 @@ fn a_server_that_ends_connections_costs_no_request() {
                 .unwrap()
                 .send()
                 .unwrap();
-            assert_same(&body(response), &content(1_000), "a brief one");
+            assert_same(&body(response), content(1_000), "a brief one");
             std::thread::sleep(Duration::from_millis(1_500));
         }
         let seen = checked(client, &events);
@@ -430,7 +476,7 @@ fn threads_share_a_client() {
                         let folder = ["files", "chunked"][round % 2];
                         let url = format!("{base}/{folder}/{size}");
                         let response = client.get(&url).unwrap().send().unwrap();
-                        assert_same(&body(response), &content(size), &url);
+                        assert_same(&body(response), content(size), &url);
                     }
                 });
             }
@@ -438,5 +484,84 @@ fn threads_share_a_client() {
         let seen = checked(client, &events);
         assert_eq!(seen.only(EventKind::CallDone).len(), 320, "{base}");
         assert!(seen.only(EventKind::ConnOpened).len() <= 8, "{base}");
+    }
+}
+
+#[test]
+#[ignore = "needs nginx: .ci/run"]
+fn the_command_fetches_files_of_every_size_over_one_connection() {
+    let nginx = Nginx::start();
+    for base in nginx.urls() {
+        for folder in ["files", "chunked"] {
+            let names: Vec<_> = SIZES.iter().map(|size| format!("got-{size}")).collect();
+            let urls: Vec<_> = SIZES
+                .iter()
+                .map(|size| format!("{base}/{folder}/{size}"))
+                .collect();
+            let mut args = Vec::new();
+            for (name, url) in names.iter().zip(&urls) {
+                args.extend(["-o", name, url]);
+            }
+            let events = command(&nginx, &args);
+            assert_eq!(statuses(&events), [200; SIZES.len()]);
+            assert_eq!(
+                of_kind(&events, "conn_opened").count(),
+                1,
+                "{base}/{folder}"
+            );
+            for (name, size) in names.iter().zip(SIZES) {
+                let got = fs::read(nginx.dir.join(name)).unwrap();
+                assert_same(&got, content(size), name);
+                fs::remove_file(nginx.dir.join(name)).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs nginx: .ci/run"]
+fn the_command_asks_for_heads_parts_and_what_is_new() {
+    let nginx = Nginx::start();
+    for base in nginx.urls() {
+        let url = &format!("{base}/files/262144");
+        let head = command(&nginx, &["-I", "-o", "head", url, "-o", "again", url]);
+        assert_eq!(statuses(&head), [200, 200]);
+        assert_eq!(of_kind(&head, "conn_opened").count(), 1);
+        let text = fs::read_to_string(nginx.dir.join("head")).unwrap();
+        assert!(text.contains("Content-Length: 262144"), "{text}");
+        let tag = text
+            .lines()
+            .find_map(|line| line.strip_prefix("ETag: "))
+            .unwrap();
+
+        let fresh = command(&nginx, &["-H", &format!("If-None-Match: {tag}"), url]);
+        assert_eq!(statuses(&fresh), [304]);
+
+        let part = command(&nginx, &["-H", "Range: bytes=1000-1999", "-o", "part", url]);
+        assert_eq!(statuses(&part), [206]);
+        let part = fs::read(nginx.dir.join("part")).unwrap();
+        assert_same(&part, &content(262_144)[1_000..2_000], "a range");
+    }
+}
+
+#[test]
+#[ignore = "needs nginx: .ci/run"]
+fn the_command_uploads_files() {
+    let nginx = Nginx::start();
+    for base in nginx.urls() {
+        for size in SIZES {
+            let file = format!("files/{size}");
+            let put = command(&nginx, &["-T", &file, &format!("{base}/put/sent")]);
+            assert!([201, 204].contains(&statuses(&put)[0]), "{size}");
+            assert_same(&nginx.put("sent"), content(size), "an upload");
+            fs::remove_file(nginx.dir.join("put/sent")).unwrap();
+
+            let data = format!("@{file}");
+            let url = format!("{base}/posted");
+            let posted = command(&nginx, &["--data-binary", &data, "-o", "length", &url]);
+            assert_eq!(statuses(&posted), [200]);
+            let length = fs::read_to_string(nginx.dir.join("length")).unwrap();
+            assert_eq!(length, size.to_string());
+        }
     }
 }
