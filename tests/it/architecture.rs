@@ -34,6 +34,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Beside the doors: what reads events, and what tests need.
     ("export", &["error", "event", "ids", "message"]),
     ("testkit", &["error", "event", "ids", "message", "net"]),
+    // What the benchmarks measure one by one: hidden, compiled for tests and the test kit only.
+    (
+        "bench",
+        &["config", "event", "ids", "message", "net", "proto"],
+    ),
     ("lib", &["*"]),
     // The command is a crate of its own: it sees the public interface, and `crate::` is itself.
     ("bin", &["*"]),

@@ -214,23 +214,36 @@ fn a_cancel_before_the_socket_is_registered_is_not_lost() {
     }
 
     let hole = BlackHole::start().unwrap();
-    for at in [
-        EventKind::CallStart,
-        EventKind::PoolLookup,
-        EventKind::DialStart,
-        EventKind::ConnectStart,
+    let open = Gate::new();
+    for (at, host) in [
+        (EventKind::CallStart, "literal"),
+        (EventKind::PoolLookup, "literal"),
+        (EventKind::DialStart, "literal"),
+        (EventKind::ConnectStart, "literal"),
+        (EventKind::DialStart, "slow.example"),
+        (EventKind::DnsStart, "slow.example"),
     ] {
-        let (client, events) = watched(|builder| builder);
+        let gate = open.clone();
+        let resolver = wirescope::resolver::from_fn(move |_| {
+            assert!(gate.wait(Duration::from_secs(10)));
+            Ok(Vec::new())
+        });
+        let (client, events) = watched(|builder| builder.resolver(resolver));
+        let url = match host {
+            "literal" => format!("http://{}/", hole.addr()),
+            name => format!("http://{name}/"),
+        };
         let handle = CancelHandle::default();
         let observer = ObserverRef::new(Cancels(handle.clone(), at));
-        let request = client.get(&format!("http://{}/", hole.addr())).unwrap();
+        let request = client.get(&url).unwrap();
         let begun = Instant::now();
         let result = request.cancel_by(&handle).observe(observer).send();
-        assert!(result.unwrap_err().is_canceled(), "{at}");
-        assert!(begun.elapsed() < Duration::from_secs(1), "{at}");
+        assert!(result.unwrap_err().is_canceled(), "{at} {host}");
+        assert!(begun.elapsed() < Duration::from_secs(1), "{at} {host}");
         drop(client);
         check(&events);
     }
+    open.open();
 }
 
 #[test]
