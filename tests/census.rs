@@ -1,7 +1,11 @@
 //! Canceling at random moments, and what is left afterwards: no descriptor, no thread. A binary of its own with
 //! one test, because both are counted for the whole process.
 
-#![allow(clippy::print_stdout, reason = "measured numbers are shown on request")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a test has threads and times of its own, and shows what it measured"
+)]
 
 use std::io::Read;
 use std::net::IpAddr;

@@ -662,7 +662,7 @@ fn the_tour_shows_each_scene() {
     ] {
         assert!(ran.out.contains(shown), "{shown}");
     }
-    assert_eq!(ran.out.matches("\n    call_done {").count(), scenes.len());
+    assert_eq!(ran.out.matches(" ms  call_done {").count(), scenes.len());
     assert!(
         ran.out.contains("Summary: 7 of 7 scenes as expected"),
         "{rest}"

@@ -1,11 +1,10 @@
 //! The tour: an embedded server on loopback, each scene drawn with its events. It needs no network.
 
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io;
 use std::time::Duration;
 
 use wirescope::event::{Event, Events, Interest, Overflow, Timings, channel_with};
-use wirescope::export::{EventFormat, EventWriter, Style, waterfall};
+use wirescope::export::{Style, waterfall};
 use wirescope::{Client, ErrorKind, TlsConfig};
 
 use crate::args::Args;
@@ -33,7 +32,6 @@ struct Tour {
     peers: Peers,
     client: Client,
     events: Events,
-    lines: Lines,
 }
 
 impl Tour {
@@ -41,7 +39,6 @@ impl Tour {
         let peers = Peers::start()
             .map_err(|error| Failure::Read(format!("cannot start the embedded server: {error}")))?;
         let (all, events) = channel_with(0, Overflow::Unbounded, Interest::DEFAULT);
-        let lines = Lines::default();
         let tls = TlsConfig::new()
             .builtin_roots(false)
             .add_ca_pem(peers.authority_pem())?;
@@ -49,14 +46,12 @@ impl Tour {
             .overrides(peers.overrides())
             .tls(tls)
             .observe(all)
-            .observe(EventWriter::new(EventFormat::Text, lines.clone()))
             .build()?;
         Ok(Self {
             screen,
             peers,
             client,
             events,
-            lines,
         })
     }
 
@@ -65,7 +60,6 @@ impl Tour {
             "A tour of an embedded server on loopback. Each scene: the status line, where the time went,\n\
              notes, and the events as they happened.\n",
         )?;
-        self.lines.take();
         let mut summary = String::new();
         let (mut failed, mut took) = (0, Duration::ZERO);
         for (index, scene) in SCENES.iter().enumerate() {
@@ -105,7 +99,7 @@ impl Tour {
             self.screen
                 .say(&format!("  \x1b[1;31mthis scene failed\x1b[0m: {text}\n"))?;
         }
-        self.screen.say(&indented(&self.lines.take()))?;
+        self.screen.say(&listed(&of_call))?;
         Ok(verdict)
     }
 
@@ -143,29 +137,13 @@ fn line_of(number: usize, scene: &Scene, verdict: &Result<String, String>) -> St
     }
 }
 
-fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("    {line}\n")).collect()
-}
-
-/// Lines kept in memory until a scene is over.
-#[derive(Debug, Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Lines {
-    fn take(&self) -> String {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&std::mem::take(&mut *lines)).into_owned()
-    }
-}
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+/// The events, one a line: the time since the first, the connection, the kind, and what it says.
+fn listed(events: &[Event]) -> String {
+    let start = events.first().map_or(Duration::ZERO, Event::at);
+    let line = |event: &Event| {
+        let at = event.at().saturating_sub(start).as_secs_f64() * 1000.0;
+        let payload = event.payload_json();
+        format!("    {at:8.3} ms  {} {payload}\n", event.kind())
+    };
+    events.iter().map(line).collect()
 }
