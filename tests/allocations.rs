@@ -2,6 +2,11 @@
 //! global allocator counts for all of it.
 
 #![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "measured numbers are shown on request"
+)]
+#![allow(
     unsafe_code,
     reason = "a global allocator that counts can only be written with unsafe code"
 )]

@@ -1,6 +1,12 @@
 //! Canceling at random moments, and what is left afterwards: no descriptor, no thread. A binary of its own with
 //! one test, because both are counted for the whole process.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test has threads and times of its own"
+)]
+#![allow(clippy::print_stdout, reason = "measured numbers are shown on request")]
+
 use std::io::Read;
 use std::net::IpAddr;
 use std::sync::mpsc::{Sender, channel};

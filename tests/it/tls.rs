@@ -53,7 +53,7 @@ fn rfc_g3_rfc_g4_s01_bad_certificates_end_the_attempt_with_a_typed_error() {
     let expired = authority.issue_with(names, Validity::Expired).unwrap();
     refused(tls(expired), trusted.clone(), TlsFailure::Expired);
     let future = authority.issue_with(names, Validity::NotYet).unwrap();
-    refused(tls(future), trusted.clone(), TlsFailure::NotYetValid);
+    refused(tls(future), trusted, TlsFailure::NotYetValid);
     let good = authority.issue(names).unwrap();
     refused(tls(good), TlsConfig::new(), TlsFailure::UnknownAuthority);
 }
