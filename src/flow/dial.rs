@@ -12,22 +12,25 @@
 //!
 //! Addresses are tried in turn, the families alternating, each with its share of the time that is left.
 
+mod candidates;
+mod naming;
+mod tell;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Phase, Timer, Tried, TriedOutcome};
 use crate::event::{
-    ConnOpened, ConnectDone, ConnectOutcome, ConnectReason, ConnectStart, DialDone, DialPlan,
-    DialProfile, DialReason, DialStart, DnsDone, DnsFamilyDone, DnsSkipReason, DnsSkipped,
-    DnsSource, DnsStart, Emitter, ErrorFacts, EventKind, Payload, TlsHandshakeDone,
-    TlsHandshakeStart, TlsRole,
+    ConnOpened, ConnectOutcome, ConnectReason, ConnectStart, DialDone, DialPlan, DialProfile,
+    DialReason, DialStart, Emitter, ErrorFacts, EventKind, Payload, TlsHandshakeStart, TlsRole,
 };
 use crate::flow::action::{Action, Names, TlsFault};
-use crate::flow::lookup::{Merged, merge};
+use crate::flow::dial::candidates::Candidates;
+use crate::flow::dial::tell::{network, tell_connect_done, tell_tls_done};
 use crate::flow::timers::Timers;
 use crate::ids::{ConnId, DialId};
-use crate::message::answer::{Address, AnswerSource, Family, Outcome};
+use crate::message::answer::{Address, Outcome};
 use crate::message::tls::TlsFacts;
 
 /// How long the second family may take once the first has an address.
@@ -55,10 +58,7 @@ pub(crate) struct Dial {
     facts: DialPlanFacts,
     started: Instant,
     lookup: Lookup,
-    /// Addresses not yet tried, per family; the next family to be tried.
-    v6: Vec<Address>,
-    v4: Vec<Address>,
-    next_family: Family,
+    candidates: Candidates,
     tried: Vec<Tried>,
     contestants: u16,
     state: State,
@@ -150,64 +150,13 @@ impl Dial {
             facts,
             started: now,
             lookup: Lookup::Told,
-            v6: Vec::new(),
-            v4: Vec::new(),
-            next_family: Family::V6,
+            candidates: Candidates::new(),
             tried: Vec::new(),
             contestants: 0,
             state: State::Naming,
         };
         dial.name(names, now, emitter, timers);
         dial
-    }
-
-    fn name(&mut self, names: Names, now: Instant, emitter: &mut Emitter, timers: &mut Timers) {
-        let skipped = |reason| move |_: &_| Payload::DnsSkipped(DnsSkipped { reason });
-        match names {
-            Names::Literal(address) => {
-                emitter.emit(EventKind::DnsSkipped, now, skipped(DnsSkipReason::Literal));
-                self.add(&[address], now, emitter);
-            }
-            Names::Localhost(addresses) => {
-                emitter.emit(
-                    EventKind::DnsSkipped,
-                    now,
-                    skipped(DnsSkipReason::Localhost),
-                );
-                self.add(&addresses, now, emitter);
-            }
-            Names::Override(addresses) => {
-                self.tell_dns_start(DnsSource::Override, now, emitter);
-                tell_dns_done(
-                    addresses.clone(),
-                    None,
-                    false,
-                    true,
-                    AnswerSource::Override,
-                    Duration::ZERO,
-                    now,
-                    emitter,
-                );
-                self.add(&addresses, now, emitter);
-            }
-            Names::Ask { custom } => {
-                let source = if custom {
-                    DnsSource::Custom
-                } else {
-                    DnsSource::System
-                };
-                self.tell_dns_start(source, now, emitter);
-                timers.arm(Timer::Lookup, now, self.facts.lookup_limit);
-                self.lookup = Lookup::Asked {
-                    since: now,
-                    v4: None,
-                    v6: None,
-                    shared: false,
-                    usable_since: None,
-                };
-                self.state = State::Asking;
-            }
-        }
     }
 
     /// What is to be done now, if anything; asking the resolver and starting a contestant are done once.
@@ -222,121 +171,8 @@ impl Dial {
         }
     }
 
-    pub(crate) fn asked(&mut self, was_shared: bool) {
-        if let Lookup::Asked { shared, .. } = &mut self.lookup {
-            *shared = was_shared;
-        }
-    }
-
-    /// Takes one family of the lookup.
-    pub(crate) fn resolved(
-        &mut self,
-        family: Family,
-        outcome: Outcome,
-        coalesced: bool,
-        now: Instant,
-        emitter: &mut Emitter,
-        timers: &mut Timers,
-    ) -> Outcomes {
-        let Lookup::Asked {
-            since,
-            v4,
-            v6,
-            shared,
-            ..
-        } = &mut self.lookup
-        else {
-            return Outcomes::Going;
-        };
-        let place = if family == Family::V4 { v4 } else { v6 };
-        if place.is_some() {
-            return Outcomes::Going;
-        }
-        *shared = *shared || coalesced;
-        tell_family(
-            family,
-            &outcome,
-            now.saturating_duration_since(*since),
-            now,
-            emitter,
-        );
-        let addresses: Vec<Address> = outcome
-            .as_ref()
-            .map(|answer| answer.addrs().to_vec())
-            .unwrap_or_default();
-        *place = Some(outcome);
-        self.add(&addresses, now, emitter);
-        self.lookup_moved(now, emitter, timers)
-    }
-
-    /// Looks whether the lookup is over, and whether a contestant may start.
-    fn lookup_moved(
-        &mut self,
-        now: Instant,
-        emitter: &mut Emitter,
-        timers: &mut Timers,
-    ) -> Outcomes {
-        let Lookup::Asked { v4, v6, .. } = &self.lookup else {
-            return Outcomes::Going;
-        };
-        let merged = merge(v4.as_ref(), v6.as_ref());
-        let is_complete = v4.is_some() && v6.is_some();
-        if is_complete {
-            timers.disarm(Timer::Lookup);
-            self.end_lookup(None, now, emitter);
-        }
-        match merged {
-            Merged::Failed(failure) if is_complete => {
-                let kind = ErrorKind::Lookup(failure.rule());
-                let error = Error::new(kind, Phase::Lookup).with_source(Box::new(failure));
-                self.fail(error, now, emitter)
-            }
-            _ if is_complete
-                && matches!(self.state, State::Naming)
-                && self.is_out_of_addresses() =>
-            {
-                self.fail(Error::new(ErrorKind::Connect, Phase::Connect), now, emitter)
-            }
-            _ if matches!(self.state, State::Naming) && self.may_start(now) => {
-                timers.disarm(Timer::Lookup);
-                self.state = State::Starting;
-                Outcomes::Going
-            }
-            _ => Outcomes::Going,
-        }
-    }
-
-    /// An IPv6 address may be tried at once; an IPv4 address waits a moment for the other family.
-    fn may_start(&mut self, now: Instant) -> bool {
-        let Lookup::Asked {
-            v6,
-            v4,
-            usable_since,
-            ..
-        } = &mut self.lookup
-        else {
-            return !self.is_out_of_addresses();
-        };
-        if self.v6.is_empty() && self.v4.is_empty() {
-            return false;
-        }
-        let since = *usable_since.get_or_insert(now);
-        !self.v6.is_empty()
-            || (v4.is_some() && v6.is_some())
-            || now.saturating_duration_since(since) >= SECOND_FAMILY_WAIT
-    }
-
-    fn is_out_of_addresses(&self) -> bool {
-        self.v6.is_empty() && self.v4.is_empty()
-    }
-
     fn add(&mut self, addresses: &[Address], now: Instant, emitter: &mut Emitter) {
-        for address in addresses {
-            match address.family() {
-                Family::V6 => self.v6.push(*address),
-                Family::V4 => self.v4.push(*address),
-            }
-        }
+        self.candidates.add(addresses);
         if addresses.is_empty() {
             return;
         }
@@ -345,6 +181,7 @@ impl Dial {
         }
         emitter.emit(EventKind::DialPlan, now, |_| {
             let order = self
+                .candidates
                 .order()
                 .map(|address| address.with_port(self.facts.port))
                 .collect();
@@ -355,39 +192,9 @@ impl Dial {
         });
     }
 
-    /// The addresses in the order in which they will be tried: the families in turn.
-    fn order(&self) -> impl Iterator<Item = Address> {
-        let (first, second) = match self.next_family {
-            Family::V6 => (&self.v6, &self.v4),
-            Family::V4 => (&self.v4, &self.v6),
-        };
-        let longest = first.len().max(second.len());
-        (0..longest).flat_map(move |index| {
-            first
-                .get(index)
-                .into_iter()
-                .chain(second.get(index))
-                .copied()
-        })
-    }
-
-    fn take_next(&mut self) -> Option<Address> {
-        let address = self.order().next()?;
-        let queue = match address.family() {
-            Family::V6 => &mut self.v6,
-            Family::V4 => &mut self.v4,
-        };
-        queue.remove(0);
-        self.next_family = match address.family() {
-            Family::V6 => Family::V4,
-            Family::V4 => Family::V6,
-        };
-        Some(address)
-    }
-
     fn start_next(&mut self, now: Instant, emitter: &mut Emitter) -> Option<Action> {
-        let left = self.v6.len().saturating_add(self.v4.len());
-        let addr = self.take_next()?.with_port(self.facts.port);
+        let left = self.candidates.len();
+        let addr = self.candidates.take_next()?.with_port(self.facts.port);
         let number = self.contestants;
         self.contestants = number.saturating_add(1);
         let until = self.facts.deadline.and_then(|deadline| {
@@ -421,10 +228,6 @@ impl Dial {
             contestant: number,
             addr,
         })
-    }
-
-    fn awaits_lookup(&self) -> bool {
-        matches!(self.lookup, Lookup::Asked { .. })
     }
 
     /// Takes what became of a contestant.
@@ -593,7 +396,7 @@ impl Dial {
         now: Instant,
         emitter: &mut Emitter,
     ) -> Outcomes {
-        if !self.is_out_of_addresses() {
+        if !self.candidates.is_empty() {
             self.state = State::Starting;
             return Outcomes::Going;
         }
@@ -699,51 +502,6 @@ impl Dial {
         std::mem::take(&mut self.tried)
     }
 
-    fn tell_dns_start(&self, source: DnsSource, now: Instant, emitter: &mut Emitter) {
-        let (host, port) = (self.facts.host.clone(), self.facts.port);
-        emitter.emit(EventKind::DnsStart, now, |_| {
-            Payload::DnsStart(Arc::new(DnsStart { host, port, source }))
-        });
-    }
-
-    /// Ends the lookup in events, if it has not ended: both families are in, or the dial is over.
-    fn end_lookup(&mut self, cut: Option<&Error>, now: Instant, emitter: &mut Emitter) {
-        let Lookup::Asked {
-            since,
-            v4,
-            v6,
-            shared,
-            ..
-        } = std::mem::replace(&mut self.lookup, Lookup::Told)
-        else {
-            return;
-        };
-        let complete = v4.is_some() && v6.is_some();
-        let answers = [&v6, &v4]
-            .into_iter()
-            .flatten()
-            .filter_map(|outcome| outcome.as_ref().ok());
-        let source = answers
-            .clone()
-            .map(|answer| answer.source())
-            .next()
-            .unwrap_or(AnswerSource::Query);
-        let addrs: Vec<Address> = answers
-            .flat_map(|answer| answer.addrs().iter().copied())
-            .collect();
-        let error = match merge(v4.as_ref(), v6.as_ref()) {
-            Merged::Failed(failure) => Some(ErrorFacts::of(&Error::new(
-                ErrorKind::Lookup(failure.rule()),
-                Phase::Lookup,
-            ))),
-            Merged::Waiting | Merged::Found => cut.filter(|_| addrs.is_empty()).map(ErrorFacts::of),
-        };
-        let elapsed = now.saturating_duration_since(since);
-        tell_dns_done(
-            addrs, error, shared, complete, source, elapsed, now, emitter,
-        );
-    }
-
     fn tell_done(
         &self,
         won: (Option<u16>, Option<ConnId>),
@@ -782,103 +540,4 @@ fn share(time: Duration, left: usize) -> Duration {
     time.checked_div(parts)
         .unwrap_or_default()
         .max(LEAST_SHARE.min(time))
-}
-
-fn network(addr: SocketAddr) -> &'static str {
-    if addr.is_ipv4() { "tcp4" } else { "tcp6" }
-}
-
-fn tell_connect_done(
-    current: Contestant,
-    outcome: ConnectOutcome,
-    code: Option<i32>,
-    local: Option<SocketAddr>,
-    now: Instant,
-    emitter: &mut Emitter,
-) {
-    emitter.emit(EventKind::ConnectDone, now, |_| {
-        Payload::ConnectDone(Arc::new(ConnectDone {
-            network: network(current.addr),
-            addr: current.addr,
-            contestant: current.number,
-            outcome,
-            code,
-            local,
-            elapsed: now.saturating_duration_since(current.since),
-        }))
-    });
-}
-
-fn tell_tls_done(
-    current: Contestant,
-    facts: Option<Arc<TlsFacts>>,
-    error: Option<ErrorFacts>,
-    alert: Option<u8>,
-    since: Instant,
-    now: Instant,
-    emitter: &mut Emitter,
-) {
-    emitter.emit(EventKind::TlsHandshakeDone, now, |_| {
-        Payload::TlsHandshakeDone(Arc::new(TlsHandshakeDone {
-            contestant: current.number,
-            facts,
-            error,
-            alert: alert.map(u16::from),
-            elapsed: now.saturating_duration_since(since),
-            to: TlsRole::Origin,
-        }))
-    });
-}
-
-fn tell_family(
-    family: Family,
-    outcome: &Outcome,
-    elapsed: Duration,
-    now: Instant,
-    emitter: &mut Emitter,
-) {
-    emitter.emit(EventKind::DnsFamilyDone, now, |_| {
-        let (addrs, ttl, error, code) = match outcome {
-            Ok(answer) => (answer.addrs().to_vec(), answer.ttl(), None, None),
-            Err(failure) => {
-                let error = Error::new(ErrorKind::Lookup(failure.rule()), Phase::Lookup);
-                (
-                    Vec::new(),
-                    None,
-                    Some(ErrorFacts::of(&error)),
-                    failure.error().code(),
-                )
-            }
-        };
-        Payload::DnsFamilyDone(Arc::new(DnsFamilyDone {
-            family,
-            addrs,
-            ttl,
-            error,
-            code,
-            elapsed,
-        }))
-    });
-}
-
-fn tell_dns_done(
-    addrs: Vec<Address>,
-    error: Option<ErrorFacts>,
-    coalesced: bool,
-    complete: bool,
-    source: AnswerSource,
-    elapsed: Duration,
-    now: Instant,
-    emitter: &mut Emitter,
-) {
-    emitter.emit(EventKind::DnsDone, now, |_| {
-        Payload::DnsDone(Arc::new(DnsDone {
-            addrs,
-            error,
-            coalesced,
-            complete,
-            source,
-            elapsed,
-        }))
-    });
 }

@@ -159,14 +159,8 @@ const LONG: &[(&str, &str)] = &[
     ("src/error.rs", "one public error with its predicates"),
     ("src/event/payload.rs", "one table: what each event says"),
     ("src/event/grammar/tests.rs", "tables of faults"),
-    ("src/flow/call.rs", "one machine; to be cut when hops come"),
-    (
-        "src/flow/dial.rs",
-        "one machine; to be cut when the race comes",
-    ),
     ("src/message/url/tests.rs", "tables of URLs"),
     ("src/net/tls/tests.rs", "one rig, many endings"),
-    ("src/proto/receiving.rs", "one machine"),
 ];
 
 /// Places on one machine, which say nothing to a reader.

@@ -1,0 +1,188 @@
+//! Getting a connection: out of the pool, or by a dial.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::error::{Report, Tried};
+use crate::event::{EventKind, GotConn, Payload, PoolLookup};
+use crate::flow::action::{Action, IdleAnswer, Input};
+use crate::flow::call::{Call, ReachedFacts, State};
+use crate::flow::connection::Connection;
+use crate::flow::dial::{Dial, DialPlanFacts, Outcomes, Won};
+use crate::flow::pool::Key;
+use crate::message::url::Scheme;
+use crate::proto::Turn;
+use crate::proto::exchange::Exchange;
+use crate::proto::receiving::Asked;
+
+impl Call {
+    pub(super) fn idle(&mut self, answer: IdleAnswer, turn: &mut Turn<'_>) {
+        if !matches!(self.state, State::Pooling) {
+            return;
+        }
+        for discarded in &answer.discarded {
+            let connection = &discarded.connection;
+            turn.emitter
+                .of_connection(connection.id, connection.last_event, |emitter| {
+                    connection.tell_closed(discarded.reason, discarded.by, turn.now, emitter);
+                });
+        }
+        let url = &self.plan.url;
+        turn.emitter.emit(EventKind::PoolLookup, turn.now, |_| {
+            Payload::PoolLookup(Arc::new(PoolLookup {
+                key: Key::of(url).to_string().into(),
+                idle: answer.idle,
+                active: answer.active,
+                hit: answer.found.is_some(),
+                discarded: answer
+                    .discarded
+                    .iter()
+                    .map(|discarded| discarded.reason)
+                    .collect(),
+            }))
+        });
+        match answer.found {
+            Some(connection) => {
+                turn.emitter
+                    .join_connection(connection.id, connection.last_event);
+                self.got(connection, turn);
+            }
+            None => self.dial(turn),
+        }
+    }
+
+    pub(super) fn dial(&mut self, turn: &mut Turn<'_>) {
+        let timeouts = &self.settings.timeouts;
+        let host = self.plan.url.host_str();
+        let facts = DialPlanFacts {
+            id: self.dial_id,
+            host: host.trim_matches(['[', ']']).into(),
+            port: self.plan.url.port(),
+            is_tls: self.plan.url.scheme() == Scheme::Https,
+            lookup_limit: timeouts.lookup,
+            tls_limit: timeouts.tls,
+            deadline: self.timers.next(),
+        };
+        let dial = Dial::begin(
+            facts,
+            self.names.clone(),
+            turn.now,
+            turn.emitter,
+            &mut self.timers,
+        );
+        self.state = State::Dialing(Box::new(dial));
+    }
+
+    pub(super) fn dial_input(&mut self, input: Input, turn: &mut Turn<'_>) {
+        let State::Dialing(dial) = &mut self.state else {
+            return;
+        };
+        let (now, emitter, timers) = (turn.now, &mut *turn.emitter, &mut self.timers);
+        let outcome = match input {
+            Input::Asked { shared } => {
+                dial.asked(shared);
+                Outcomes::Going
+            }
+            Input::Resolved {
+                family,
+                outcome,
+                coalesced,
+            } => dial.resolved(family, outcome, coalesced, now, emitter, timers),
+            Input::Connected { contestant, result } => {
+                dial.connected(contestant, result, now, emitter)
+            }
+            Input::TlsDone { contestant, result } => {
+                dial.secured(contestant, result, now, emitter, timers)
+            }
+            _ => Outcomes::Going,
+        };
+        self.follow_dial(outcome, turn);
+    }
+
+    pub(super) fn follow_dial(&mut self, outcome: Outcomes, turn: &mut Turn<'_>) {
+        match outcome {
+            Outcomes::Going => {}
+            Outcomes::Drop(contestant) => self.chore = Some(Action::AbortConnect { contestant }),
+            Outcomes::Won(won) => {
+                self.chore = Some(Action::EndDial {
+                    winner: Some(won.contestant),
+                });
+                let connection = self.opened(won, turn.now);
+                self.got(connection, turn);
+            }
+            Outcomes::Failed(error) => {
+                self.chore = Some(Action::EndDial { winner: None });
+                let tried = self.take_tried();
+                let report = Report {
+                    tried,
+                    ..self.report(turn)
+                };
+                self.conn_failed(error.with_report(report), turn);
+            }
+        }
+    }
+
+    pub(super) fn take_tried(&mut self) -> Vec<Tried> {
+        match &mut self.state {
+            State::Dialing(dial) => dial.take_tried(),
+            _ => Vec::new(),
+        }
+    }
+
+    pub(super) fn opened(&self, won: Won, now: Instant) -> Box<Connection> {
+        Box::new(Connection {
+            id: won.conn,
+            key: Arc::new(Key::of(&self.plan.url)),
+            remote: won.remote,
+            local: won.local,
+            tls: won.tls,
+            opened: now,
+            requests: 0,
+            bytes_out: 0,
+            bytes_in: 0,
+            idle_since: None,
+            peer_keeps: None,
+            last_event: 0,
+        })
+    }
+
+    /// A connection is there: the request goes out.
+    pub(super) fn got(&mut self, mut connection: Box<Connection>, turn: &mut Turn<'_>) {
+        self.timers.keep_total();
+        let reused = connection.requests > 0;
+        let idle = connection
+            .idle_since
+            .take()
+            .map(|since| turn.now.saturating_duration_since(since));
+        turn.emitter.emit(EventKind::GotConn, turn.now, |_| {
+            Payload::GotConn(Arc::new(GotConn {
+                reused,
+                was_idle: idle.is_some(),
+                idle,
+                local: connection.local,
+                remote: connection.remote,
+                requests: connection.requests,
+                age: turn.now.saturating_duration_since(connection.opened),
+            }))
+        });
+        self.reached = Some(ReachedFacts {
+            conn: connection.id,
+            remote: connection.remote,
+            reused,
+            tls: connection.tls.clone(),
+        });
+        connection.requests = connection.requests.saturating_add(1);
+        let asked = Asked {
+            is_head: self.plan.is_head(),
+            said_close: self.plan.close,
+        };
+        let exchange = Exchange::begin(
+            &self.plan.head(),
+            &self.plan.body,
+            self.plan.form,
+            asked,
+            turn,
+        );
+        self.state = State::Exchanging(exchange, connection);
+    }
+}

@@ -1,0 +1,90 @@
+//! The deadlines of a call: armed as the exchange stands, and what becomes of one that fires.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{ErrorKind, Timer};
+use crate::event::{Emitter, EventKind, Payload, TimeoutFired};
+use crate::flow::call::ending::Cause;
+use crate::flow::call::{Call, State};
+use crate::flow::timers::Fired;
+use crate::proto::Turn;
+
+impl Call {
+    /// Bounds the whole call from its start, unless it has a bound already.
+    pub(crate) fn limit_total(&mut self, limit: Duration, emitter: &Emitter) {
+        if let (Some(started), false) = (emitter.started(), self.is_over()) {
+            self.timers.arm(Timer::Total, started, Some(limit));
+        }
+    }
+
+    /// Bounds the whole call from its start, also if it has a later bound already.
+    pub(crate) fn tighten_total(&mut self, limit: Duration, emitter: &Emitter) {
+        if let (Some(started), false) = (emitter.started(), self.is_over()) {
+            self.timers.tighten(Timer::Total, started, limit);
+        }
+    }
+
+    pub(super) fn timeout(&mut self, turn: &mut Turn<'_>) {
+        let Some(Fired {
+            timer,
+            limit,
+            elapsed,
+        }) = self.timers.take_fired(turn.now)
+        else {
+            if let State::Dialing(dial) = &mut self.state {
+                let outcome = dial.tick(turn.now, turn.emitter, &mut self.timers);
+                self.follow_dial(outcome, turn);
+            }
+            return;
+        };
+        if !self.can_break() {
+            return;
+        }
+        let phase = self.phase();
+        turn.emitter.emit(EventKind::TimeoutFired, turn.now, |_| {
+            Payload::TimeoutFired(Arc::new(TimeoutFired {
+                timer,
+                limit,
+                elapsed,
+            }))
+        });
+        if let (Timer::Expect, State::Exchanging(exchange, _)) = (timer, &mut self.state) {
+            return exchange.expect_timed_out(turn);
+        }
+        self.broken(ErrorKind::Timeout(timer), phase, None, Cause::Timeout, turn);
+    }
+
+    /// Arms and disarms the deadlines of the exchange as it now stands.
+    pub(super) fn arm(&mut self, turn: &Turn<'_>) {
+        let State::Exchanging(exchange, _) = &mut self.state else {
+            return;
+        };
+        let (now, timeouts, timers) = (turn.now, &self.settings.timeouts, &mut self.timers);
+        let inbound = turn.buffers.inbound.len();
+        let stuck = exchange.sending().stuck_since();
+        timers.set(
+            Timer::WriteStall,
+            stuck.is_some(),
+            stuck.unwrap_or(now),
+            timeouts.write_stall,
+        );
+        timers.set(
+            Timer::Expect,
+            exchange.sending().is_waiting(),
+            now,
+            Some(timeouts.expect),
+        );
+        let in_head = !exchange.receiving().has_head();
+        let begun = in_head && inbound > 0;
+        timers.set(
+            Timer::FirstByte,
+            in_head && !begun && exchange.is_request_over(),
+            now,
+            timeouts.first_byte,
+        );
+        timers.set(Timer::Head, begun, now, timeouts.head);
+        let reading = !in_head && self.wanted > 0 && exchange.receiving().lent() == 0;
+        timers.set(Timer::BodyIdle, reading, now, timeouts.body_idle);
+    }
+}

@@ -1,0 +1,349 @@
+//! How a call ends: well, or broken off. Every span that began gets its end, in one order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{Error, ErrorKind, Phase, Repeat, Report, Timer};
+use crate::event::{
+    Abort, AttemptDone, BodyEnd, CallCanceled, CallDone, CanceledBy, ClosedBy, ErrorFacts,
+    EventKind, ExpectOutcome, GetConnFailed, Marks, Payload, PutIdleConn, WriteFailure,
+};
+use crate::flow::action::Action;
+use crate::flow::call::{Call, Ending, State};
+use crate::flow::connection::Connection;
+use crate::message::close::CloseReason;
+use crate::proto::Turn;
+use crate::proto::exchange::Exchange;
+
+impl Call {
+    /// The response is complete: the connection goes back, or is closed for a reason.
+    pub(super) fn complete(&mut self, turn: &mut Turn<'_>) {
+        self.timers.keep_total();
+        self.ending = Ending::Well;
+        let State::Exchanging(exchange, mut connection) =
+            std::mem::replace(&mut self.state, State::Over(None))
+        else {
+            return;
+        };
+        connection.count(exchange.bytes_out(), exchange.receiving().bytes());
+        match exchange.close_reason(turn.buffers) {
+            None => self.state = State::Returning(exchange, connection),
+            Some(reason) => self.close(exchange, connection, reason, turn),
+        }
+    }
+
+    pub(super) fn close(
+        &mut self,
+        exchange: Exchange,
+        connection: Box<Connection>,
+        reason: CloseReason,
+        turn: &mut Turn<'_>,
+    ) {
+        put_idle(Some(reason), 0, turn);
+        self.state = State::Closing(exchange, connection, reason);
+    }
+
+    pub(super) fn placed(&mut self, place: Result<u32, CloseReason>, turn: &mut Turn<'_>) {
+        let State::Returning(exchange, mut connection) =
+            std::mem::replace(&mut self.state, State::Over(None))
+        else {
+            return;
+        };
+        match place {
+            Ok(idle_now) => {
+                put_idle(None, idle_now, turn);
+                connection.idle_since = Some(turn.now);
+                connection.last_event = turn.emitter.leave_connection();
+                self.returned = Some(connection);
+                self.state = State::Returned(exchange);
+                self.done(turn);
+            }
+            Err(reason) => self.close(exchange, connection, reason, turn),
+        }
+    }
+
+    pub(super) fn closed(&mut self, turn: &mut Turn<'_>) {
+        let State::Closing(exchange, connection, reason) =
+            std::mem::replace(&mut self.state, State::Over(None))
+        else {
+            return;
+        };
+        let by = match reason {
+            CloseReason::ConnectionLost | CloseReason::DelimitedByClose => ClosedBy::Peer,
+            _ => ClosedBy::Local,
+        };
+        connection.tell_closed(reason, by, turn.now, turn.emitter);
+        turn.emitter.leave_connection();
+        self.state = State::Over(Some(exchange));
+        self.done(turn);
+    }
+
+    /// The last two events of a call.
+    pub(super) fn done(&mut self, turn: &mut Turn<'_>) {
+        self.timers.keep_total();
+        self.timers.disarm(Timer::Total);
+        let error = self.error().map(ErrorFacts::of);
+        let (status, attempt_error) = (self.status, error.clone());
+        turn.emitter.emit(EventKind::AttemptDone, turn.now, |_| {
+            Payload::AttemptDone(Arc::new(AttemptDone {
+                status,
+                error: attempt_error,
+            }))
+        });
+        turn.emitter.end_attempt();
+        self.call_done(error, turn);
+    }
+
+    pub(super) fn call_done(&self, error: Option<ErrorFacts>, turn: &mut Turn<'_>) {
+        let (bytes_out, bytes_in) = self.bytes();
+        let (status, now) = (self.status, turn.now);
+        let timings = turn.emitter.wants(EventKind::CallDone).then(|| {
+            turn.emitter.marks().note(EventKind::CallDone, now);
+            Box::new(turn.emitter.marks().timings(now))
+        });
+        turn.emitter.emit(EventKind::CallDone, now, |_| {
+            let timings = timings.unwrap_or_else(|| Box::new(Marks::default().timings(now)));
+            let attempts = 1;
+            Payload::CallDone(Arc::new(CallDone {
+                status,
+                error,
+                hops: 1,
+                attempts,
+                bytes_out,
+                bytes_in,
+                timings,
+            }))
+        });
+    }
+
+    pub(super) fn bytes(&self) -> (u64, u64) {
+        self.exchange().map_or((0, 0), |exchange| {
+            (exchange.bytes_out(), exchange.receiving().bytes())
+        })
+    }
+
+    /// The attempt got no connection.
+    pub(super) fn conn_failed(&mut self, error: Error, turn: &mut Turn<'_>) {
+        let elapsed = turn
+            .emitter
+            .marks()
+            .wanted()
+            .map_or(Duration::ZERO, |since| {
+                turn.now.saturating_duration_since(since)
+            });
+        let facts = ErrorFacts::of(&error);
+        turn.emitter.emit(EventKind::GetConnFailed, turn.now, |_| {
+            Payload::GetConnFailed(Arc::new(GetConnFailed {
+                error: facts,
+                elapsed,
+            }))
+        });
+        self.ending = Ending::Failed(error);
+        self.state = State::Over(None);
+        self.done(turn);
+    }
+
+    /// Something ended the call before its time: every span gets its end, and the connection is closed.
+    pub(super) fn broken(
+        &mut self,
+        kind: ErrorKind,
+        phase: Phase,
+        source: Option<Abort>,
+        cause: Cause,
+        turn: &mut Turn<'_>,
+    ) {
+        let mut error = Error::new(kind, phase);
+        if let Some(source) = source {
+            error = error.with_source(source);
+        }
+        match std::mem::replace(&mut self.state, State::Over(None)) {
+            State::Exchanging(mut exchange, mut connection) => {
+                exchange.stop(
+                    cause.write_failure(),
+                    cause.expect_outcome(),
+                    BodyEnd::Error,
+                    turn,
+                );
+                connection.count(exchange.bytes_out(), exchange.receiving().bytes());
+                self.state = State::Exchanging(exchange, connection);
+                let report = self.report(turn);
+                self.ending = Ending::Failed(error.with_report(report));
+                if let State::Exchanging(exchange, connection) =
+                    std::mem::replace(&mut self.state, State::Over(None))
+                {
+                    self.close(exchange, connection, cause.close_reason(), turn);
+                }
+            }
+            State::Dialing(mut dial) => {
+                let report = self.report(turn);
+                let error = error.with_report(report);
+                dial.abandon(&error, turn.now, turn.emitter);
+                self.chore = Some(Action::EndDial { winner: None });
+                let tried = dial.take_tried();
+                self.conn_failed(error.with_tried(tried), turn);
+            }
+            State::Returning(exchange, connection) => {
+                self.state = State::Over(Some(exchange));
+                let report = self.report(turn);
+                self.ending = Ending::Failed(error.with_report(report));
+                if let State::Over(Some(exchange)) =
+                    std::mem::replace(&mut self.state, State::Over(None))
+                {
+                    self.close(exchange, connection, cause.close_reason(), turn);
+                }
+            }
+            State::Fresh | State::Pooling => {
+                let report = self.report(turn);
+                self.conn_failed(error.with_report(report), turn);
+            }
+            other => self.state = other,
+        }
+    }
+
+    pub(super) fn cancel(&mut self, by: CanceledBy, turn: &mut Turn<'_>) {
+        if !self.can_break() {
+            return;
+        }
+        let phase = self.phase();
+        turn.emitter.emit(EventKind::CallCanceled, turn.now, |_| {
+            Payload::CallCanceled(CallCanceled { by, phase })
+        });
+        self.broken(ErrorKind::Canceled, phase, None, Cause::Canceled, turn);
+    }
+
+    /// An abort counts until the connection is put back, also at the events of a message that is complete.
+    pub(super) fn aborted(&mut self, reason: Abort, turn: &mut Turn<'_>) {
+        let is_complete = matches!(self.state, State::Returning(..));
+        if !self.can_break() && !is_complete {
+            return;
+        }
+        let (phase, by) = (self.phase(), CanceledBy::Observer);
+        turn.emitter.emit(EventKind::CallCanceled, turn.now, |_| {
+            Payload::CallCanceled(CallCanceled { by, phase })
+        });
+        self.broken(
+            ErrorKind::Aborted,
+            phase,
+            Some(reason),
+            Cause::Canceled,
+            turn,
+        );
+    }
+
+    pub(super) fn can_break(&self) -> bool {
+        matches!(
+            self.state,
+            State::Pooling | State::Dialing(_) | State::Exchanging(..)
+        )
+    }
+
+    /// The caller wants no more of the body: what is buffered may complete it, else it is given up.
+    pub(super) fn body_closed(&mut self, turn: &mut Turn<'_>) {
+        self.back_from_caller(turn);
+        while let State::Exchanging(exchange, _) = &mut self.state {
+            let lent = exchange.receiving().lent();
+            if lent == 0 {
+                break;
+            }
+            let result = exchange.consume(lent, turn);
+            self.follow(result, turn);
+        }
+        // What was buffered may have completed the message, or broken it.
+        let (mut exchange, mut connection) =
+            match std::mem::replace(&mut self.state, State::Over(None)) {
+                State::Exchanging(exchange, connection) => (exchange, connection),
+                other => {
+                    self.state = other;
+                    return;
+                }
+            };
+        exchange.stop(
+            WriteFailure::ResponseEnded,
+            ExpectOutcome::FinalResponse,
+            BodyEnd::ClosedEarly,
+            turn,
+        );
+        connection.count(exchange.bytes_out(), exchange.receiving().bytes());
+        self.ending = Ending::Well;
+        self.close(exchange, connection, CloseReason::BodyNotRead, turn);
+    }
+
+    pub(super) fn report(&self, turn: &mut Turn<'_>) -> Report {
+        let (bytes_out, bytes_in) = self.bytes();
+        let url = &self.plan.url;
+        Report {
+            call: Some(self.id),
+            conn: self.reached.as_ref().map(|reached| reached.conn),
+            authority: Some(format!("{}:{}", url.host_str(), url.port()).into()),
+            subject: None,
+            tried: Vec::new(),
+            bytes_out,
+            bytes_in,
+            reused: self.reached.as_ref().map(|reached| reached.reused),
+            repeat: Some(self.repeat(bytes_out)),
+            elapsed: turn
+                .emitter
+                .marks()
+                .started()
+                .map(|since| turn.now.saturating_duration_since(since)),
+        }
+    }
+
+    pub(super) fn repeat(&self, bytes_out: u64) -> Repeat {
+        if bytes_out == 0 {
+            Repeat::NothingSent
+        } else if !self.plan.method.is_idempotent() {
+            Repeat::MayHaveBeenProcessed
+        } else if !self.plan.is_replayable {
+            Repeat::BodyNotReplayable
+        } else {
+            Repeat::Idempotent
+        }
+    }
+}
+
+/// What broke a call, as far as its spans say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    Lost,
+    Peer,
+    Source,
+    Timeout,
+    Canceled,
+}
+
+impl Cause {
+    fn write_failure(self) -> WriteFailure {
+        match self {
+            Self::Lost => WriteFailure::ConnectionLost,
+            Self::Peer => WriteFailure::ProtocolError,
+            Self::Source => WriteFailure::BodySource,
+            Self::Timeout => WriteFailure::Timeout,
+            Self::Canceled => WriteFailure::Canceled,
+        }
+    }
+
+    fn expect_outcome(self) -> ExpectOutcome {
+        match self {
+            Self::Lost | Self::Peer | Self::Source => ExpectOutcome::ConnectionLost,
+            Self::Timeout => ExpectOutcome::Deadline,
+            Self::Canceled => ExpectOutcome::Canceled,
+        }
+    }
+
+    fn close_reason(self) -> CloseReason {
+        match self {
+            Self::Lost => CloseReason::ConnectionLost,
+            Self::Peer => CloseReason::ProtocolError,
+            Self::Source => CloseReason::BodySource,
+            Self::Timeout => CloseReason::Timeout,
+            Self::Canceled => CloseReason::Canceled,
+        }
+    }
+}
+
+fn put_idle(error: Option<CloseReason>, idle_now: u32, turn: &mut Turn<'_>) {
+    turn.emitter.emit(EventKind::PutIdleConn, turn.now, |_| {
+        Payload::PutIdleConn(PutIdleConn { error, idle_now })
+    });
+}
