@@ -38,6 +38,11 @@
 //! - `testkit`: see above.
 //! - `export`: events as NDJSON and text lines, waterfalls, timings. `cli`: the `wirescope` command.
 
+#[cfg(not(unix))]
+compile_error!(
+    "wirescope needs a Unix system: Linux first, macOS and the BSDs are meant to compile; Windows is not supported"
+);
+
 mod client;
 pub mod config;
 mod drive;
