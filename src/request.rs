@@ -40,6 +40,8 @@ pub struct Request {
     method: Method,
     url: Url,
     fields: Fields,
+    /// The credentials in the URL, which give way to an `Authorization` of the caller's.
+    url_credentials: Option<String>,
     trailers: Fields,
     body: Body,
     expect: bool,
@@ -69,6 +71,7 @@ impl Request {
             method,
             url,
             fields: Fields::new(),
+            url_credentials: None,
             trailers: Fields::new(),
             body: Body::Empty,
             expect: false,
@@ -84,7 +87,7 @@ impl Request {
         if let Some(user) = request.url.username() {
             let user = percent_decode(user);
             let password = percent_decode(request.url.password().unwrap_or_default());
-            request = request.basic_credentials(&user, &password)?;
+            request.url_credentials = Some(basic(&user, &password)?);
         }
         Ok(request)
     }
@@ -173,21 +176,8 @@ impl Request {
     ///
     /// # Errors
     /// [`RequestRule::Credentials`] when the user name has a colon, or either a control character.
-    pub fn basic_auth(self, user: &str, password: &str) -> Result<Self> {
-        self.basic_credentials(user.as_bytes(), password.as_bytes())
-    }
-
-    fn basic_credentials(mut self, user: &[u8], password: &[u8]) -> Result<Self> {
-        use base64::Engine as _;
-        let is_control = |byte: &u8| byte.is_ascii_control();
-        if user.contains(&b':') || user.iter().chain(password).any(is_control) {
-            return Err(RequestRule::Credentials.into());
-        }
-        let pair = [user, b":", password].concat();
-        let value = format!(
-            "Basic {}",
-            base64::engine::general_purpose::STANDARD.encode(pair)
-        );
+    pub fn basic_auth(mut self, user: &str, password: &str) -> Result<Self> {
+        let value = basic(user.as_bytes(), password.as_bytes())?;
         self.fields.set("Authorization", &value)?;
         Ok(self)
     }
@@ -282,7 +272,13 @@ impl Request {
     ///
     /// # Errors
     /// `Local…` before any I/O when the request contradicts itself, told by `call_start` and `call_done`; then whatever went wrong, with its phase.
-    pub fn send(self) -> Result<Response> {
+    pub fn send(mut self) -> Result<Response> {
+        match self.url_credentials.take() {
+            Some(value) if !self.fields.contains("authorization") => {
+                self.fields.append("Authorization", &value)?;
+            }
+            _ => {}
+        }
         let Self {
             client,
             method,
@@ -310,6 +306,20 @@ impl Request {
         let plan = Plan::new(wish).map_err(|refused| client.refuse(*refused, &self.observers))?;
         client.start(plan, upload, self.timeouts, &self.observers, self.cancel)
     }
+}
+
+/// Credentials by the Basic scheme (RFC 7617 §2).
+fn basic(user: &[u8], password: &[u8]) -> Result<String> {
+    use base64::Engine as _;
+    let is_control = |byte: &u8| byte.is_ascii_control();
+    if user.contains(&b':') || user.iter().chain(password).any(is_control) {
+        return Err(RequestRule::Credentials.into());
+    }
+    let pair = [user, b":", password].concat();
+    Ok(format!(
+        "Basic {}",
+        base64::engine::general_purpose::STANDARD.encode(pair)
+    ))
 }
 
 impl Body {

@@ -240,10 +240,11 @@ impl Plan {
         if chunked && !matches!(self.body, BodyPlan::Source(..)) {
             return Err(refused("Transfer-Encoding", FieldError::Framing));
         }
-        if let BodyPlan::Source(Some(_), trailers) = &self.body
-            && !trailers.is_empty()
-        {
-            return Err(refused("Trailer", FieldError::Framing));
+        match &self.body {
+            BodyPlan::Source(Some(_), trailers) if !trailers.is_empty() => {
+                return Err(refused("Trailer", FieldError::Framing));
+            }
+            _ => {}
         }
         self.framing = match &self.body {
             BodyPlan::Empty if self.method.announces_empty_body() => RequestFraming::Length(0),

@@ -630,6 +630,17 @@ fn a_closed_pipe_is_no_panic() {
 }
 
 #[test]
+fn what_people_type_is_encoded_where_the_grammar_wants_it() {
+    let peer = answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let ran = run(&[&peer.url("/é?filter[a]={b}&c=%7e")]);
+    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+    assert_eq!(
+        peer.requests()[0].target(),
+        "/%C3%A9?filter%5Ba%5D=%7Bb%7D&c=%7e"
+    );
+}
+
+#[test]
 fn the_tour_shows_each_scene() {
     let begun = Instant::now();
     let ran = run(&["--demo"]);

@@ -4,7 +4,8 @@ use std::io::{self, Read};
 
 use wirescope::error::{FieldError, RequestRule};
 use wirescope::event::EventKind;
-use wirescope::testkit::{Peer, Script};
+use wirescope::testkit::check::check;
+use wirescope::testkit::{Peer, Script, SeenRequest};
 use wirescope::{Error, ErrorKind, Request};
 
 use crate::harness::{Lab, PATIENCE, ok, run, serve};
@@ -476,4 +477,29 @@ fn rfc_f15_basic_credentials_have_no_colon_in_the_name_and_no_control() {
         .map(str::to_owned);
     assert_eq!(sent.as_deref(), Some("Basic w6Q6Yjpj"));
     lab.finish();
+}
+
+#[test]
+fn credentials_in_the_url_give_way_to_a_field_of_the_callers() {
+    let answer = |_: &SeenRequest| b"HTTP/1.1 204 No Content\r\n\r\n".to_vec();
+    let peer = Peer::start(Script::new().respond_with(answer)).unwrap();
+    let (client, events) = crate::support::watched(|builder| builder);
+    let url = peer.url("/").replace("http://", "http://u:p%40@");
+    client.get(&url).unwrap().send().unwrap();
+    let own = client.get(&url).unwrap().header("authorization", "Own x");
+    own.unwrap().send().unwrap();
+    let basic = client.get(&url).unwrap().basic_auth("a", "b");
+    basic.unwrap().send().unwrap();
+    assert!(client.get(&url.replace("u:", "u%0a:")).is_err());
+    drop(client);
+    check(&events);
+    let requests = peer.requests();
+    let seen: Vec<_> = requests
+        .iter()
+        .map(|request| request.field("authorization"))
+        .collect();
+    assert_eq!(
+        seen,
+        [Some("Basic dTpwQA=="), Some("Own x"), Some("Basic YTpi")]
+    );
 }

@@ -2,6 +2,7 @@
 
 use wirescope::event::{ObserverRef, Redaction};
 use wirescope::message::overrides::Overrides;
+use wirescope::message::url::encode_stray;
 use wirescope::{Client, Request, TlsConfig};
 
 use crate::args::Args;
@@ -69,11 +70,12 @@ impl<'a> Order<'a> {
         }
     }
 
-    /// The URL with a scheme, and with the name of the file that is put there.
+    /// The URL with a scheme, with what people type encoded where the grammar wants it, and with the name of the
+    /// file that is put there.
     fn url(&self, url: &str) -> String {
         let url = match url.contains("://") {
-            true => url.to_owned(),
-            false => format!("http://{url}"),
+            true => encode_stray(url).into_owned(),
+            false => encode_stray(&format!("http://{url}")).into_owned(),
         };
         match &self.args.upload {
             Some(file) => put_to(&url, file),
