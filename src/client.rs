@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::{EarlyResponse, Limits, Strictness, Timeouts};
 use crate::drive::apply::{Running, Upload};
-use crate::drive::engine::{Engine, Parts, next_call, next_dial};
+use crate::drive::engine::{Engine, Parts, next_call};
 use crate::error::{Error, ErrorKind, Result, TlsFailure};
 use crate::event::{Emitter, ObserverRef, Observers, Redaction};
 use crate::flow::action::Names;
@@ -58,6 +58,7 @@ pub struct ClientBuilder {
     strictness: Strictness,
     early_response: EarlyResponse,
     keep_alive: bool,
+    retries: u16,
     idle_per_key: usize,
     idle_total: usize,
     idle_timeout: Duration,
@@ -201,7 +202,7 @@ impl Client {
         };
         let observers = Observers::of_call(observers, &engine.observers);
         let running = Running {
-            call: Call::new(next_call(), next_dial(), plan, names, settings.clone()),
+            call: Call::new(next_call(), plan, names, settings.clone()),
             engine: engine.clone(),
             settings,
             emitter: Emitter::new(clock::process(), observers, engine.redaction.clone()),
@@ -231,6 +232,7 @@ impl ClientBuilder {
             strictness: Strictness::default(),
             early_response: EarlyResponse::default(),
             keep_alive: true,
+            retries: 1,
             idle_per_key: 8,
             idle_total: 128,
             idle_timeout: Duration::from_secs(30),
@@ -290,6 +292,17 @@ impl ClientBuilder {
     #[must_use]
     pub fn keep_alive(mut self, keep_alive: bool) -> Self {
         self.keep_alive = keep_alive;
+        self
+    }
+
+    /// Sets how often a broken attempt may be made again without asking. Default 1; 0 never does it.
+    ///
+    /// It is done only on a connection that had served before, when no byte of a response came, the body can be
+    /// given again, and the method is idempotent, the request has an `Idempotency-Key`, or none of its bytes left
+    /// (RFC 9110 §9.2.2). Each time is told by `retry`.
+    #[must_use]
+    pub fn retries(mut self, most: u16) -> Self {
+        self.retries = most;
         self
     }
 
@@ -401,6 +414,7 @@ impl ClientBuilder {
             settings: Settings {
                 rules,
                 timeouts: self.timeouts,
+                retries: self.retries,
             },
             overrides: self.overrides,
             resolver,

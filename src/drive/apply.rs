@@ -231,7 +231,8 @@ impl Running {
         }
     }
 
-    fn lookup_failed(&mut self, error: &std::io::Error) {
+    /// Answers for a resolver that cannot be asked or waited for.
+    pub(crate) fn lookup_failed(&mut self, error: &std::io::Error) {
         for family in Family::BOTH {
             let cause = std::io::Error::new(error.kind(), error.to_string());
             let failure = LookupError::new(LookupFailure::System);

@@ -175,7 +175,10 @@ impl Running {
             match mailbox.waker().wait(deadline) {
                 Ok(true) => {}
                 Ok(false) => return Some(Input::Timeout),
-                Err(error) => return Some(Input::ReceiveFailed(error)),
+                Err(error) => {
+                    self.lookup_failed(&error);
+                    return None;
+                }
             }
         }
         self.read_clock();

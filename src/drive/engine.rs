@@ -167,6 +167,7 @@ impl Engine {
         let mut discarded = Vec::new();
         let mut answer = IdleAnswer {
             found: None,
+            dial: next_dial(),
             idle: 0,
             active: 0,
             discarded: Vec::new(),

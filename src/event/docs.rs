@@ -282,7 +282,9 @@ fn docs_events_are_up_to_date() {
 /// One event of each kind.
 fn one_of_each() -> Vec<Event> {
     let line = |kind: &EventKind| match kind {
-        EventKind::GetConnFailed => format!("c1 a0 n1 d1 {kind} error=connect"),
+        EventKind::GetConnFailed | EventKind::Retry => {
+            format!("c1 a0 n1 d1 {kind} error=connect")
+        }
         _ => format!("c1 a0 n1 d1 {kind}"),
     };
     let lines: Vec<_> = EventKind::ALL.iter().map(line).collect();

@@ -112,7 +112,8 @@ impl Emitter {
         self.scope.call = Some(call);
     }
 
-    pub(crate) fn begin_attempt(&mut self, hop: u8, number: u8) {
+    pub(crate) fn begin_attempt(&mut self, hop: u8, number: u16) {
+        let number = u8::try_from(number).unwrap_or(u8::MAX);
         self.attempt = Some(Attempt { hop, number });
     }
 

@@ -44,7 +44,8 @@ use crate::ids::{CallId, ConnId, DialId};
 
 /// The productions, as docs/events.md shows them. `||` is any interleaving.
 pub const TEXT: &str = "\
-call       = CallStart attempt? CallDone          -- no attempt: refused before any I/O, or canceled before it
+call       = CallStart ( attempt ( Retry attempt )* Retry? )? CallDone
+                                                  -- no attempt: refused before any I/O, or canceled before it
 attempt    = GetConn PoolLookup* ( GetConnFailed | GotConn ( write || read ) PutIdleConn ) AttemptDone
 write      = ( WroteHeaderField+ WroteHeaders ( Wait100Continue Got100Continue? ExpectDone )?
                ( RequestBodyStart RequestBodyChunk* RequestBodyDone WroteTrailerField* )? )? WroteRequest

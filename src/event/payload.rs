@@ -118,6 +118,17 @@ payloads! {
         /// The label given by the caller.
         label "label": Option<Arc<str>> => Option<&Arc<str>>,
     }
+    /// Payload of [`EventKind::Retry`](crate::event::EventKind::Retry).
+    Retry {
+        /// Why the attempt before broke.
+        error "error": ErrorFacts => &ErrorFacts,
+        /// Why it is safe to make it again.
+        rule "rule": RetryRule => RetryRule,
+        /// Number of the attempt to come.
+        next "next": u16 => u16,
+        /// How many repeats are allowed.
+        max "max": u16 => u16,
+    }
     /// Payload of [`EventKind::TimeoutFired`](crate::event::EventKind::TimeoutFired).
     TimeoutFired {
         /// Which deadline.
@@ -453,6 +464,8 @@ payloads! {
         status "status": Option<u16> => Option<u16>,
         /// The error, if the attempt failed.
         error "error": Option<ErrorFacts> => Option<&ErrorFacts>,
+        /// The rule by which it is made again, if it is.
+        retry "retry": Option<RetryRule> => Option<RetryRule>,
     }
     /// Payload of [`EventKind::ConnClosed`](crate::event::EventKind::ConnClosed).
     ConnClosed {
@@ -667,6 +680,14 @@ macro_rules! tags {
 }
 
 tags! {
+    /// Why an attempt may be made again.
+    RetryRule {
+        /// The connection had served before, no byte of a response came, and the request may be repeated
+        /// (RFC 9110 §9.2.2).
+        IdleConnectionDied => "idle_connection_died",
+        /// The connection had served before, and no byte of the request left.
+        NothingWritten => "nothing_written",
+    }
     /// Who gave a call up.
     CanceledBy {
         /// The caller, through a handle.

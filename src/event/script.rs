@@ -187,6 +187,8 @@ fn record(count: u16) -> Arc<FieldRecord> {
 
 const ZERO: Duration = Duration::ZERO;
 
+const RULES: [RetryRule; 2] = [RetryRule::IdleConnectionDied, RetryRule::NothingWritten];
+
 fn payload(kind: EventKind, v: &Values<'_>) -> Payload {
     match kind {
         EventKind::WroteHeaderField
@@ -297,6 +299,15 @@ fn around(kind: EventKind, v: &Values<'_>) -> Payload {
         EventKind::AttemptDone => Payload::AttemptDone(Arc::new(AttemptDone {
             status: v.some("status"),
             error: v.error(),
+            retry: v
+                .word("retry")
+                .map(|_| v.tag("retry", &RULES, RetryRule::tag)),
+        })),
+        EventKind::Retry => Payload::Retry(Arc::new(Retry {
+            error: v.error().expect("error"),
+            rule: v.tag("rule", &RULES, RetryRule::tag),
+            next: v.number("next", 1),
+            max: 1,
         })),
         EventKind::ConnClosed => Payload::ConnClosed(Arc::new(ConnClosed {
             reason: v.close("reason").unwrap_or(CloseReason::PeerClose),

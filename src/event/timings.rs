@@ -11,6 +11,8 @@ use crate::event::show::{Object, Show};
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Marks {
     start: Option<Instant>,
+    /// When the last repeat began, if there was one.
+    repeated: Option<Instant>,
     end: Option<Instant>,
     get_conn: Option<Instant>,
     conn_end: Option<Instant>,
@@ -58,6 +60,15 @@ impl Marks {
             EventKind::ResponseBodyDone => self.body_done = Some(now),
             _ => {}
         }
+    }
+
+    /// Forgets the moments of an attempt that is made again; its time counts as `retry`.
+    pub(crate) fn repeat(&mut self, now: Instant) {
+        *self = Self {
+            start: self.start,
+            repeated: Some(now),
+            ..Self::default()
+        };
     }
 
     /// Notes when the contestant that connected had started.
@@ -161,7 +172,10 @@ impl Marks {
         let caller = self.caller_in_send + self.caller_in_receive;
         let caller = (!caller.is_zero()).then_some(caller);
         let total = length(start, end);
-        let known = sum([queue, dns, tcp, tls, send, wait100, wait, receive, caller]);
+        let retry = self.repeated.map(|until| length(start, until));
+        let known = sum([
+            queue, dns, tcp, tls, send, wait100, wait, receive, caller, retry,
+        ]);
         Phases {
             queue,
             dns,
@@ -172,6 +186,7 @@ impl Marks {
             wait,
             receive,
             caller,
+            retry,
             other: total.saturating_sub(known),
             total,
         }
@@ -235,6 +250,8 @@ pub struct Phases {
     pub receive: Option<Duration>,
     /// Waiting for the caller: its body source, its reads.
     pub caller: Option<Duration>,
+    /// Attempts that were made again, up to the last repeat.
+    pub retry: Option<Duration>,
     /// The rest.
     pub other: Duration,
     /// From the start of the call to its end.
@@ -345,6 +362,7 @@ impl Show for Timings {
         object.member("wait_ns", &phases.wait);
         object.member("receive_ns", &phases.receive);
         object.member("caller_ns", &phases.caller);
+        object.member("retry_ns", &phases.retry);
         object.member("other_ns", &phases.other);
         object.member("total_ns", &phases.total);
         object.member("ttfb_ns", &self.ttfb);
@@ -381,6 +399,7 @@ mod tests {
             wait,
             receive,
             caller,
+            retry,
             other,
             total: _,
         } = *phases;
@@ -394,6 +413,7 @@ mod tests {
             wait,
             receive,
             caller,
+            retry,
             Some(other),
         ])
     }

@@ -46,6 +46,7 @@ fn slow(call: &Call<'_>) -> Option<String> {
 
 fn meaning(phase: &str) -> &'static str {
     match phase {
+        "retry" => "attempts that were made again",
         "queue" => "getting a connection",
         "dns" => "looking the name up",
         "tcp" => "connecting",
@@ -62,6 +63,11 @@ fn meaning(phase: &str) -> &'static str {
 fn note(data: EventData<'_>, at: Duration) -> Vec<String> {
     let one = |text: String| vec![text];
     match data {
+        EventData::Retry(retry) => one(format!(
+            "made again at {}: {}",
+            shown(at),
+            retry.error().message()
+        )),
         EventData::PoolLookup(lookup) => (lookup.discarded().iter())
             .map(|reason| format!("an idle connection was not used: {reason}"))
             .collect(),

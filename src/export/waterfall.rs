@@ -107,8 +107,13 @@ impl<'a> Call<'a> {
         text
     }
 
+    /// The first event of a kind in the attempt that counts, which is the last; of the call itself, the first.
     fn find(&self, kind: EventKind) -> Option<&'a Event> {
-        self.events.iter().find(|event| event.kind() == kind)
+        let repeated = |event: &Event| event.kind() == EventKind::Retry;
+        let last = self.events.iter().rposition(repeated).unwrap_or(0);
+        let (before, attempt) = self.events.split_at(last);
+        let mut events = attempt.iter().chain(before);
+        events.find(|event| event.kind() == kind)
     }
 
     /// When the first event of a kind happened, from the start of the call.

@@ -14,7 +14,7 @@ use crate::error::TlsFailure;
 use crate::event::{Abort, CanceledBy, ClosedBy};
 use crate::flow::connection::Connection;
 use crate::flow::lookup::localhost;
-use crate::ids::ConnId;
+use crate::ids::{ConnId, DialId};
 use crate::message::answer::Outcome;
 use crate::message::answer::{Address, Family};
 use crate::message::close::CloseReason;
@@ -189,6 +189,8 @@ pub(crate) enum Input {
 #[derive(Debug)]
 pub(crate) struct IdleAnswer {
     pub(crate) found: Option<Box<Connection>>,
+    /// The id of the dial that begins if nothing was found.
+    pub(crate) dial: DialId,
     /// Idle connections of the key before.
     pub(crate) idle: usize,
     /// Connections of the key on loan.

@@ -20,13 +20,15 @@ use std::time::Instant;
 
 use crate::config::Timeouts;
 use crate::error::{Error, ErrorKind, Phase, Timer};
-use crate::event::{Abort, CallDone, CallStart, Emitter, ErrorFacts, EventKind, GetConn, Payload};
+use crate::event::{
+    Abort, CallDone, CallStart, Emitter, ErrorFacts, EventKind, GetConn, Payload, RetryRule,
+};
 use crate::flow::action::{Action, Input, Names, Receive, Wait};
 use crate::flow::call::ending::Cause;
 use crate::flow::connection::Connection;
 use crate::flow::dial::Dial;
 use crate::flow::timers::Timers;
-use crate::ids::{CallId, ConnId, DialId};
+use crate::ids::{CallId, ConnId};
 use crate::message::close::CloseReason;
 use crate::message::fields::Fields;
 use crate::message::tls::TlsFacts;
@@ -45,7 +47,10 @@ pub(crate) struct Call {
     settings: Arc<Settings>,
     state: State,
     timers: Timers,
-    dial_id: DialId,
+    /// Number of the attempt under way, from 0.
+    attempt: u16,
+    /// Bytes of the attempts before.
+    earlier: (u64, u64),
     head: Option<FinalHead>,
     reached: Option<ReachedFacts>,
     ending: Ending,
@@ -66,6 +71,8 @@ pub(crate) struct Call {
 pub(crate) struct Settings {
     pub(crate) rules: Rules,
     pub(crate) timeouts: Timeouts,
+    /// Repeats of a broken attempt that are allowed.
+    pub(crate) retries: u16,
 }
 
 impl Settings {
@@ -75,7 +82,11 @@ impl Settings {
             expect_limit: timeouts.expect,
             ..self.rules.clone()
         };
-        Self { rules, timeouts }
+        Self {
+            rules,
+            timeouts,
+            retries: self.retries,
+        }
     }
 }
 
@@ -117,6 +128,8 @@ enum Ending {
     Well,
     /// With this error, until somebody takes it.
     Failed(Error),
+    /// Not yet: the attempt broke for this reason and is made again by this rule.
+    Again(ErrorFacts, RetryRule),
 }
 
 /// Tells of a call that was refused before any I/O: it has no hop.
@@ -151,13 +164,7 @@ fn call_start(id: CallId, plan: &Plan, now: Instant, emitter: &mut Emitter) {
 }
 
 impl Call {
-    pub(crate) fn new(
-        id: CallId,
-        dial_id: DialId,
-        plan: Plan,
-        names: Names,
-        settings: Arc<Settings>,
-    ) -> Self {
+    pub(crate) fn new(id: CallId, plan: Plan, names: Names, settings: Arc<Settings>) -> Self {
         Self {
             id,
             plan,
@@ -165,7 +172,8 @@ impl Call {
             settings,
             state: State::Fresh,
             timers: Timers::default(),
-            dial_id,
+            attempt: 0,
+            earlier: (0, 0),
             head: None,
             reached: None,
             ending: Ending::Open,
@@ -296,7 +304,7 @@ impl Call {
     pub(crate) fn error(&self) -> Option<&Error> {
         match &self.ending {
             Ending::Failed(error) => Some(error),
-            Ending::Open | Ending::Well => None,
+            Ending::Open | Ending::Well | Ending::Again(..) => None,
         }
     }
 
@@ -307,7 +315,7 @@ impl Call {
                 let again = error.again();
                 Some(std::mem::replace(error, again))
             }
-            Ending::Open | Ending::Well => None,
+            Ending::Open | Ending::Well | Ending::Again(..) => None,
         }
     }
 
@@ -376,8 +384,15 @@ impl Call {
 
     fn start(&mut self, turn: &mut Turn<'_>) {
         call_start(self.id, &self.plan, turn.now, turn.emitter);
+        self.timers
+            .arm(Timer::Total, turn.now, self.settings.timeouts.total);
+        self.begin_attempt(turn);
+    }
+
+    /// An attempt begins: a connection is wanted.
+    fn begin_attempt(&mut self, turn: &mut Turn<'_>) {
         let plan = &self.plan;
-        turn.emitter.begin_attempt(0, 0);
+        turn.emitter.begin_attempt(0, self.attempt);
         turn.emitter
             .emit(EventKind::GetConn, turn.now, |redaction| {
                 Payload::GetConn(Arc::new(GetConn {
@@ -385,8 +400,6 @@ impl Call {
                     url: redaction.url(&plan.url).into(),
                 }))
             });
-        self.timers
-            .arm(Timer::Total, turn.now, self.settings.timeouts.total);
         self.timers
             .arm(Timer::Connect, turn.now, self.settings.timeouts.connect);
         self.state = State::Pooling;

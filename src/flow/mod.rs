@@ -19,4 +19,5 @@ pub(crate) mod connection;
 pub(crate) mod dial;
 pub(crate) mod lookup;
 pub(crate) mod pool;
+pub(crate) mod retry;
 pub(crate) mod timers;

@@ -162,6 +162,12 @@ impl Plan {
         }
     }
 
+    /// Says whether a repeat has the same effect as one request: by the method (RFC 9110 §9.2.2), or because the
+    /// caller gave an `Idempotency-Key`.
+    pub(crate) fn is_repeatable(&self) -> bool {
+        self.method.is_idempotent() || self.fields.contains("idempotency-key")
+    }
+
     pub(crate) fn is_head(&self) -> bool {
         self.method.as_str() == "HEAD"
     }

@@ -23,6 +23,7 @@ mod harness;
 mod head;
 mod nginx;
 mod regressions;
+mod retry;
 mod reuse;
 mod sending;
 mod sharing;

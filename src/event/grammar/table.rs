@@ -23,16 +23,17 @@ pub(super) struct Table {
 #[derive(Debug)]
 struct Row(&'static [State], K, State);
 
-/// `call = CallStart attempt? CallDone`. `between` is where another hop or attempt would begin.
+/// `call = CallStart ( attempt ( Retry attempt )* Retry? )? CallDone`
 pub(super) const CALL: Table = Table {
     rule: Rule::Call,
     start: "unknown",
     ends: &["done"],
     rows: &[
         Row(&["unknown"], K::CallStart, "started"),
-        Row(&["started"], K::GetConn, "attempt"),
+        Row(&["started", "retrying"], K::GetConn, "attempt"),
         Row(&["attempt"], K::AttemptDone, "between"),
-        Row(&["started", "between"], K::CallDone, "done"),
+        Row(&["between"], K::Retry, "retrying"),
+        Row(&["started", "between", "retrying"], K::CallDone, "done"),
     ],
 };
 

@@ -10,6 +10,7 @@ use crate::flow::call::{Call, ReachedFacts, State};
 use crate::flow::connection::Connection;
 use crate::flow::dial::{Dial, DialPlanFacts, Outcomes, Won};
 use crate::flow::pool::Key;
+use crate::ids::DialId;
 use crate::message::url::Scheme;
 use crate::proto::Turn;
 use crate::proto::exchange::Exchange;
@@ -47,15 +48,15 @@ impl Call {
                     .join_connection(connection.id, connection.last_event);
                 self.got(connection, turn);
             }
-            None => self.dial(turn),
+            None => self.dial(answer.dial, turn),
         }
     }
 
-    pub(super) fn dial(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn dial(&mut self, id: DialId, turn: &mut Turn<'_>) {
         let timeouts = &self.settings.timeouts;
         let host = self.plan.url.host_str();
         let facts = DialPlanFacts {
-            id: self.dial_id,
+            id,
             host: host.trim_matches(['[', ']']).into(),
             port: self.plan.url.port(),
             is_tls: self.plan.url.scheme() == Scheme::Https,

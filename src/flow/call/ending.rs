@@ -6,11 +6,13 @@ use std::time::Duration;
 use crate::error::{Error, ErrorKind, Phase, Repeat, Report, Timer};
 use crate::event::{
     Abort, AttemptDone, BodyEnd, CallCanceled, CallDone, CanceledBy, ClosedBy, ErrorFacts,
-    EventKind, ExpectOutcome, GetConnFailed, Marks, Payload, PutIdleConn, WriteFailure,
+    EventKind, ExpectOutcome, GetConnFailed, Marks, Payload, PutIdleConn, Retry, RetryRule,
+    WriteFailure,
 };
 use crate::flow::action::Action;
 use crate::flow::call::{Call, Ending, State};
 use crate::flow::connection::Connection;
+use crate::flow::retry::{self, Broken};
 use crate::message::close::CloseReason;
 use crate::proto::Turn;
 use crate::proto::exchange::Exchange;
@@ -75,7 +77,72 @@ impl Call {
         connection.tell_closed(reason, by, turn.now, turn.emitter);
         turn.emitter.leave_connection();
         self.state = State::Over(Some(exchange));
-        self.done(turn);
+        match std::mem::replace(&mut self.ending, Ending::Open) {
+            Ending::Again(error, rule) => self.again(error, rule, turn),
+            ending => {
+                self.ending = ending;
+                self.done(turn);
+            }
+        }
+    }
+
+    /// The attempt is over and made again: nothing of it is left but what its events told.
+    fn again(&mut self, error: ErrorFacts, rule: RetryRule, turn: &mut Turn<'_>) {
+        let (bytes_out, bytes_in) = self.bytes();
+        self.earlier.0 = self.earlier.0.saturating_add(bytes_out);
+        self.earlier.1 = self.earlier.1.saturating_add(bytes_in);
+        self.timers.keep_total();
+        self.tell_attempt_done(Some(error.clone()), Some(rule), turn);
+        self.attempt = self.attempt.saturating_add(1);
+        let (next, max) = (self.attempt, self.settings.retries);
+        turn.emitter.emit(EventKind::Retry, turn.now, |_| {
+            Payload::Retry(Arc::new(Retry {
+                error,
+                rule,
+                next,
+                max,
+            }))
+        });
+        turn.emitter.marks().repeat(turn.now);
+        turn.buffers.reset();
+        self.reached = None;
+        self.begin_attempt(turn);
+    }
+
+    /// The rule by which a broken attempt is made again, if it is.
+    fn retry_rule(&self, cause: Cause) -> Option<RetryRule> {
+        let State::Exchanging(exchange, _) = &self.state else {
+            return None;
+        };
+        if cause != Cause::Lost {
+            return None;
+        }
+        retry::verdict(Broken {
+            is_reused: self.reached.as_ref().is_some_and(|reached| reached.reused),
+            has_response_byte: exchange.receiving().bytes() > 0,
+            is_replayable: self.plan.is_replayable,
+            is_repeatable: self.plan.is_repeatable(),
+            bytes_out: exchange.bytes_out(),
+            repeats: self.attempt,
+            repeats_max: self.settings.retries,
+        })
+    }
+
+    fn tell_attempt_done(
+        &self,
+        error: Option<ErrorFacts>,
+        retry: Option<RetryRule>,
+        turn: &mut Turn<'_>,
+    ) {
+        let status = self.status;
+        turn.emitter.emit(EventKind::AttemptDone, turn.now, |_| {
+            Payload::AttemptDone(Arc::new(AttemptDone {
+                status,
+                error,
+                retry,
+            }))
+        });
+        turn.emitter.end_attempt();
     }
 
     /// The last two events of a call.
@@ -83,19 +150,15 @@ impl Call {
         self.timers.keep_total();
         self.timers.disarm(Timer::Total);
         let error = self.error().map(ErrorFacts::of);
-        let (status, attempt_error) = (self.status, error.clone());
-        turn.emitter.emit(EventKind::AttemptDone, turn.now, |_| {
-            Payload::AttemptDone(Arc::new(AttemptDone {
-                status,
-                error: attempt_error,
-            }))
-        });
-        turn.emitter.end_attempt();
+        self.tell_attempt_done(error.clone(), None, turn);
         self.call_done(error, turn);
     }
 
     pub(super) fn call_done(&self, error: Option<ErrorFacts>, turn: &mut Turn<'_>) {
         let (bytes_out, bytes_in) = self.bytes();
+        let bytes_out = bytes_out.saturating_add(self.earlier.0);
+        let bytes_in = bytes_in.saturating_add(self.earlier.1);
+        let attempts = self.attempt.saturating_add(1);
         let (status, now) = (self.status, turn.now);
         let timings = turn.emitter.wants(EventKind::CallDone).then(|| {
             turn.emitter.marks().note(EventKind::CallDone, now);
@@ -103,7 +166,6 @@ impl Call {
         });
         turn.emitter.emit(EventKind::CallDone, now, |_| {
             let timings = timings.unwrap_or_else(|| Box::new(Marks::default().timings(now)));
-            let attempts = 1;
             Payload::CallDone(Arc::new(CallDone {
                 status,
                 error,
@@ -167,7 +229,11 @@ impl Call {
                 connection.count(exchange.bytes_out(), exchange.receiving().bytes());
                 self.state = State::Exchanging(exchange, connection);
                 let report = self.report(turn);
-                self.ending = Ending::Failed(error.with_report(report));
+                let error = error.with_report(report);
+                self.ending = match self.retry_rule(cause) {
+                    Some(rule) => Ending::Again(ErrorFacts::of(&error), rule),
+                    None => Ending::Failed(error),
+                };
                 if let State::Exchanging(exchange, connection) =
                     std::mem::replace(&mut self.state, State::Over(None))
                 {
