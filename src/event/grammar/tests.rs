@@ -251,6 +251,46 @@ const DETACHED_DIAL: &str = "
     c2 a0 attempt_done error=peer_closed
     c2 call_done error=peer_closed";
 
+/// What a first call on a connection and the death of that connection under the second come to.
+const RETRIED: &str = "
+    c1 a0 n1 wrote_request
+    c1 a0 n1 got_first_response_byte
+    c1 a0 n1 final_response_start
+    c1 a0 n1 got_response_head
+    c1 a0 n1 response_body_done
+    c1 a0 n1 put_idle_conn
+    c1 a0 attempt_done status=200
+    c1 call_done status=200
+    c2 call_start
+    c2 a0 get_conn
+    c2 a0 n1 got_conn reused was_idle requests=1
+    c2 a0 n1 wrote_header_field
+    c2 a0 n1 wrote_headers
+    c2 a0 n1 wrote_request
+    c2 a0 n1 put_idle_conn error=connection_lost
+    c2 a0 n1 conn_closed reason=connection_lost
+    c2 a0 attempt_done error=peer_closed retry=idle_connection_died
+    c2 retry error=peer_closed
+    c2 a1 get_conn
+    c2 a1 d2 dial_start
+    c2 a1 d2 dns_skipped
+    c2 a1 d2 connect_start
+    c2 a1 d2 connect_done
+    c2 a1 d2 n2 conn_opened
+    c2 a1 d2 n2 dial_done winner=0 connection=2
+    c2 a1 n2 got_conn
+    c2 a1 n2 wrote_header_field
+    c2 a1 n2 wrote_headers
+    c2 a1 n2 wrote_request
+    c2 a1 n2 got_first_response_byte
+    c2 a1 n2 final_response_start
+    c2 a1 n2 got_response_head close=peer_close
+    c2 a1 n2 response_body_done
+    c2 a1 n2 put_idle_conn error=peer_close
+    c2 a1 n2 conn_closed
+    c2 a1 attempt_done status=200
+    c2 call_done status=200 attempts=2";
+
 const REFUSED_CALL: &str = "
     c1 call_start
     c1 call_canceled
@@ -273,6 +313,7 @@ fn legal() -> Vec<(&'static str, String)> {
         ("early response", plain(EARLY_RESPONSE)),
         ("head", plain(HEAD_UNTIL_CLOSE)),
         ("detached dial", DETACHED_DIAL.to_owned()),
+        ("retried", plain(RETRIED)),
         ("refused call", REFUSED_CALL.to_owned()),
     ]
 }
