@@ -462,7 +462,7 @@ fn expect_waits_as_long_as_it_is_told() {
         begun.elapsed()
     );
     assert!(
-        ran.out.contains("no 100 (continue) within 10"),
+        ran.out.contains("no 100 (continue) within 1"),
         "{}",
         ran.out
     );
