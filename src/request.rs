@@ -288,6 +288,7 @@ impl Request {
             body,
             ..
         } = self;
+        let is_to_http10 = client.engine().speaks_http10(&url);
         let (body, upload, is_replayable) = body.split(trailers);
         let wish = Wish {
             method,
@@ -301,6 +302,7 @@ impl Request {
             allow_trace: self.allow_trace,
             without_defaults: self.without_defaults,
             keep_alive: client.engine().keep_alive,
+            is_to_http10,
             label: self.label,
         };
         let plan = Plan::new(wish).map_err(|refused| client.refuse(*refused, &self.observers))?;

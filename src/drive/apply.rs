@@ -454,7 +454,7 @@ impl Running {
     fn close(&mut self) {
         self.block_on_nothing();
         if let Some(connection) = self.call.connection() {
-            self.engine.closed(&connection.key);
+            self.engine.closed(connection);
         }
         if let Some(lease) = self.lease.take() {
             lease.transport.close();

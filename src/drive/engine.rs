@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::event::{ClosedBy, Emitter, ObserverRef, Observers, Redaction};
 use crate::flow::action::{Discarded, IdleAnswer};
 use crate::flow::call::Settings;
+use crate::flow::connection::Connection;
 use crate::flow::lookup::Lookup;
 use crate::flow::pool::{Key, Pool};
 use crate::ids::{CallId, ConnId, DialId};
@@ -215,7 +216,7 @@ impl Engine {
                 Liveness::Closed => (CloseReason::PeerClosedIdle, ClosedBy::Peer),
                 Liveness::Spoke => (CloseReason::UnsolicitedBytes, ClosedBy::Local),
             };
-            self.closed(&connection.key);
+            self.closed(&connection);
             discarded.push(discard(
                 Idle {
                     transport,
@@ -235,8 +236,17 @@ impl Engine {
     }
 
     /// Counts a connection on loan that was closed.
-    pub(crate) fn closed(&self, key: &Key) {
-        lock(&self.pool).closed(key);
+    pub(crate) fn closed(&self, connection: &Connection) {
+        let mut pool = lock(&self.pool);
+        if let Some(version) = connection.version {
+            pool.answered(&connection.key, version);
+        }
+        pool.closed(&connection.key);
+    }
+
+    /// Says whether the last response of this origin was HTTP/1.0.
+    pub(crate) fn speaks_http10(&self, url: &Url) -> bool {
+        lock(&self.pool).speaks_http10(url)
     }
 
     pub(crate) fn place(&self, key: &Key, generation: u64) -> Result<u32, CloseReason> {
@@ -248,7 +258,13 @@ impl Engine {
 
     pub(crate) fn put(&self, idle: Idle, now: Instant) {
         let key = idle.connection.key.clone();
-        let evicted = lock(&self.pool).put(&key, idle);
+        let evicted = {
+            let mut pool = lock(&self.pool);
+            if let Some(version) = idle.connection.version {
+                pool.answered(&key, version);
+            }
+            pool.put(&key, idle)
+        };
         self.close_all(evicted, CloseReason::Evicted, ClosedBy::Local, now);
     }
 

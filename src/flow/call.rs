@@ -509,6 +509,7 @@ impl Call {
     fn headed(&mut self, head: FinalHead) {
         if let State::Exchanging(_, connection) = &mut self.state {
             connection.peer_keeps = KeepAliveHint::parse(&head.head.fields).timeout;
+            connection.version = Some(head.head.version);
         }
         self.status = Some(head.head.status);
         self.head = Some(head);

@@ -8,6 +8,7 @@ use crate::event::{ClosedBy, ConnClosed, Emitter, EventKind, Payload};
 use crate::flow::pool::Key;
 use crate::ids::ConnId;
 use crate::message::close::CloseReason;
+use crate::message::framing::Version;
 use crate::message::tls::TlsFacts;
 
 /// The facts of one connection. They travel with it.
@@ -27,6 +28,8 @@ pub(crate) struct Connection {
     pub(crate) idle_since: Option<Instant>,
     /// How long the peer keeps it idle, if it said so.
     pub(crate) peer_keeps: Option<Duration>,
+    /// The version of its last response.
+    pub(crate) version: Option<Version>,
     /// When its last event was, so that time never goes back in its stream.
     pub(crate) last_event: u64,
 }

@@ -9,7 +9,11 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::message::close::CloseReason;
+use crate::message::framing::Version;
 use crate::message::url::{Host, Scheme, Url};
+
+/// Origins that are remembered to speak HTTP/1.0: they are rare.
+const HTTP10_MAX: usize = 64;
 
 /// What a connection is good for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +89,8 @@ pub(crate) struct Pool<T> {
     bounds: Bounds,
     slots: Vec<Slot<T>>,
     idle_total: usize,
+    /// Origins whose last response was HTTP/1.0, the oldest first.
+    http10: Vec<Key>,
     /// Counts the calls of `close_idle`: a connection that was taken before one is not put back after it.
     generation: u64,
 }
@@ -112,6 +118,7 @@ impl<T: Pooled> Pool<T> {
             bounds,
             slots: Vec::new(),
             idle_total: 0,
+            http10: Vec::new(),
             generation: 0,
         }
     }
@@ -175,6 +182,29 @@ impl<T: Pooled> Pool<T> {
                 }
             }
         }
+    }
+
+    /// Remembers the version that an origin answered in: chunked content may not be sent to HTTP/1.0
+    /// (RFC 9112 §6.1).
+    pub(crate) fn answered(&mut self, key: &Key, version: Version) {
+        let known = self.http10.iter().position(|origin| origin == key);
+        match (version, known) {
+            (Version::Http10, None) => {
+                if self.http10.len() >= HTTP10_MAX {
+                    self.http10.remove(0);
+                }
+                self.http10.push(key.clone());
+            }
+            (Version::Http11, Some(place)) => {
+                self.http10.remove(place);
+            }
+            (Version::Http10, Some(_)) | (Version::Http11, None) => {}
+        }
+    }
+
+    /// Says whether the last response of this origin was HTTP/1.0.
+    pub(crate) fn speaks_http10(&self, url: &Url) -> bool {
+        self.http10.iter().any(|origin| origin.is_for(url))
     }
 
     /// Says how many idle connections of a key there are with one more, or why that one has no place.

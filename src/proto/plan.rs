@@ -59,6 +59,8 @@ pub(crate) struct Wish {
     pub(crate) allow_trace: bool,
     pub(crate) without_defaults: Vec<Box<str>>,
     pub(crate) keep_alive: bool,
+    /// The peer is known to speak HTTP/1.0, which has no chunked coding.
+    pub(crate) is_to_http10: bool,
     pub(crate) label: Option<Arc<str>>,
 }
 
@@ -82,8 +84,10 @@ impl Plan {
                 BodyPlan::Source(_, trailers) => check_trailers(trailers),
                 BodyPlan::Empty | BodyPlan::Memory(_) => Ok(()),
             });
+        let is_to_http10 = wish.is_to_http10;
         let mut plan = Self::unchecked(wish);
-        match checked.and_then(|()| plan.settle()) {
+        let settled = checked.and_then(|()| plan.settle());
+        match settled.and_then(|()| plan.check_peer(is_to_http10)) {
             Ok(()) => Ok(plan),
             Err(error) => Err(Box::new(Refused { error, plan })),
         }
@@ -117,6 +121,14 @@ impl Plan {
             label: wish.label,
             fields: wish.fields,
         }
+    }
+
+    /// A peer that speaks HTTP/1.0 gets a length or nothing (RFC 9112 §6.1).
+    fn check_peer(&self, is_to_http10: bool) -> Result<(), Error> {
+        if is_to_http10 && self.framing == RequestFraming::Chunked {
+            return Err(RequestRule::ChunkedToHttp10.into());
+        }
+        Ok(())
     }
 
     /// Takes what belongs to the client out of the caller's fields.

@@ -503,3 +503,38 @@ fn credentials_in_the_url_give_way_to_a_field_of_the_callers() {
         [Some("Basic dTpwQA=="), Some("Own x"), Some("Basic YTpi")]
     );
 }
+
+#[test]
+fn rfc_b3_an_origin_that_answered_http_1_0_gets_a_length_or_nothing() {
+    let answers = [
+        "HTTP/1.0 204 No Content\r\n\r\n",
+        "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n",
+    ];
+    let peer = Peer::builder()
+        .scripts(
+            [0, 0, 1, 1].map(|which| Script::new().expect_request().send(answers[which]).close()),
+        )
+        .start()
+        .unwrap();
+    let (client, events) = crate::support::watched(|builder| builder);
+    let url = peer.url("/");
+    let stream = || client.put(&url).unwrap().body_reader(&b"x"[..]).send();
+    let sized = || client.put(&url).unwrap().body("x").send();
+    assert_eq!(stream().unwrap().status(), 204, "assumed to be HTTP/1.1");
+    let error = stream().unwrap_err();
+    assert_eq!(
+        error.kind(),
+        ErrorKind::LocalRequest(RequestRule::ChunkedToHttp10)
+    );
+    assert!(error.is_local());
+    assert_eq!(sized().unwrap().status(), 204);
+    assert!(stream().is_err());
+    assert_eq!(sized().unwrap().status(), 204, "which is HTTP/1.1 now");
+    assert_eq!(stream().unwrap().status(), 204);
+    drop(client);
+    check(&events);
+    let codings: Vec<_> = (peer.requests().iter())
+        .map(|request| request.field("transfer-encoding").is_some())
+        .collect();
+    assert_eq!(codings, [true, false, false, true]);
+}

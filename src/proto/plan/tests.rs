@@ -18,6 +18,7 @@ fn wish(method: &str, body: BodyPlan, lines: &[(&str, &str)]) -> Wish {
         allow_trace: false,
         without_defaults: Vec::new(),
         keep_alive: true,
+        is_to_http10: false,
         label: None,
     }
 }
