@@ -508,7 +508,9 @@ impl Call {
 
     fn headed(&mut self, head: FinalHead) {
         if let State::Exchanging(_, connection) = &mut self.state {
-            connection.peer_keeps = KeepAliveHint::parse(&head.head.fields).timeout;
+            let hint = KeepAliveHint::parse(&head.head.fields);
+            connection.peer_keeps = hint.timeout;
+            connection.peer_takes = hint.max;
             connection.version = Some(head.head.version);
         }
         self.status = Some(head.head.status);

@@ -28,6 +28,8 @@ pub(crate) struct Connection {
     pub(crate) idle_since: Option<Instant>,
     /// How long the peer keeps it idle, if it said so.
     pub(crate) peer_keeps: Option<Duration>,
+    /// How many requests more the peer takes, if it said so.
+    pub(crate) peer_takes: Option<u64>,
     /// The version of its last response.
     pub(crate) version: Option<Version>,
     /// When its last event was, so that time never goes back in its stream.

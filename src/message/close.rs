@@ -53,6 +53,8 @@ reasons! {
     PoolFull "pool_full" "the pool has no place for it",
     /// It gave its place in the pool to a newer one.
     Evicted "evicted" "a newer connection took its place in the pool",
+    /// The peer said by `Keep-Alive: max=0` that it takes no further request on it.
+    MaxRequests "max_requests" "the peer takes no further request on it",
     /// It was idle for too long.
     IdleTimeout "idle_timeout" "it was idle for too long",
     /// The peer closed it while it was idle.

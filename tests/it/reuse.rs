@@ -226,6 +226,9 @@ fn rfc_e21_p22_keep_alive_of_the_peer_only_shortens_our_time() {
         let (seen, put) = second_reuses(with_fields("HTTP/1.1 200 OK", fields));
         assert!(seen == reused && put.contains("null"), "{fields}");
     }
+    let last = with_fields("HTTP/1.1 200 OK", "Keep-Alive: timeout=5, max=0\r\n");
+    let (reused, put) = second_reuses(last);
+    assert!(!reused && put.contains("max_requests"), "{put}");
     let peer = Peer::builder().script(with_fields("HTTP/1.1 200 OK", "Keep-Alive: timeout=60\r\n"));
     let lab = Lab::with(peer, |client| client.idle_timeout(Duration::ZERO));
     lab.get("/").unwrap();

@@ -143,6 +143,7 @@ impl Call {
             bytes_in: 0,
             idle_since: None,
             peer_keeps: None,
+            peer_takes: None,
             version: None,
             last_event: 0,
         })

@@ -28,7 +28,9 @@ impl Call {
             return;
         };
         connection.count(exchange.bytes_out(), exchange.receiving().bytes());
-        match exchange.close_reason(turn.buffers) {
+        let is_used_up = connection.peer_takes == Some(0);
+        let used_up = is_used_up.then_some(CloseReason::MaxRequests);
+        match exchange.close_reason(turn.buffers).or(used_up) {
             None => self.state = State::Returning(exchange, connection),
             Some(reason) => self.close(exchange, connection, reason, turn),
         }
