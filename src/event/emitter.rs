@@ -39,6 +39,9 @@ impl Clock {
     }
 }
 
+/// Room for the events of one step: the end of a call has about a dozen.
+const BETWEEN_DELIVERIES: usize = 16;
+
 /// Builds events for one call, or for one connection outside any call, and delivers them.
 #[derive(Debug)]
 pub(crate) struct Emitter {
@@ -98,6 +101,9 @@ impl Emitter {
 
     fn push(&mut self, now: Instant, payload: Payload) {
         self.last = self.last.max(self.clock.nanos(now));
+        if self.pending.capacity() == 0 {
+            self.pending.reserve(BETWEEN_DELIVERIES);
+        }
         self.pending.push(Event {
             at: self.last,
             scope: self.scope,

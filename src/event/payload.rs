@@ -507,6 +507,14 @@ impl FieldRecord {
         }
     }
 
+    /// A section that will have about so many lines, of so many bytes.
+    pub(crate) fn with_room(lines: usize, bytes: usize) -> Self {
+        Self {
+            fields: Fields::with_room(lines, bytes),
+            added_by: Vec::with_capacity(lines),
+        }
+    }
+
     /// Adds a line whose value was redacted.
     pub(crate) fn push(&mut self, name: &str, redacted: &[u8], added_by: AddedBy) {
         self.fields.push_unchecked(name, redacted);

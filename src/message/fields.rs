@@ -50,12 +50,17 @@ impl Fields {
         Self { bytes, lines }
     }
 
+    /// Creates an empty list with room for so many lines of so many bytes.
+    pub(crate) fn with_room(lines: usize, bytes: usize) -> Self {
+        Self {
+            bytes: Vec::with_capacity(bytes),
+            lines: Vec::with_capacity(lines),
+        }
+    }
+
     /// Creates an empty list with room for as much as another holds.
     pub(crate) fn with_capacity_of(other: &Self) -> Self {
-        Self {
-            bytes: Vec::with_capacity(other.bytes.len() + 32),
-            lines: Vec::with_capacity(other.lines.len()),
-        }
+        Self::with_room(other.lines.len(), other.bytes.len() + 32)
     }
 
     /// Adds a line that is only shown, never sent: a redacted one, or one that the decoder has checked.

@@ -133,7 +133,7 @@ impl Sending {
         let record = turn
             .emitter
             .wants(EventKind::WroteHeaderField)
-            .then(|| Arc::new(record_of(plan, turn)));
+            .then(|| Arc::new(record_of(plan, lines, bytes, turn)));
         let body = match body {
             BodyPlan::Empty => None,
             BodyPlan::Memory(0) => None,
@@ -605,8 +605,8 @@ impl Body {
 }
 
 /// The lines of a head as events show them.
-fn record_of(plan: &HeadPlan<'_>, turn: &Turn<'_>) -> FieldRecord {
-    let mut record = FieldRecord::default();
+fn record_of(plan: &HeadPlan<'_>, lines: u32, bytes: usize, turn: &Turn<'_>) -> FieldRecord {
+    let mut record = FieldRecord::with_room(lines as usize, bytes);
     plan.each_line(|name, value, added_by| {
         record.push(name, &turn.emitter.redaction().value(name, value), added_by);
     });
