@@ -446,6 +446,15 @@ impl Error {
         matches!(self.0.kind, ErrorKind::Timeout(_))
     }
 
+    /// Why TLS failed, if it did.
+    #[must_use]
+    pub fn tls_failure(&self) -> Option<TlsFailure> {
+        match self.0.kind {
+            ErrorKind::Tls(failure) => Some(failure),
+            _ => None,
+        }
+    }
+
     /// Says whether the caller canceled the call.
     #[must_use]
     pub fn is_canceled(&self) -> bool {

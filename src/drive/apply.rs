@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use crate::drive::engine::{Engine, Mailbox, next_connection};
 use crate::drive::lease::{Idle, Lease, Memory};
-use crate::error::{ErrorKind, LookupFailure, TlsFailure};
+use crate::error::{LookupFailure, TlsFailure};
 use crate::event::{CanceledBy, Emitter, EventKind};
 use crate::flow::action::{Action, Input, TlsFault, Wait};
 use crate::flow::call::{Call, Settings};
@@ -339,10 +339,7 @@ impl Running {
 
     fn begin_tls(&mut self) -> Result<(), TlsFault> {
         let client = self.engine.tls.as_ref().map_err(|error| TlsFault {
-            failure: match error.kind() {
-                ErrorKind::Tls(failure) => failure,
-                _ => TlsFailure::Config,
-            },
+            failure: error.tls_failure().unwrap_or(TlsFailure::Config),
             alert: None,
             source: Box::new(error.again()),
         })?;

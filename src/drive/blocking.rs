@@ -202,9 +202,9 @@ impl Running {
         }
         if lease.transport.may_hold_bytes() {
             let now = self.now;
-            match self.receive(receive, into, Some(now)) {
-                Input::Timeout => {}
-                input => return Some(input),
+            let input = self.receive(receive, into, Some(now));
+            if !matches!(input, Input::Timeout) {
+                return Some(input);
             }
         }
         let lease = self.lease.as_ref()?;
@@ -229,10 +229,11 @@ impl Running {
     /// Receives what the poll announced; under TLS it may not be enough for a record, which is no timeout.
     fn receive_ready(&mut self, receive: Receive, into: &mut [u8]) -> Input {
         let now = self.now;
-        match self.receive(receive, into, Some(now)) {
-            Input::Timeout => Input::Writable,
-            input => input,
+        let input = self.receive(receive, into, Some(now));
+        if matches!(input, Input::Timeout) {
+            return Input::Writable;
         }
+        input
     }
 
     fn receive(&mut self, receive: Receive, into: &mut [u8], deadline: Option<Instant>) -> Input {

@@ -1,5 +1,7 @@
 //! Interpreters of actions. They decide nothing: what to do next is the core's answer, always.
 
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
+
 pub(crate) mod apply;
 pub(crate) mod blocking;
 pub(crate) mod engine;

@@ -483,7 +483,19 @@ impl Call {
             }
             Input::Consumed(count) => exchange.consume(count, turn),
             Input::Wake => exchange.resume(turn),
-            _ => Ok(Progress::Going),
+            Input::Start
+            | Input::Idle(_)
+            | Input::Asked { .. }
+            | Input::Resolved { .. }
+            | Input::Connected { .. }
+            | Input::TlsDone { .. }
+            | Input::Wanted(_)
+            | Input::BodyClosed
+            | Input::Timeout
+            | Input::Cancel(_)
+            | Input::Aborted(_)
+            | Input::Place(_)
+            | Input::Closed => Ok(Progress::Going),
         };
         self.follow(result, turn);
     }
@@ -494,13 +506,14 @@ impl Call {
             Ok(Progress::Head(head)) => self.headed(head),
             Ok(Progress::Complete) => self.complete(turn),
             Err(fault) => {
-                let cause = match fault.kind {
+                let is_lost = matches!(
+                    fault.kind,
                     ErrorKind::PeerClosed
-                    | ErrorKind::PeerIncompleteHead { .. }
-                    | ErrorKind::PeerIncompleteBody { .. }
-                    | ErrorKind::PeerTlsTruncated { .. } => Cause::Lost,
-                    _ => Cause::Peer,
-                };
+                        | ErrorKind::PeerIncompleteHead { .. }
+                        | ErrorKind::PeerIncompleteBody { .. }
+                        | ErrorKind::PeerTlsTruncated { .. }
+                );
+                let cause = if is_lost { Cause::Lost } else { Cause::Peer };
                 self.broken(fault.kind, fault.phase, None, cause, turn);
             }
         }

@@ -164,7 +164,10 @@ impl Dial {
         match std::mem::replace(&mut self.state, State::Naming) {
             State::Asking => Some(Action::Resolve),
             State::Starting => self.start_next(now, emitter),
-            other => {
+            other @ (State::Naming
+            | State::Connecting(_)
+            | State::Connected(..)
+            | State::Securing(..)) => {
                 self.state = other;
                 None
             }
@@ -381,11 +384,15 @@ impl Dial {
                     .push(current.tried(TriedOutcome::Unanswered, now));
                 match self.go_on(None, now, emitter) {
                     Outcomes::Going => Outcomes::Drop(current.number),
-                    other => other,
+                    other @ (Outcomes::Drop(_) | Outcomes::Won(_) | Outcomes::Failed(_)) => other,
                 }
             }
             State::Naming => self.lookup_moved(now, emitter, timers),
-            _ => Outcomes::Going,
+            State::Asking
+            | State::Starting
+            | State::Connecting(_)
+            | State::Connected(..)
+            | State::Securing(..) => Outcomes::Going,
         }
     }
 

@@ -9,7 +9,8 @@
         clippy::unreachable,
         clippy::indexing_slicing,
         clippy::string_slice,
-        clippy::arithmetic_side_effects
+        clippy::arithmetic_side_effects,
+        clippy::wildcard_enum_match_arm
     )
 )]
 

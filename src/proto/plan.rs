@@ -160,7 +160,7 @@ impl Plan {
             framing: self.framing,
             trailers: match &self.body {
                 BodyPlan::Source(None, trailers) => Some(trailers),
-                _ => None,
+                BodyPlan::Empty | BodyPlan::Memory(_) | BodyPlan::Source(..) => None,
             },
         }
     }
@@ -262,7 +262,7 @@ impl Plan {
             BodyPlan::Source(Some(_), trailers) if !trailers.is_empty() => {
                 return Err(refused("Trailer", FieldError::Framing));
             }
-            _ => {}
+            BodyPlan::Empty | BodyPlan::Memory(_) | BodyPlan::Source(..) => {}
         }
         self.framing = match &self.body {
             BodyPlan::Empty if self.method.announces_empty_body() => RequestFraming::Length(0),

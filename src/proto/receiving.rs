@@ -142,7 +142,9 @@ impl Receiving {
         self.state = match std::mem::replace(&mut self.state, State::Interim) {
             State::Interim => State::Head(HeadDecoder::new()),
             State::AfterHead(body) => State::Body(body),
-            other => other,
+            other @ (State::Head(_) | State::Body(_) | State::Complete(_) | State::Failed(_)) => {
+                other
+            }
         };
         self.read_on(early, turn)
     }
@@ -162,7 +164,11 @@ impl Receiving {
         }
         match self.state {
             State::Body(_) => self.read_on(false, turn),
-            _ => Ok(Received::Waiting),
+            State::Head(_)
+            | State::Interim
+            | State::AfterHead(_)
+            | State::Complete(_)
+            | State::Failed(_) => Ok(Received::Waiting),
         }
     }
 
@@ -199,7 +205,9 @@ impl Receiving {
                 tell_body_done(body.received, how, turn);
                 State::Failed(body)
             }
-            other => other,
+            other @ (State::Head(_) | State::Interim | State::Complete(_) | State::Failed(_)) => {
+                other
+            }
         };
     }
 

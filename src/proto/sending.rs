@@ -187,7 +187,11 @@ impl Sending {
                 ..
             } => (source, source.is_untouched_and_known()),
             State::Body(Body::Source(source)) => (source, outbound.is_empty()),
-            _ => return None,
+            State::Head { .. }
+            | State::Waiting { .. }
+            | State::Body(_)
+            | State::Finished
+            | State::Failed(_) => return None,
         };
         let left = source.length.map_or(PULL_MAX, |length| {
             length.saturating_sub(source.pulled).max(1)
@@ -347,7 +351,7 @@ impl Sending {
     pub(crate) fn failure(&self) -> Option<WriteFailure> {
         match &self.state {
             State::Failed(failure) => Some(*failure),
-            _ => None,
+            State::Head { .. } | State::Waiting { .. } | State::Body(_) | State::Finished => None,
         }
     }
 
@@ -368,7 +372,11 @@ impl Sending {
                 ..
             }
             | State::Body(Body::Source(source)) => Some(source),
-            _ => None,
+            State::Head { .. }
+            | State::Waiting { .. }
+            | State::Body(_)
+            | State::Finished
+            | State::Failed(_) => None,
         }
     }
 
@@ -531,7 +539,7 @@ impl Source {
     fn take(&mut self, pulled: Pulled, outbound: &mut Buffer) -> Taken {
         let room = match self.supply {
             Supply::Pulling(room) => room,
-            _ => None,
+            Supply::Open | Supply::Ended | Supply::Abandoned => None,
         };
         let count = match pulled {
             Pulled::Bytes(count) => count,

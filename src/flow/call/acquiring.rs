@@ -95,7 +95,27 @@ impl Call {
             Input::TlsDone { contestant, result } => {
                 dial.secured(contestant, result, now, emitter, timers)
             }
-            _ => Outcomes::Going,
+            Input::Start
+            | Input::Idle(_)
+            | Input::Sent(_)
+            | Input::Blocked
+            | Input::Writable
+            | Input::SendFailed(_)
+            | Input::Received { .. }
+            | Input::Ended { .. }
+            | Input::ReceiveFailed(_)
+            | Input::TlsBroke(_)
+            | Input::Pulled(..)
+            | Input::Wanted(_)
+            | Input::Consumed(_)
+            | Input::Drain
+            | Input::BodyClosed
+            | Input::Wake
+            | Input::Timeout
+            | Input::Cancel(_)
+            | Input::Aborted(_)
+            | Input::Place(_)
+            | Input::Closed => Outcomes::Going,
         };
         self.follow_dial(outcome, turn);
     }
@@ -126,7 +146,13 @@ impl Call {
     pub(super) fn take_tried(&mut self) -> Vec<Tried> {
         match &mut self.state {
             State::Dialing(dial) => dial.take_tried(),
-            _ => Vec::new(),
+            State::Fresh
+            | State::Pooling
+            | State::Exchanging(..)
+            | State::Returning(..)
+            | State::Returned(_)
+            | State::Closing(..)
+            | State::Over(_) => Vec::new(),
         }
     }
 

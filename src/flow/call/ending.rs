@@ -72,16 +72,21 @@ impl Call {
         else {
             return;
         };
-        let by = match reason {
-            CloseReason::ConnectionLost | CloseReason::DelimitedByClose => ClosedBy::Peer,
-            _ => ClosedBy::Local,
+        let is_peers = matches!(
+            reason,
+            CloseReason::ConnectionLost | CloseReason::DelimitedByClose
+        );
+        let by = if is_peers {
+            ClosedBy::Peer
+        } else {
+            ClosedBy::Local
         };
         connection.tell_closed(reason, by, turn.now, turn.emitter);
         turn.emitter.leave_connection();
         self.state = State::Over(Some(exchange));
         match std::mem::replace(&mut self.ending, Ending::Open) {
             Ending::Again(error, rule) => self.again(error, rule, turn),
-            ending => {
+            ending @ (Ending::Open | Ending::Well | Ending::Failed(_)) => {
                 self.ending = ending;
                 self.done(turn);
             }
@@ -264,7 +269,9 @@ impl Call {
                 let report = self.report(turn);
                 self.conn_failed(error.with_report(report), turn);
             }
-            other => self.state = other,
+            other @ (State::Returned(_) | State::Closing(..) | State::Over(_)) => {
+                self.state = other
+            }
         }
     }
 
@@ -320,7 +327,13 @@ impl Call {
         let (mut exchange, mut connection) =
             match std::mem::replace(&mut self.state, State::Over(None)) {
                 State::Exchanging(exchange, connection) => (exchange, connection),
-                other => {
+                other @ (State::Fresh
+                | State::Pooling
+                | State::Dialing(_)
+                | State::Returning(..)
+                | State::Returned(_)
+                | State::Closing(..)
+                | State::Over(_)) => {
                     self.state = other;
                     return;
                 }

@@ -150,7 +150,7 @@ impl Dial {
                 self.state = State::Starting;
                 Outcomes::Going
             }
-            _ => Outcomes::Going,
+            Merged::Waiting | Merged::Found | Merged::Failed(_) => Outcomes::Going,
         }
     }
 
