@@ -40,8 +40,6 @@ const COLLECT_LIMIT: Duration = Duration::from_secs(300);
 pub struct Response {
     running: Box<Running>,
     head: FinalHead,
-    /// The error of the body was told once, with its source.
-    told: bool,
 }
 
 impl Response {
@@ -55,11 +53,7 @@ impl Response {
             .filter(|error| error.phase() != Phase::Done)
             .is_some_and(|error| matches!(error.kind(), ErrorKind::Aborted | ErrorKind::Canceled));
         match running.call.take_head().filter(|_| !is_given_up) {
-            Some(head) => Ok(Self {
-                running,
-                head,
-                told: false,
-            }),
+            Some(head) => Ok(Self { running, head }),
             None => Err(running
                 .call
                 .take_error()
@@ -295,26 +289,15 @@ impl Response {
         self.running.read(into)
     }
 
-    /// The end of the body, or why it is none.
+    /// The end of the body, or why it is none. The source of the error goes with the first who asks.
     fn end(&mut self) -> Result<()> {
-        let error = if self.told {
-            self.running.call.error().map(Error::again)
-        } else {
-            self.running.call.take_error()
-        };
-        match error {
-            Some(error) => {
-                self.told = true;
-                Err(error)
-            }
-            None => Ok(()),
-        }
+        self.running.call.take_error().map_or(Ok(()), Err)
     }
 
     fn consumed(&mut self, count: usize) {
         if count > 0 {
             self.running.input(Input::Consumed(count));
-            self.running.run(&mut []);
+            self.running.run();
         }
     }
 }
@@ -368,7 +351,7 @@ impl Running {
         if !self.call.is_over() {
             self.read_clock();
             self.input(Input::Wanted(1));
-            self.run(&mut []);
+            self.run();
         }
     }
 

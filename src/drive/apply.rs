@@ -136,7 +136,7 @@ impl Running {
             match action {
                 Action::TakeIdle => self.take_idle(),
                 Action::Resolve => self.resolve(),
-                Action::EndDial { winner } => self.end_dial(winner),
+                Action::EndDial { winner, forget } => self.end_dial(winner, forget),
                 Action::Connect { contestant, addr } => self.open(contestant, addr),
                 Action::AbortConnect { .. } => self.drop_contestant(),
                 Action::StartTls { contestant } => self.start_tls(contestant),
@@ -246,12 +246,12 @@ impl Running {
     }
 
     /// Leaves the lookup, keeps the winner, closes the others.
-    fn end_dial(&mut self, winner: Option<u16>) {
+    fn end_dial(&mut self, winner: Option<u16>, forget: bool) {
         if let Some(mailbox) = self.mailbox.take() {
             let host = self.call.plan().url.host_str().to_owned();
             let left = self.engine.lookup().leave(&host, self.call.id().get());
             drop(left);
-            if winner.is_none() {
+            if forget {
                 self.engine.lookup().evict(&host);
             }
             self.block_on_nothing();

@@ -29,7 +29,7 @@ impl Running {
     /// Begins the call and goes on until there is a response or an error.
     pub(crate) fn start(&mut self) -> Pause {
         self.input(Input::Start);
-        self.run(&mut [])
+        self.run()
     }
 
     /// Goes on until there is something for the caller; content may go straight into `into`, and how much did
@@ -44,9 +44,8 @@ impl Running {
     }
 
     /// Goes on until the caller is asked or the call is over.
-    pub(crate) fn run(&mut self, into: &mut [u8]) -> Pause {
-        let mut direct = 0;
-        let pause = self.run_reading(into, &mut direct);
+    pub(crate) fn run(&mut self) -> Pause {
+        let pause = self.run_reading(&mut [], &mut 0);
         self.call.hand_out(self.now);
         pause
     }
@@ -221,19 +220,17 @@ impl Running {
         };
         match (ready.read, ready.write) {
             (false, false) => Some(Input::Timeout),
-            (true, _) => Some(self.receive_ready(receive, into)),
+            (true, _) => self.receive_ready(receive, into),
             (false, true) => Some(Input::Writable),
         }
     }
 
-    /// Receives what the poll announced; under TLS it may not be enough for a record, which is no timeout.
-    fn receive_ready(&mut self, receive: Receive, into: &mut [u8]) -> Input {
+    /// Receives what the poll announced. Under TLS it may not be enough for a record, which is neither a timeout
+    /// nor progress: the core is asked again, and its deadlines stay as they are.
+    fn receive_ready(&mut self, receive: Receive, into: &mut [u8]) -> Option<Input> {
         let now = self.now;
         let input = self.receive(receive, into, Some(now));
-        if matches!(input, Input::Timeout) {
-            return Input::Writable;
-        }
-        input
+        (!matches!(input, Input::Timeout)).then_some(input)
     }
 
     fn receive(&mut self, receive: Receive, into: &mut [u8], deadline: Option<Instant>) -> Input {

@@ -46,6 +46,8 @@ pub(crate) enum Action {
     EndDial {
         /// Number of the contestant that won.
         winner: Option<u16>,
+        /// Whether the addresses that were remembered are of no use.
+        forget: bool,
     },
     /// Begin TLS on a connected contestant; answered by [`Input::TlsDone`].
     StartTls {

@@ -24,7 +24,7 @@ use crate::event::{
     Abort, CallDone, CallStart, Emitter, ErrorFacts, EventKind, GetConn, Payload, RetryRule,
 };
 use crate::flow::action::{Action, Input, Names, Receive, Wait};
-use crate::flow::call::ending::Cause;
+use crate::flow::call::ending::{Cause, tell_call_done};
 use crate::flow::connection::Connection;
 use crate::flow::dial::Dial;
 use crate::flow::timers::Timers;
@@ -135,18 +135,14 @@ enum Ending {
 /// Tells of a call that was refused before any I/O: it has no hop.
 pub(crate) fn refuse(id: CallId, plan: &Plan, error: &Error, now: Instant, emitter: &mut Emitter) {
     call_start(id, plan, now, emitter);
-    emitter.marks().note(EventKind::CallDone, now);
-    let timings = Box::new(emitter.marks().timings(now));
-    emitter.emit(EventKind::CallDone, now, |_| {
-        Payload::CallDone(Arc::new(CallDone {
-            status: None,
-            error: Some(ErrorFacts::of(error)),
-            hops: 0,
-            attempts: 0,
-            bytes_out: 0,
-            bytes_in: 0,
-            timings,
-        }))
+    tell_call_done(now, emitter, |timings| CallDone {
+        status: None,
+        error: Some(ErrorFacts::of(error)),
+        hops: 0,
+        attempts: 0,
+        bytes_out: 0,
+        bytes_in: 0,
+        timings,
     });
 }
 

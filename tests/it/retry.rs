@@ -120,6 +120,17 @@ fn r03_a_post_with_an_idempotency_key_is_made_again_with_its_body() {
 }
 
 #[test]
+fn r03_an_error_says_by_the_same_rule_whether_a_repeat_is_safe() {
+    let peer = Peer::start(Script::new().expect_request().close()).unwrap();
+    let (client, events) = watched(|builder| builder);
+    let request = client.post(&peer.url("/")).unwrap().body("x");
+    let error = request.header("Idempotency-Key", "1").unwrap().send();
+    assert!(error.unwrap_err().may_retry());
+    drop(client);
+    check(&events).none(EventKind::Retry);
+}
+
+#[test]
 fn r05_r10_a_body_that_is_gone_and_a_policy_that_is_off_are_not_repeated() {
     let streamed =
         |client: &Client, url: &str| client.put(url).unwrap().body_reader(io::Cursor::new("x"));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::error::{Report, Tried};
+use crate::error::{ErrorKind, Report, Tried};
 use crate::event::{EventKind, GotConn, Payload, PoolLookup};
 use crate::flow::action::{Action, IdleAnswer, Input};
 use crate::flow::call::{Call, ReachedFacts, State};
@@ -127,16 +127,22 @@ impl Call {
             Outcomes::Won(won) => {
                 self.chore = Some(Action::EndDial {
                     winner: Some(won.contestant),
+                    forget: false,
                 });
                 let connection = self.opened(won, turn.now);
                 self.got(connection, turn);
             }
             Outcomes::Failed(error) => {
-                self.chore = Some(Action::EndDial { winner: None });
+                // No address of the host could be connected to: the next call asks for new ones.
+                let forget = error.kind() == ErrorKind::Connect;
+                self.chore = Some(Action::EndDial {
+                    winner: None,
+                    forget,
+                });
                 let tried = self.take_tried();
                 let report = Report {
                     tried,
-                    ..self.report(turn)
+                    ..self.report(None, turn)
                 };
                 self.conn_failed(error.with_report(report), turn);
             }

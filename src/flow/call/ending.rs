@@ -1,12 +1,12 @@
 //! How a call ends: well, or broken off. Every span that began gets its end, in one order.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Phase, Repeat, Report, Timer};
 use crate::event::{
-    Abort, AttemptDone, BodyEnd, CallCanceled, CallDone, CanceledBy, ClosedBy, ErrorFacts,
-    EventKind, ExpectOutcome, GetConnFailed, Marks, Payload, PutIdleConn, Retry, RetryRule,
+    Abort, AttemptDone, BodyEnd, CallCanceled, CallDone, CanceledBy, ClosedBy, Emitter, ErrorFacts,
+    EventKind, ExpectOutcome, GetConnFailed, Payload, PutIdleConn, Retry, RetryRule, Timings,
     WriteFailure,
 };
 use crate::flow::action::Action;
@@ -28,8 +28,7 @@ impl Call {
             return;
         };
         connection.count(exchange.bytes_out(), exchange.receiving().bytes());
-        let is_used_up = connection.peer_takes == Some(0);
-        let used_up = is_used_up.then_some(CloseReason::MaxRequests);
+        let used_up = (connection.peer_takes == Some(0)).then_some(CloseReason::MaxRequests);
         match exchange.close_reason(turn.buffers).or(used_up) {
             None => self.state = State::Returning(exchange, connection),
             Some(reason) => self.close(exchange, connection, reason, turn),
@@ -117,10 +116,7 @@ impl Call {
     }
 
     /// The rule by which a broken attempt is made again, if it is.
-    fn retry_rule(&self, cause: Cause) -> Option<RetryRule> {
-        let State::Exchanging(exchange, _) = &self.state else {
-            return None;
-        };
+    fn retry_rule(&self, exchange: &Exchange, cause: Cause) -> Option<RetryRule> {
         if cause != Cause::Lost {
             return None;
         }
@@ -166,29 +162,20 @@ impl Call {
         let bytes_out = bytes_out.saturating_add(self.earlier.0);
         let bytes_in = bytes_in.saturating_add(self.earlier.1);
         let attempts = self.attempt.saturating_add(1);
-        let (status, now) = (self.status, turn.now);
-        let timings = turn.emitter.wants(EventKind::CallDone).then(|| {
-            turn.emitter.marks().note(EventKind::CallDone, now);
-            Box::new(turn.emitter.marks().timings(now))
-        });
-        turn.emitter.emit(EventKind::CallDone, now, |_| {
-            let timings = timings.unwrap_or_else(|| Box::new(Marks::default().timings(now)));
-            Payload::CallDone(Arc::new(CallDone {
-                status,
-                error,
-                hops: 1,
-                attempts,
-                bytes_out,
-                bytes_in,
-                timings,
-            }))
+        let status = self.status;
+        tell_call_done(turn.now, turn.emitter, |timings| CallDone {
+            status,
+            error,
+            hops: 1,
+            attempts,
+            bytes_out,
+            bytes_in,
+            timings,
         });
     }
 
     pub(super) fn bytes(&self) -> (u64, u64) {
-        self.exchange().map_or((0, 0), |exchange| {
-            (exchange.bytes_out(), exchange.receiving().bytes())
-        })
+        bytes_of(self.exchange())
     }
 
     /// The attempt got no connection.
@@ -234,39 +221,30 @@ impl Call {
                     turn,
                 );
                 connection.count(exchange.bytes_out(), exchange.receiving().bytes());
-                self.state = State::Exchanging(exchange, connection);
-                let report = self.report(turn);
-                let error = error.with_report(report);
-                self.ending = match self.retry_rule(cause) {
+                let error = error.with_report(self.report(Some(&exchange), turn));
+                self.ending = match self.retry_rule(&exchange, cause) {
                     Some(rule) => Ending::Again(ErrorFacts::of(&error), rule),
                     None => Ending::Failed(error),
                 };
-                if let State::Exchanging(exchange, connection) =
-                    std::mem::replace(&mut self.state, State::Over(None))
-                {
-                    self.close(exchange, connection, cause.close_reason(), turn);
-                }
+                self.close(exchange, connection, cause.close_reason(), turn);
             }
             State::Dialing(mut dial) => {
-                let report = self.report(turn);
-                let error = error.with_report(report);
+                let error = error.with_report(self.report(None, turn));
                 dial.abandon(&error, turn.now, turn.emitter);
-                self.chore = Some(Action::EndDial { winner: None });
+                self.chore = Some(Action::EndDial {
+                    winner: None,
+                    forget: false,
+                });
                 let tried = dial.take_tried();
                 self.conn_failed(error.with_tried(tried), turn);
             }
             State::Returning(exchange, connection) => {
-                self.state = State::Over(Some(exchange));
-                let report = self.report(turn);
+                let report = self.report(Some(&exchange), turn);
                 self.ending = Ending::Failed(error.with_report(report));
-                if let State::Over(Some(exchange)) =
-                    std::mem::replace(&mut self.state, State::Over(None))
-                {
-                    self.close(exchange, connection, cause.close_reason(), turn);
-                }
+                self.close(exchange, connection, cause.close_reason(), turn);
             }
             State::Fresh | State::Pooling => {
-                let report = self.report(turn);
+                let report = self.report(None, turn);
                 self.conn_failed(error.with_report(report), turn);
             }
             other @ (State::Returned(_) | State::Closing(..) | State::Over(_)) => {
@@ -349,8 +327,8 @@ impl Call {
         self.close(exchange, connection, CloseReason::BodyNotRead, turn);
     }
 
-    pub(super) fn report(&self, turn: &mut Turn<'_>) -> Report {
-        let (bytes_out, bytes_in) = self.bytes();
+    pub(super) fn report(&self, exchange: Option<&Exchange>, turn: &mut Turn<'_>) -> Report {
+        let (bytes_out, bytes_in) = bytes_of(exchange);
         let url = &self.plan.url;
         Report {
             call: Some(self.id),
@@ -373,7 +351,7 @@ impl Call {
     pub(super) fn repeat(&self, bytes_out: u64) -> Repeat {
         if bytes_out == 0 {
             Repeat::NothingSent
-        } else if !self.plan.method.is_idempotent() {
+        } else if !self.plan.is_repeatable() {
             Repeat::MayHaveBeenProcessed
         } else if !self.plan.is_replayable {
             Repeat::BodyNotReplayable
@@ -420,6 +398,29 @@ impl Cause {
             Self::Timeout => CloseReason::Timeout,
             Self::Canceled => CloseReason::Canceled,
         }
+    }
+}
+
+/// Bytes of the request that left, and of the response that came.
+fn bytes_of(exchange: Option<&Exchange>) -> (u64, u64) {
+    exchange.map_or((0, 0), |exchange| {
+        (exchange.bytes_out(), exchange.receiving().bytes())
+    })
+}
+
+/// The last event of a call, with its timings: folded only if somebody wants them.
+pub(super) fn tell_call_done(
+    now: Instant,
+    emitter: &mut Emitter,
+    done: impl FnOnce(Box<Timings>) -> CallDone,
+) {
+    emitter.marks().note(EventKind::CallDone, now);
+    if emitter.wants(EventKind::CallDone) {
+        let timings = Box::new(emitter.timings(now));
+        let done = done(timings);
+        emitter.emit(EventKind::CallDone, now, |_| {
+            Payload::CallDone(Arc::new(done))
+        });
     }
 }
 
