@@ -1,11 +1,15 @@
 //! Bugs that were, each by its name.
 
-use std::io::Read;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
+use wirescope::ErrorKind;
+use wirescope::error::Timer;
 use wirescope::testkit::check::check;
 use wirescope::testkit::{Gate, Peer, Script};
 
-use crate::support::watched;
+use crate::support::{Server, trusted, watched};
 
 #[test]
 fn trailers_in_the_first_segment_come_behind_the_start_of_the_body() {
@@ -71,8 +75,7 @@ fn the_end_of_the_wait_for_a_100_is_told_as_a_timeout_first() {
     .unwrap();
     let (client, events) = watched(|builder| builder);
     let request = client.post(&peer.url("/")).unwrap().body("x");
-    let request =
-        request.timeouts(|timeouts| timeouts.expect = std::time::Duration::from_millis(5));
+    let request = request.timeouts(|timeouts| timeouts.expect = Duration::from_millis(5));
     let response = request.expect_continue().send().unwrap();
     assert_eq!(response.status(), 204);
     drop((response, client));
@@ -268,4 +271,61 @@ fn draining_is_bounded_also_when_the_call_has_a_longer_total() {
         check(&events);
         peer.finish();
     }
+}
+
+/// Passes TLS on until 64 KiB came from the client; then takes no more, and drips a record that never ends.
+fn relay_then_drip(mut client: TcpStream, origin: SocketAddr) {
+    let mut origin = TcpStream::connect(origin).unwrap();
+    let mut piece = [0; 16 * 1024];
+    let mut taken = 0;
+    for stream in [&client, &origin] {
+        stream
+            .set_read_timeout(Some(Duration::from_millis(5)))
+            .unwrap();
+    }
+    while taken < 64 * 1024 {
+        let count = client.read(&mut piece).unwrap_or(0);
+        origin.write_all(&piece[..count]).unwrap();
+        taken += count;
+        let count = origin.read(&mut piece).unwrap_or(0);
+        client.write_all(&piece[..count]).unwrap();
+    }
+    let begun = Instant::now();
+    let mut dripped = client.write_all(&[0x17, 3, 3, 0x40, 0]);
+    while dripped.is_ok() && begun.elapsed() < Duration::from_secs(3) {
+        std::thread::sleep(Duration::from_millis(20));
+        dripped = client.write_all(&[0]);
+    }
+}
+
+#[test]
+fn bytes_that_are_no_tls_record_yet_do_not_renew_a_write_stall() {
+    let (identity, tls) = trusted();
+    let stalls = Script::new().expect_head().stop_reading().stall();
+    let peer = Peer::builder()
+        .tls(identity)
+        .script(stalls)
+        .start()
+        .unwrap();
+    let origin = peer.addr();
+    let relay = Server::start(move |client| relay_then_drip(client, origin));
+    let (client, events) = watched(|builder| {
+        let limit = Some(Duration::from_millis(300));
+        builder
+            .tls(tls)
+            .timeouts(|timeouts| timeouts.write_stall = limit)
+    });
+    let url = relay.url("/").replace("http:", "https:");
+    let begun = Instant::now();
+    let error = client
+        .put(&url)
+        .unwrap()
+        .body(vec![0; 32 << 20])
+        .send()
+        .unwrap_err();
+    let took = begun.elapsed();
+    assert_eq!(error.kind(), ErrorKind::Timeout(Timer::WriteStall));
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    drop(client);
+    check(&events);
 }
