@@ -8,7 +8,6 @@ use crate::drive::apply::{Running, Upload};
 use crate::drive::engine::{Engine, Parts, next_call};
 use crate::error::{Error, ErrorKind, Result, TlsFailure};
 use crate::event::{Emitter, ObserverRef, Observers, Redaction};
-use crate::flow::action::Names;
 use crate::flow::call::{Call, Settings};
 use crate::flow::{call, lookup, pool};
 use crate::message::answer::Address;
@@ -195,14 +194,13 @@ impl Client {
         cancel: Option<CancelHandle>,
     ) -> Result<Response> {
         let engine = &self.0;
-        let names = Names::of(&plan.url, &engine.overrides, engine.is_resolver_custom);
         let settings = match timeouts {
             None => engine.settings.clone(),
             Some(timeouts) => Arc::new(engine.settings.with_timeouts(*timeouts)),
         };
         let observers = Observers::of_call(observers, &engine.observers);
         let running = Running {
-            call: Call::new(next_call(), plan, names, settings.clone()),
+            call: Call::new(next_call(), plan, settings.clone()),
             engine: engine.clone(),
             settings,
             emitter: Emitter::new(clock::process(), observers, engine.redaction.clone()),
@@ -415,10 +413,10 @@ impl ClientBuilder {
                 rules,
                 timeouts: self.timeouts,
                 retries: self.retries,
+                overrides: self.overrides,
+                is_resolver_custom,
             },
-            overrides: self.overrides,
             resolver,
-            is_resolver_custom,
             tls,
             keep_alive: self.keep_alive,
             redaction: self.redaction,

@@ -10,7 +10,7 @@ use crate::drive::apply::Running;
 use crate::drive::blocking::Pause;
 use crate::error::{Error, ErrorKind, Limit, Phase, Result};
 use crate::event::Timings;
-use crate::flow::action::Input;
+use crate::flow::action::{ExchangeInput, Input};
 use crate::ids::{CallId, ConnId};
 use crate::message::fields::Fields;
 use crate::message::framing::{Framing, Version};
@@ -241,7 +241,7 @@ impl Response {
         let Running { call, emitter, .. } = &mut *self.running;
         call.tighten_total(limit, emitter);
         if !self.running.call.is_over() {
-            self.running.input(Input::Drain);
+            self.running.input(ExchangeInput::Drain);
         }
         let mut left = limits.drain_bytes;
         let mut piece = [0; 4096];
@@ -296,7 +296,7 @@ impl Response {
 
     fn consumed(&mut self, count: usize) {
         if count > 0 {
-            self.running.input(Input::Consumed(count));
+            self.running.input(ExchangeInput::Consumed(count));
             self.running.run();
         }
     }

@@ -13,7 +13,7 @@ use crate::drive::engine::{Engine, Mailbox, next_connection};
 use crate::drive::lease::{Idle, Lease, Memory};
 use crate::error::{LookupFailure, TlsFailure};
 use crate::event::{CanceledBy, Emitter, EventKind};
-use crate::flow::action::{Action, Input, TlsFault, Wait};
+use crate::flow::action::{Action, DialInput, ExchangeInput, Input, PoolInput, TlsFault, Wait};
 use crate::flow::call::{Call, Settings};
 use crate::flow::lookup::Joined;
 use crate::message::answer::{Answer, Failure, Family, LookupError};
@@ -88,8 +88,8 @@ pub(crate) enum Rest {
 
 impl Running {
     /// Gives an input and delivers what came of it.
-    pub(crate) fn input(&mut self, input: Input) {
-        self.tell(input);
+    pub(crate) fn input(&mut self, input: impl Into<Input>) {
+        self.tell(input.into());
         if let Some(reason) = self.emitter.deliver() {
             self.tell(Input::Aborted(reason));
             self.emitter.deliver();
@@ -142,7 +142,7 @@ impl Running {
                 Action::StartTls { contestant } => self.start_tls(contestant),
                 Action::Send { body } => self.send(body),
                 Action::PullBody { max } => self.pull(max),
-                Action::Resume => self.input(Input::Wake),
+                Action::Resume => self.input(ExchangeInput::Wake),
                 Action::AskPlace => self.ask_place(),
                 Action::PutIdle => self.put_idle(),
                 Action::Close => self.close(),
@@ -159,7 +159,7 @@ impl Running {
         if let Some(transport) = transport {
             self.adopt(transport, generation);
         }
-        self.input(Input::Idle(answer));
+        self.input(PoolInput::Idle(answer));
     }
 
     /// Takes a connection on loan: memory is lent to it, and a cancel ends its waits.
@@ -189,7 +189,7 @@ impl Running {
         let joined = self.engine.lookup().join(&host, waiter, mailbox, self.now);
         match joined {
             Joined::Start(flight) => {
-                self.input(Input::Asked { shared: false });
+                self.input(DialInput::Asked { shared: false });
                 let (engine, name) = (Arc::downgrade(&self.engine), host.clone());
                 let sink = Sink::new(move |family, outcome| {
                     Engine::deliver_answer(&engine, &name, flight, family, outcome);
@@ -199,10 +199,10 @@ impl Running {
                 drop(over);
             }
             Joined::Shared(families) => {
-                self.input(Input::Asked { shared: true });
+                self.input(DialInput::Asked { shared: true });
                 for family in Family::BOTH {
                     if let Some(outcome) = families.get(family).cloned() {
-                        self.input(Input::Resolved {
+                        self.input(DialInput::Resolved {
                             family,
                             outcome,
                             coalesced: true,
@@ -211,13 +211,13 @@ impl Running {
                 }
             }
             Joined::Cached(families) => {
-                self.input(Input::Asked { shared: false });
+                self.input(DialInput::Asked { shared: false });
                 for family in Family::BOTH {
                     let outcome = families
                         .get(family)
                         .cloned()
                         .unwrap_or_else(|| Ok(Answer::none()));
-                    self.input(Input::Resolved {
+                    self.input(DialInput::Resolved {
                         family,
                         outcome,
                         coalesced: false,
@@ -237,7 +237,7 @@ impl Running {
             let cause = std::io::Error::new(error.kind(), error.to_string());
             let failure = LookupError::new(LookupFailure::System);
             let outcome = Err(Failure::caused(failure, cause));
-            self.input(Input::Resolved {
+            self.input(DialInput::Resolved {
                 family,
                 outcome,
                 coalesced: false,
@@ -283,7 +283,7 @@ impl Running {
             }
             Err(error) => {
                 self.read_clock();
-                self.input(Input::Connected {
+                self.input(DialInput::Connected {
                     contestant: number,
                     result: Err(error),
                 });
@@ -299,7 +299,7 @@ impl Running {
             Transport::plain(socket),
             Handshake::Absent,
         ));
-        self.input(Input::Connected {
+        self.input(DialInput::Connected {
             contestant: number,
             result: Ok((next_connection(), local)),
         });
@@ -330,7 +330,7 @@ impl Running {
     fn start_tls(&mut self, number: u16) {
         let result = self.begin_tls();
         if let Err(fault) = result {
-            self.input(Input::TlsDone {
+            self.input(DialInput::TlsDone {
                 contestant: number,
                 result: Err(fault),
             });
@@ -378,12 +378,12 @@ impl Running {
         };
         self.read_clock();
         match result {
-            Ok(Some(count)) => self.input(Input::Sent(count)),
-            Ok(None) => self.input(Input::Blocked),
+            Ok(Some(count)) => self.input(ExchangeInput::Sent(count)),
+            Ok(None) => self.input(ExchangeInput::Blocked),
             // A cancel shut the socket down: the cause is told, not what came of it.
             Err(_) if self.is_canceled() => self.input(Input::Cancel(CanceledBy::Caller)),
-            Err(Broken::Io(error)) => self.input(Input::SendFailed(error)),
-            Err(Broken::Tls(error)) => self.input(Input::TlsBroke(tls_fault(error))),
+            Err(Broken::Io(error)) => self.input(ExchangeInput::SendFailed(error)),
+            Err(Broken::Tls(error)) => self.input(ExchangeInput::TlsBroke(tls_fault(error))),
         }
     }
 
@@ -406,12 +406,12 @@ impl Running {
             .marks()
             .caller_sends(self.now.saturating_duration_since(before));
         match result {
-            Ok(0) => self.input(Input::Pulled(Pulled::End, None)),
+            Ok(0) => self.input(ExchangeInput::Pulled(Pulled::End, None)),
             Ok(count) => {
                 self.memory.buffers.outbound.fill(count.min(max));
-                self.input(Input::Pulled(Pulled::Bytes(count.min(max)), None));
+                self.input(ExchangeInput::Pulled(Pulled::Bytes(count.min(max)), None));
             }
-            Err(error) => self.input(Input::Pulled(Pulled::Failed, Some(error))),
+            Err(error) => self.input(ExchangeInput::Pulled(Pulled::Failed, Some(error))),
         }
     }
 
@@ -430,7 +430,7 @@ impl Running {
             }
             _ => Err(CloseReason::ConnectionLost),
         };
-        self.input(Input::Place(place));
+        self.input(PoolInput::Place(place));
     }
 
     fn put_idle(&mut self) {
@@ -456,7 +456,7 @@ impl Running {
         if let Some(lease) = self.lease.take() {
             lease.transport.close();
         }
-        self.input(Input::Closed);
+        self.input(PoolInput::Closed);
     }
 }
 

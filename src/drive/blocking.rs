@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::drive::apply::{Contestant, Handshake, Rest, Running, tls_fault};
 use crate::error::TlsFailure;
 use crate::event::{CanceledBy, EventKind};
-use crate::flow::action::{Input, Receive, TlsFault, Wait};
+use crate::flow::action::{DialInput, ExchangeInput, Input, Receive, TlsFault, Wait};
 use crate::net::socket::Unconnected;
 use crate::net::transport::{Broken, Received, read_timeout};
 use crate::net::wait::{Interest, for_socket};
@@ -68,8 +68,11 @@ impl Running {
                         continue;
                     }
                     let Some(input) = input else { continue };
-                    let straight = matches!(input, Input::Received { direct, .. } if direct > 0);
-                    if let Input::Received { direct: count, .. } = &input {
+                    let straight = matches!(
+                        input,
+                        Input::Exchange(ExchangeInput::Received { direct, .. }) if direct > 0
+                    );
+                    if let Input::Exchange(ExchangeInput::Received { direct: count, .. }) = &input {
                         *direct = *count;
                     }
                     self.input(input);
@@ -136,10 +139,11 @@ impl Running {
                 None
             }
             Ok(None) => Some(Input::Timeout),
-            Err(error) => Some(Input::Connected {
-                contestant: number,
-                result: Err(error),
-            }),
+            Err(error) => {
+                let result = Err(error);
+                let contestant = number;
+                Some(DialInput::Connected { contestant, result }.into())
+            }
         }
     }
 
@@ -161,10 +165,8 @@ impl Running {
                 source: Box::new(error),
             }),
         };
-        Some(Input::TlsDone {
-            contestant: number,
-            result,
-        })
+        let contestant = number;
+        Some(DialInput::TlsDone { contestant, result }.into())
     }
 
     /// Waits for the resolver.
@@ -182,7 +184,7 @@ impl Running {
         }
         self.read_clock();
         for (family, outcome, coalesced) in mailbox.take() {
-            self.input(Input::Resolved {
+            self.input(DialInput::Resolved {
                 family,
                 outcome,
                 coalesced,
@@ -194,7 +196,7 @@ impl Running {
     /// Waits for the peer: in one blocking receive if nothing else can end the wait, else in a poll.
     fn wait_for_peer(&mut self, wait: Wait, receive: Receive, into: &mut [u8]) -> Option<Input> {
         let Some(lease) = &mut self.lease else {
-            return Some(Input::Ended { clean: false });
+            return Some(ExchangeInput::Ended { clean: false }.into());
         };
         if !wait.send {
             return Some(self.receive(receive, into, wait.deadline));
@@ -216,12 +218,12 @@ impl Running {
             wait.deadline,
         ) {
             Ok(ready) => ready,
-            Err(error) => return Some(Input::ReceiveFailed(error)),
+            Err(error) => return Some(ExchangeInput::ReceiveFailed(error).into()),
         };
         match (ready.read, ready.write) {
             (false, false) => Some(Input::Timeout),
             (true, _) => self.receive_ready(receive, into),
-            (false, true) => Some(Input::Writable),
+            (false, true) => Some(ExchangeInput::Writable.into()),
         }
     }
 
@@ -235,7 +237,7 @@ impl Running {
 
     fn receive(&mut self, receive: Receive, into: &mut [u8], deadline: Option<Instant>) -> Input {
         let Some(lease) = &mut self.lease else {
-            return Input::Ended { clean: false };
+            return ExchangeInput::Ended { clean: false }.into();
         };
         let inbound = &mut self.memory.buffers.inbound;
         let (result, is_direct) = match receive {
@@ -260,12 +262,12 @@ impl Running {
                     (0, first)
                 };
                 inbound.fill(buffered);
-                Input::Received { direct, buffered }
+                ExchangeInput::Received { direct, buffered }.into()
             }
-            Ok(Received::Ended(clean)) => Input::Ended { clean },
+            Ok(Received::Ended(clean)) => ExchangeInput::Ended { clean }.into(),
             Ok(Received::TimedOut) => Input::Timeout,
-            Err(Broken::Io(error)) => Input::ReceiveFailed(error),
-            Err(Broken::Tls(error)) => Input::TlsBroke(tls_fault(error)),
+            Err(Broken::Io(error)) => ExchangeInput::ReceiveFailed(error).into(),
+            Err(Broken::Tls(error)) => ExchangeInput::TlsBroke(tls_fault(error)).into(),
         }
     }
 }

@@ -15,7 +15,6 @@ use crate::flow::pool::{Key, Pool};
 use crate::ids::{CallId, ConnId, DialId};
 use crate::message::answer::{Family, Outcome};
 use crate::message::close::CloseReason;
-use crate::message::overrides::Overrides;
 use crate::message::url::Url;
 use crate::net::clock;
 use crate::net::resolver::{Resolve, Ticket};
@@ -29,9 +28,7 @@ const MEMORIES: usize = 16;
 /// What the calls of one client share.
 pub(crate) struct Engine {
     pub(crate) settings: Arc<Settings>,
-    pub(crate) overrides: Overrides,
     pub(crate) resolver: Arc<dyn Resolve>,
-    pub(crate) is_resolver_custom: bool,
     pub(crate) tls: Result<TlsClient, Error>,
     pub(crate) keep_alive: bool,
     pub(crate) redaction: Arc<Redaction>,
@@ -104,9 +101,7 @@ pub(crate) fn next_connection() -> ConnId {
 /// What an engine is made of beside the pool and the lookups.
 pub(crate) struct Parts {
     pub(crate) settings: Settings,
-    pub(crate) overrides: Overrides,
     pub(crate) resolver: Arc<dyn Resolve>,
-    pub(crate) is_resolver_custom: bool,
     pub(crate) tls: Result<TlsClient, Error>,
     pub(crate) keep_alive: bool,
     pub(crate) redaction: Redaction,
@@ -119,9 +114,7 @@ impl Engine {
     pub(crate) fn new(parts: Parts) -> Self {
         let engine = Self {
             settings: Arc::new(parts.settings),
-            overrides: parts.overrides,
             resolver: parts.resolver,
-            is_resolver_custom: parts.is_resolver_custom,
             tls: parts.tls,
             keep_alive: parts.keep_alive,
             redaction: Arc::new(parts.redaction),

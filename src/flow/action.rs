@@ -26,11 +26,11 @@ use crate::proto::sending::Pulled;
 /// What the core wants done.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// Look for an idle connection; answered by [`Input::Idle`].
+    /// Look for an idle connection; answered by [`PoolInput::Idle`].
     TakeIdle,
-    /// Look the host up, both families; answered by [`Input::Asked`] and [`Input::Resolved`].
+    /// Look the host up, both families; answered by [`DialInput::Asked`] and [`DialInput::Resolved`].
     Resolve,
-    /// Connect; answered by [`Input::Connected`].
+    /// Connect; answered by [`DialInput::Connected`].
     Connect {
         /// Number of the contestant.
         contestant: u16,
@@ -49,31 +49,31 @@ pub(crate) enum Action {
         /// Whether the addresses that were remembered are of no use.
         forget: bool,
     },
-    /// Begin TLS on a connected contestant; answered by [`Input::TlsDone`].
+    /// Begin TLS on a connected contestant; answered by [`DialInput::TlsDone`].
     StartTls {
         /// Number of the contestant.
         contestant: u16,
     },
     /// Hand to the kernel, without waiting, the outbound buffer and behind it this range of the body in
-    /// memory; answered by [`Input::Sent`], [`Input::Blocked`] or [`Input::SendFailed`].
+    /// memory; answered by [`ExchangeInput::Sent`], [`ExchangeInput::Blocked`] or [`ExchangeInput::SendFailed`].
     Send {
         /// Bytes of the body in memory.
         body: Range<u64>,
     },
-    /// Ask the caller's source for at most `max` bytes behind the outbound buffer; answered by [`Input::Pulled`].
+    /// Ask the caller's source for at most `max` bytes behind the outbound buffer; answered by [`ExchangeInput::Pulled`].
     PullBody {
         /// Most bytes.
         max: u64,
     },
-    /// The machine stopped at a head so that observers could speak; answered by [`Input::Wake`].
+    /// The machine stopped at a head so that observers could speak; answered by [`ExchangeInput::Wake`].
     Resume,
     /// The response can be handed out, and nothing more happens until the caller asks.
     HandOut,
-    /// Ask the pool for a place; answered by [`Input::Place`].
+    /// Ask the pool for a place; answered by [`PoolInput::Place`].
     AskPlace,
     /// Put the connection into the pool.
     PutIdle,
-    /// Close the connection; answered by [`Input::Closed`].
+    /// Close the connection; answered by [`PoolInput::Closed`].
     Close,
     /// Wait for the first of these.
     Wait(Wait),
@@ -84,7 +84,7 @@ pub(crate) enum Action {
 /// What can end a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Wait {
-    /// Room in the kernel's buffer, told by [`Input::Writable`].
+    /// Room in the kernel's buffer, told by [`ExchangeInput::Writable`].
     pub(crate) send: bool,
     /// Bytes of the peer.
     pub(crate) receive: Option<Receive>,
@@ -109,8 +109,27 @@ pub(crate) enum Receive {
 pub(crate) enum Input {
     /// Begin.
     Start,
-    /// What the pool has.
-    Idle(IdleAnswer),
+    /// At the pool.
+    Pool(PoolInput),
+    /// In the dial.
+    Dial(DialInput),
+    /// In the exchange.
+    Exchange(ExchangeInput),
+    /// The caller asks for at most that many bytes of the body.
+    Wanted(usize),
+    /// The caller dropped the response.
+    BodyClosed,
+    /// The deadline of the wait passed.
+    Timeout,
+    /// The caller gave the call up.
+    Cancel(CanceledBy),
+    /// An observer aborted the call.
+    Aborted(Abort),
+}
+
+/// What happened to a connection being made.
+#[derive(Debug)]
+pub(crate) enum DialInput {
     /// The lookup was begun, or joined if it was under way.
     Asked {
         /// Whether it was under way.
@@ -139,6 +158,11 @@ pub(crate) enum Input {
         /// What was agreed on, or why not.
         result: Result<Arc<TlsFacts>, TlsFault>,
     },
+}
+
+/// What happened on the connection of the call, or to its content.
+#[derive(Debug)]
+pub(crate) enum ExchangeInput {
     /// The kernel accepted bytes.
     Sent(usize),
     /// The kernel's buffer is full.
@@ -165,26 +189,41 @@ pub(crate) enum Input {
     TlsBroke(TlsFault),
     /// The caller's source spoke.
     Pulled(Pulled, Option<io::Error>),
-    /// The caller asks for at most that many bytes of the body.
-    Wanted(usize),
     /// The caller took bytes of the body from the inbound buffer.
     Consumed(usize),
     /// The rest of the body is read only to keep the connection.
     Drain,
-    /// The caller dropped the response.
-    BodyClosed,
     /// Observers have spoken.
     Wake,
-    /// The deadline of the wait passed.
-    Timeout,
-    /// The caller gave the call up.
-    Cancel(CanceledBy),
-    /// An observer aborted the call.
-    Aborted(Abort),
+}
+
+/// What the pool said, or what became of a connection that served.
+#[derive(Debug)]
+pub(crate) enum PoolInput {
+    /// What the pool has.
+    Idle(IdleAnswer),
     /// The pool's answer: idle connections of the key with this one, or why it has no place.
     Place(Result<u32, CloseReason>),
     /// The connection was closed.
     Closed,
+}
+
+impl From<PoolInput> for Input {
+    fn from(input: PoolInput) -> Self {
+        Self::Pool(input)
+    }
+}
+
+impl From<DialInput> for Input {
+    fn from(input: DialInput) -> Self {
+        Self::Dial(input)
+    }
+}
+
+impl From<ExchangeInput> for Input {
+    fn from(input: ExchangeInput) -> Self {
+        Self::Exchange(input)
+    }
 }
 
 /// What the pool found.

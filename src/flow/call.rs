@@ -23,7 +23,7 @@ use crate::error::{Error, ErrorKind, Phase, Timer};
 use crate::event::{
     Abort, CallDone, CallStart, Emitter, ErrorFacts, EventKind, GetConn, Payload, RetryRule,
 };
-use crate::flow::action::{Action, Input, Names, Receive, Wait};
+use crate::flow::action::{Action, ExchangeInput, Input, PoolInput, Receive, Wait};
 use crate::flow::call::ending::{Cause, tell_call_done};
 use crate::flow::connection::Connection;
 use crate::flow::dial::Dial;
@@ -31,6 +31,7 @@ use crate::flow::timers::Timers;
 use crate::ids::{CallId, ConnId};
 use crate::message::close::CloseReason;
 use crate::message::fields::Fields;
+use crate::message::overrides::Overrides;
 use crate::message::tls::TlsFacts;
 use crate::proto::exchange::{Exchange, Progress};
 use crate::proto::framing::KeepAliveHint;
@@ -43,7 +44,6 @@ use crate::proto::{Fault, Rules, Turn};
 pub(crate) struct Call {
     id: CallId,
     plan: Plan,
-    names: Names,
     settings: Arc<Settings>,
     state: State,
     timers: Timers,
@@ -73,6 +73,10 @@ pub(crate) struct Settings {
     pub(crate) timeouts: Timeouts,
     /// Repeats of a broken attempt that are allowed.
     pub(crate) retries: u16,
+    /// Addresses that the caller gave in advance.
+    pub(crate) overrides: Overrides,
+    /// Whether the resolver is the caller's own.
+    pub(crate) is_resolver_custom: bool,
 }
 
 impl Settings {
@@ -85,7 +89,8 @@ impl Settings {
         Self {
             rules,
             timeouts,
-            retries: self.retries,
+            overrides: self.overrides.clone(),
+            ..*self
         }
     }
 }
@@ -160,11 +165,10 @@ fn call_start(id: CallId, plan: &Plan, now: Instant, emitter: &mut Emitter) {
 }
 
 impl Call {
-    pub(crate) fn new(id: CallId, plan: Plan, names: Names, settings: Arc<Settings>) -> Self {
+    pub(crate) fn new(id: CallId, plan: Plan, settings: Arc<Settings>) -> Self {
         Self {
             id,
             plan,
-            names,
             settings,
             state: State::Fresh,
             timers: Timers::default(),
@@ -186,32 +190,14 @@ impl Call {
     pub(crate) fn input(&mut self, input: Input, turn: &mut Turn<'_>) {
         match input {
             Input::Start => self.start(turn),
-            Input::Idle(answer) => self.idle(answer, turn),
-            Input::Cancel(by) => self.cancel(by, turn),
-            Input::Aborted(reason) => self.aborted(reason, turn),
-            Input::Timeout => self.timeout(turn),
-            Input::Place(place) => self.placed(place, turn),
-            Input::Closed => self.closed(turn),
+            Input::Pool(input) => self.pool_input(input, turn),
+            Input::Dial(input) => self.dial_input(input, turn),
+            Input::Exchange(input) => self.exchange_input(input, turn),
             Input::Wanted(max) => self.wanted(max, turn),
             Input::BodyClosed => self.body_closed(turn),
-            Input::Asked { .. }
-            | Input::Resolved { .. }
-            | Input::Connected { .. }
-            | Input::TlsDone { .. } => {
-                self.dial_input(input, turn);
-            }
-            Input::Sent(_)
-            | Input::Blocked
-            | Input::Writable
-            | Input::SendFailed(_)
-            | Input::Received { .. }
-            | Input::Ended { .. }
-            | Input::ReceiveFailed(_)
-            | Input::TlsBroke(_)
-            | Input::Pulled(..)
-            | Input::Consumed(_)
-            | Input::Drain
-            | Input::Wake => self.exchange_input(input, turn),
+            Input::Timeout => self.timeout(turn),
+            Input::Cancel(by) => self.cancel(by, turn),
+            Input::Aborted(reason) => self.aborted(reason, turn),
         }
         self.arm(turn);
     }
@@ -401,10 +387,18 @@ impl Call {
         self.state = State::Pooling;
     }
 
-    fn exchange_input(&mut self, input: Input, turn: &mut Turn<'_>) {
+    fn pool_input(&mut self, input: PoolInput, turn: &mut Turn<'_>) {
+        match input {
+            PoolInput::Idle(answer) => self.idle(answer, turn),
+            PoolInput::Place(place) => self.placed(place, turn),
+            PoolInput::Closed => self.closed(turn),
+        }
+    }
+
+    fn exchange_input(&mut self, input: ExchangeInput, turn: &mut Turn<'_>) {
         let State::Exchanging(exchange, _) = &mut self.state else {
             if let (
-                Input::Consumed(count),
+                ExchangeInput::Consumed(count),
                 State::Over(Some(exchange)) | State::Returned(exchange),
             ) = (input, &mut self.state)
             {
@@ -413,42 +407,42 @@ impl Call {
             return;
         };
         let input = match (input, self.reset.take()) {
-            (Input::Ended { .. }, Some(reset)) => Input::ReceiveFailed(reset),
+            (ExchangeInput::Ended { .. }, Some(reset)) => ExchangeInput::ReceiveFailed(reset),
             (input, reset) => {
                 self.reset = reset;
                 input
             }
         };
         let result = match input {
-            Input::Sent(count) => {
+            ExchangeInput::Sent(count) => {
                 exchange.sent(count, turn);
                 Ok(Progress::Going)
             }
-            Input::Blocked => {
+            ExchangeInput::Blocked => {
                 exchange.sending().blocked(turn.now);
                 Ok(Progress::Going)
             }
-            Input::Writable => {
+            ExchangeInput::Writable => {
                 exchange.sending().writable(turn.now);
                 Ok(Progress::Going)
             }
-            Input::SendFailed(error) => {
+            ExchangeInput::SendFailed(error) => {
                 if error.kind() == io::ErrorKind::ConnectionReset {
                     self.reset = Some(error);
                 }
                 exchange.send_failed(turn);
                 Ok(Progress::Going)
             }
-            Input::Received { direct, buffered } => {
+            ExchangeInput::Received { direct, buffered } => {
                 self.timers.disarm(Timer::BodyIdle);
                 exchange.received(direct, buffered, turn)
             }
-            Input::Drain => {
+            ExchangeInput::Drain => {
                 exchange.drain();
                 Ok(Progress::Going)
             }
-            Input::Ended { clean } => exchange.ended(clean, turn),
-            Input::ReceiveFailed(error) => {
+            ExchangeInput::Ended { clean } => exchange.ended(clean, turn),
+            ExchangeInput::ReceiveFailed(error) => {
                 let phase = exchange.phase();
                 return self.broken(
                     ErrorKind::io(&error),
@@ -458,7 +452,7 @@ impl Call {
                     turn,
                 );
             }
-            Input::TlsBroke(fault) => {
+            ExchangeInput::TlsBroke(fault) => {
                 let phase = exchange.phase();
                 return self.broken(
                     ErrorKind::Tls(fault.failure),
@@ -468,7 +462,7 @@ impl Call {
                     turn,
                 );
             }
-            Input::Pulled(pulled, error) => {
+            ExchangeInput::Pulled(pulled, error) => {
                 let source = error.map(|error| Box::new(error) as Abort);
                 match exchange.pulled(pulled, turn) {
                     Ok(()) => Ok(Progress::Going),
@@ -477,21 +471,8 @@ impl Call {
                     }
                 }
             }
-            Input::Consumed(count) => exchange.consume(count, turn),
-            Input::Wake => exchange.resume(turn),
-            Input::Start
-            | Input::Idle(_)
-            | Input::Asked { .. }
-            | Input::Resolved { .. }
-            | Input::Connected { .. }
-            | Input::TlsDone { .. }
-            | Input::Wanted(_)
-            | Input::BodyClosed
-            | Input::Timeout
-            | Input::Cancel(_)
-            | Input::Aborted(_)
-            | Input::Place(_)
-            | Input::Closed => Ok(Progress::Going),
+            ExchangeInput::Consumed(count) => exchange.consume(count, turn),
+            ExchangeInput::Wake => exchange.resume(turn),
         };
         self.follow(result, turn);
     }

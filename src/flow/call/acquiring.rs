@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::error::{ErrorKind, Report, Tried};
 use crate::event::{EventKind, GotConn, Payload, PoolLookup};
-use crate::flow::action::{Action, IdleAnswer, Input};
+use crate::flow::action::{Action, DialInput, IdleAnswer, Names};
 use crate::flow::call::{Call, ReachedFacts, State};
 use crate::flow::connection::Connection;
 use crate::flow::dial::{Dial, DialPlanFacts, Outcomes, Won};
@@ -66,7 +66,11 @@ impl Call {
         };
         let dial = Dial::begin(
             facts,
-            self.names.clone(),
+            Names::of(
+                &self.plan.url,
+                &self.settings.overrides,
+                self.settings.is_resolver_custom,
+            ),
             turn.now,
             turn.emitter,
             &mut self.timers,
@@ -74,48 +78,27 @@ impl Call {
         self.state = State::Dialing(Box::new(dial));
     }
 
-    pub(super) fn dial_input(&mut self, input: Input, turn: &mut Turn<'_>) {
+    pub(super) fn dial_input(&mut self, input: DialInput, turn: &mut Turn<'_>) {
         let State::Dialing(dial) = &mut self.state else {
             return;
         };
         let (now, emitter, timers) = (turn.now, &mut *turn.emitter, &mut self.timers);
         let outcome = match input {
-            Input::Asked { shared } => {
+            DialInput::Asked { shared } => {
                 dial.asked(shared);
                 Outcomes::Going
             }
-            Input::Resolved {
+            DialInput::Resolved {
                 family,
                 outcome,
                 coalesced,
             } => dial.resolved(family, outcome, coalesced, now, emitter, timers),
-            Input::Connected { contestant, result } => {
+            DialInput::Connected { contestant, result } => {
                 dial.connected(contestant, result, now, emitter)
             }
-            Input::TlsDone { contestant, result } => {
+            DialInput::TlsDone { contestant, result } => {
                 dial.secured(contestant, result, now, emitter, timers)
             }
-            Input::Start
-            | Input::Idle(_)
-            | Input::Sent(_)
-            | Input::Blocked
-            | Input::Writable
-            | Input::SendFailed(_)
-            | Input::Received { .. }
-            | Input::Ended { .. }
-            | Input::ReceiveFailed(_)
-            | Input::TlsBroke(_)
-            | Input::Pulled(..)
-            | Input::Wanted(_)
-            | Input::Consumed(_)
-            | Input::Drain
-            | Input::BodyClosed
-            | Input::Wake
-            | Input::Timeout
-            | Input::Cancel(_)
-            | Input::Aborted(_)
-            | Input::Place(_)
-            | Input::Closed => Outcomes::Going,
         };
         self.follow_dial(outcome, turn);
     }
