@@ -9,6 +9,7 @@ use crate::drive::engine::{Engine, Parts, next_call};
 use crate::error::{Error, ErrorKind, Result, TlsFailure};
 use crate::event::{Emitter, ObserverRef, Observers, Redaction};
 use crate::flow::call::{Call, Settings};
+use crate::flow::redirect::RedirectPolicy;
 use crate::flow::{call, lookup, pool};
 use crate::message::answer::Address;
 use crate::message::method::Method;
@@ -21,6 +22,7 @@ use crate::proto::Rules;
 use crate::proto::plan::{Plan, Refused};
 use crate::request::Request;
 use crate::response::Response;
+use crate::round_trip::{self, Chain, RoundTrip, Wire};
 
 /// An HTTP/1.1 client. Cloning is cheap and shares everything; it can be used from many threads at once, each
 /// call on the thread that makes it. There is no thread of its own, but for those that look names up.
@@ -47,7 +49,10 @@ use crate::response::Response;
 /// # }
 /// ```
 #[derive(Debug, Clone)]
-pub struct Client(Arc<Engine>);
+pub struct Client {
+    engine: Arc<Engine>,
+    chain: Option<Chain>,
+}
 
 /// Sets a [`Client`] up. Every setting has a default; see each method.
 #[derive(Debug)]
@@ -67,6 +72,19 @@ pub struct ClientBuilder {
     tls: TlsConfig,
     redaction: Redaction,
     observers: Vec<ObserverRef>,
+    redirects: RedirectPolicy,
+    layers: Vec<Layer>,
+}
+
+/// What makes a round trip out of the one that it wraps.
+struct Layer(Box<Wrap>);
+
+type Wrap = dyn FnOnce(Arc<dyn RoundTrip>) -> Arc<dyn RoundTrip>;
+
+impl std::fmt::Debug for Layer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Layer")
+    }
 }
 
 struct CustomResolver(Arc<dyn Resolve>);
@@ -149,33 +167,33 @@ impl Client {
     /// client has no thread of its own: what happens to an idle connection is noticed here, and when a request
     /// asks for a connection of the same origin.
     pub fn close_expired(&self) {
-        self.0.close_expired();
+        self.engine.close_expired();
     }
 
     /// Closes all idle connections; those in use now are closed when they would become idle.
     pub fn close_idle(&self) {
-        self.0
+        self.engine
             .close_idle(crate::message::close::CloseReason::CloseIdleCalled);
     }
 
     /// Forgets all addresses, after the network has changed. Connections are kept; see [`Client::close_idle`].
     pub fn network_changed(&self) {
-        self.0.forget_addresses();
+        self.engine.forget_addresses();
     }
 
     /// Counts connections: idle ones, and ones in use.
     #[must_use]
     pub fn connections(&self) -> (usize, usize) {
-        self.0.pool_counts()
+        self.engine.pool_counts()
     }
 
     pub(crate) fn engine(&self) -> &Engine {
-        &self.0
+        &self.engine
     }
 
     /// Tells of a call that was refused before any I/O.
     pub(crate) fn refuse(&self, refused: Refused, observers: &[ObserverRef]) -> Error {
-        let engine = &self.0;
+        let engine = &self.engine;
         let observers = Observers::of_call(observers, &engine.observers);
         let mut emitter = Emitter::new(clock::process(), observers, engine.redaction.clone());
         let Refused { error, plan } = refused;
@@ -190,13 +208,14 @@ impl Client {
         plan: Plan,
         upload: Upload,
         timeouts: Option<Box<Timeouts>>,
+        redirects: Option<RedirectPolicy>,
         observers: &[ObserverRef],
         cancel: Option<CancelHandle>,
     ) -> Result<Response> {
-        let engine = &self.0;
-        let settings = match timeouts {
-            None => engine.settings.clone(),
-            Some(timeouts) => Arc::new(engine.settings.with_timeouts(*timeouts)),
+        let engine = &self.engine;
+        let settings = match (timeouts, redirects) {
+            (None, None) => engine.settings.clone(),
+            (timeouts, redirects) => Arc::new(engine.settings.changed(timeouts, redirects)),
         };
         let observers = Observers::of_call(observers, &engine.observers);
         let running = Running {
@@ -212,7 +231,7 @@ impl Client {
             mailbox: None,
             now: clock::now(),
         };
-        Response::begin(Box::new(running))
+        round_trip::run(Box::new(running), self.chain.as_ref())
     }
 }
 
@@ -240,6 +259,8 @@ impl ClientBuilder {
             tls: TlsConfig::new(),
             redaction: Redaction::default(),
             observers: Vec::new(),
+            redirects: RedirectPolicy::new(),
+            layers: Vec::new(),
         }
     }
 
@@ -301,6 +322,25 @@ impl ClientBuilder {
     #[must_use]
     pub fn retries(mut self, most: u16) -> Self {
         self.retries = most;
+        self
+    }
+
+    /// Sets which redirects are followed. Default: at most 20, none from https to http (RFC 9110 §15.4).
+    #[must_use]
+    pub fn redirects(mut self, policy: RedirectPolicy) -> Self {
+        self.redirects = policy;
+        self
+    }
+
+    /// Wraps the client in middleware, which sees the request and the response of every hop. What is added later is
+    /// further out: it is asked first, and sees the response last. See [`RoundTrip`].
+    #[must_use]
+    pub fn wrap<R: RoundTrip + 'static>(
+        mut self,
+        layer: impl FnOnce(Arc<dyn RoundTrip>) -> R + 'static,
+    ) -> Self {
+        self.layers
+            .push(Layer(Box::new(|next| Arc::new(layer(next)))));
         self
     }
 
@@ -408,11 +448,12 @@ impl ClientBuilder {
             || Arc::new(SystemResolver::new()) as Arc<dyn Resolve>,
             |custom| custom.0,
         );
-        Ok(Client(Arc::new(Engine::new(Parts {
+        let engine = Engine::new(Parts {
             settings: Settings {
                 rules,
                 timeouts: self.timeouts,
                 retries: self.retries,
+                redirects: self.redirects,
                 overrides: self.overrides,
                 is_resolver_custom,
             },
@@ -431,6 +472,18 @@ impl ClientBuilder {
                 addresses: self.limits.addresses,
                 ..lookup::Bounds::default()
             },
-        }))))
+        });
+        let chain = (!self.layers.is_empty()).then(|| {
+            let wire: Arc<dyn RoundTrip> = Arc::new(Wire);
+            Chain(
+                self.layers
+                    .into_iter()
+                    .fold(wire, |next, layer| (layer.0)(next)),
+            )
+        });
+        Ok(Client {
+            engine: Arc::new(engine),
+            chain,
+        })
     }
 }

@@ -7,12 +7,15 @@ mod rule;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use crate::error::rule::{
-    ChunkRule, FieldError, FramingRule, HeadRule, Limit, LookupFailure, RequestRule, TlsFailure,
+    ChunkRule, FieldError, FramingRule, HeadRule, Limit, LookupFailure, RedirectRule, RequestRule,
+    TlsFailure,
 };
 use crate::ids::{CallId, ConnId};
+use crate::message::fields::Fields;
 pub use crate::message::url::UrlError;
 
 /// A [`std::result::Result`] with [`Error`].
@@ -47,6 +50,8 @@ pub(crate) struct Report {
     pub(crate) reused: Option<bool>,
     pub(crate) repeat: Option<Repeat>,
     pub(crate) elapsed: Option<Duration>,
+    /// The response whose redirect could not be followed.
+    pub(crate) redirect: Option<Arc<(u16, Fields)>>,
 }
 
 /// One address that was tried while connecting.
@@ -162,6 +167,8 @@ pub enum ErrorKind {
         /// Offset from the first byte of the body.
         offset: u64,
     },
+    /// The redirect cannot be followed; [`Error::redirect`] has the status and fields of the response.
+    PeerRedirect(RedirectRule),
     /// The peer closed the connection before the first byte of a response.
     PeerClosed,
     /// The peer closed the connection inside the head.
@@ -208,6 +215,8 @@ pub enum ErrorKind {
     Canceled,
     /// An observer aborted the call; its reason is the source.
     Aborted,
+    /// A middleware failed the call; its own error is the source.
+    Middleware,
     /// A status of 400 or above, made an error by `error_for_status`.
     Status(u16),
     /// wirescope itself broke a rule of its own. Please report it.
@@ -236,6 +245,9 @@ pub enum Timer {
     Head,
     /// Between two reads of the body.
     BodyIdle,
+    /// The rest of a body that is read only to keep its connection. Its end is not an error; it costs the
+    /// connection.
+    Drain,
 }
 
 impl Timer {
@@ -252,6 +264,7 @@ impl Timer {
             Self::FirstByte => "first_byte",
             Self::Head => "head",
             Self::BodyIdle => "body_idle",
+            Self::Drain => "drain",
         }
     }
 }
@@ -354,6 +367,10 @@ impl Error {
         Self::new(kind, Phase::Prepare)
     }
 
+    pub(crate) fn middleware(cause: Box<dyn std::error::Error + Send + Sync>) -> Self {
+        Self::local(ErrorKind::Middleware).with_source(cause)
+    }
+
     pub(crate) fn setting(name: &str) -> Self {
         Self::local(ErrorKind::LocalRequest(RequestRule::Setting)).about(name)
     }
@@ -432,6 +449,13 @@ impl Error {
     #[must_use]
     pub fn connection_reused(&self) -> Option<bool> {
         self.0.report.reused
+    }
+
+    /// The status and the fields of the response whose redirect could not be followed, if that is the error.
+    #[must_use]
+    pub fn redirect(&self) -> Option<(u16, &Fields)> {
+        let redirect = self.0.report.redirect.as_deref();
+        redirect.map(|(status, fields)| (*status, fields))
     }
 
     /// Whether the same request may be sent again, and why.
@@ -603,6 +627,7 @@ impl ErrorKind {
             Self::PeerFraming(_) => "peer_framing",
             Self::PeerChunk { .. } => "peer_chunk",
             Self::PeerTrailer { .. } => "peer_trailer",
+            Self::PeerRedirect(_) => "peer_redirect",
             Self::PeerClosed => "peer_closed",
             Self::PeerIncompleteHead { .. } => "peer_incomplete_head",
             Self::PeerIncompleteBody { .. } => "peer_incomplete_body",
@@ -615,6 +640,7 @@ impl ErrorKind {
             Self::Limit { .. } => "limit",
             Self::Canceled => "canceled",
             Self::Aborted => "aborted",
+            Self::Middleware => "middleware",
             Self::Status(_) => "status",
             Self::Internal => "internal",
         }
@@ -646,6 +672,7 @@ impl fmt::Display for ErrorKind {
             Self::PeerTrailer { rule, offset } => {
                 write!(f, "bad trailer section: {rule} at byte {offset}")
             }
+            Self::PeerRedirect(rule) => write!(f, "bad redirect: {rule}"),
             Self::PeerClosed => f.write_str("the peer closed the connection without a response"),
             Self::PeerIncompleteHead { received } => {
                 write!(
@@ -689,6 +716,7 @@ impl fmt::Display for ErrorKind {
             Self::Limit { limit, max } => write!(f, "limit reached: {limit}, at most {max}"),
             Self::Canceled => f.write_str("canceled"),
             Self::Aborted => f.write_str("aborted by an observer"),
+            Self::Middleware => f.write_str("a middleware failed the call"),
             Self::Status(status) => write!(f, "status {status}"),
             Self::Internal => f.write_str("internal error"),
         }

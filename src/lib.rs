@@ -57,14 +57,18 @@ mod net;
 mod proto;
 mod request;
 mod response;
+mod round_trip;
 pub use crate::client::{Client, ClientBuilder};
 pub use crate::error::{Error, ErrorKind, Phase, Result};
+pub use crate::flow::call::Hop;
+pub use crate::flow::redirect::{RedirectPolicy, Redirection};
 pub use crate::message::method::Method;
 pub use crate::message::url::Url;
 pub use crate::net::cancel::CancelHandle;
 pub use crate::net::tls::TlsConfig;
 pub use crate::request::Request;
 pub use crate::response::Response;
+pub use crate::round_trip::{HopRequest, RoundTrip};
 #[cfg(test)]
 mod testing;
 #[cfg(feature = "testkit")]

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use crate::client::Client;
 use crate::config::Timeouts;
-use crate::drive::apply::Upload;
+use crate::drive::apply::{Make, Upload};
 use crate::error::{Error, RequestRule, Result};
 use crate::event::ObserverRef;
+use crate::flow::redirect::RedirectPolicy;
 use crate::message::fields::Fields;
 use crate::message::method::Method;
 use crate::message::url::{Url, percent_decode};
@@ -51,6 +52,7 @@ pub struct Request {
     without_defaults: Vec<Box<str>>,
     label: Option<Arc<str>>,
     timeouts: Option<Box<Timeouts>>,
+    redirects: Option<RedirectPolicy>,
     observers: Vec<ObserverRef>,
     cancel: Option<CancelHandle>,
 }
@@ -61,6 +63,7 @@ enum Body {
     Bytes(Arc<[u8]>),
     Vec(Vec<u8>),
     Source(Box<dyn Read + Send>, Option<u64>),
+    Made(Make, Option<u64>),
 }
 
 impl Request {
@@ -81,6 +84,7 @@ impl Request {
             without_defaults: Vec::new(),
             label: None,
             timeouts: None,
+            redirects: None,
             observers: Vec::new(),
             cancel: None,
         };
@@ -164,6 +168,30 @@ impl Request {
         self
     }
 
+    /// Sends what readers give that are made as often as the body is needed, so that it can be sent again: after a
+    /// redirect that keeps it (307, 308), and in a repeat. Each is of this length in bytes, or, without one, is sent
+    /// chunked. Else as [`Request::body_reader`].
+    ///
+    /// ```
+    /// # fn main() -> Result<(), wirescope::Error> {
+    /// let client = wirescope::Client::new()?;
+    /// let request = client.put("http://example.com/log")?
+    ///     .body_from(|| std::fs::File::open("/var/log/today"), None);
+    /// # drop(request);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn body_from<R: Read + Send + 'static>(
+        mut self,
+        make: impl Fn() -> std::io::Result<R> + Send + 'static,
+        bytes: Option<u64>,
+    ) -> Self {
+        let make = move || make().map(|reader| Box::new(reader) as Box<dyn Read + Send>);
+        self.body = Body::Made(Box::new(make), bytes);
+        self
+    }
+
     /// Holds the body back until the peer says 100 (Continue), at most for [`Timeouts::expect`]
     /// (RFC 9110 §10.1.1). Without a body it has no effect.
     #[must_use]
@@ -238,6 +266,13 @@ impl Request {
         self
     }
 
+    /// Sets which redirects this call follows. Default: the policy of the client.
+    #[must_use]
+    pub fn redirects(mut self, policy: RedirectPolicy) -> Self {
+        self.redirects = Some(policy);
+        self
+    }
+
     /// Attaches an observer to this call. It is told before those of the client, and the newest first.
     #[must_use]
     pub fn observe(mut self, observer: impl Into<ObserverRef>) -> Self {
@@ -306,7 +341,14 @@ impl Request {
             label: self.label,
         };
         let plan = Plan::new(wish).map_err(|refused| client.refuse(*refused, &self.observers))?;
-        client.start(plan, upload, self.timeouts, &self.observers, self.cancel)
+        client.start(
+            plan,
+            upload,
+            self.timeouts,
+            self.redirects,
+            &self.observers,
+            self.cancel,
+        )
     }
 }
 
@@ -348,6 +390,11 @@ impl Body {
                 BodyPlan::Source(length, trailers),
                 Upload::Source(source),
                 false,
+            ),
+            Self::Made(make, length) => (
+                BodyPlan::Source(length, trailers),
+                Upload::Made(make, None),
+                true,
             ),
         }
     }

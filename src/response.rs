@@ -9,8 +9,9 @@ use std::time::Duration;
 use crate::drive::apply::Running;
 use crate::drive::blocking::Pause;
 use crate::error::{Error, ErrorKind, Limit, Phase, Result};
-use crate::event::Timings;
+use crate::event::{RedirectRefusal, Timings};
 use crate::flow::action::{ExchangeInput, Input};
+use crate::flow::call::Hop;
 use crate::ids::{CallId, ConnId};
 use crate::message::fields::Fields;
 use crate::message::framing::{Framing, Version};
@@ -43,9 +44,9 @@ pub struct Response {
 }
 
 impl Response {
-    /// Runs a call to its response.
-    pub(crate) fn begin(mut running: Box<Running>) -> Result<Self> {
-        running.start();
+    /// Runs a call whose hop is ready to the response of that hop.
+    pub(crate) fn of_hop(mut running: Box<Running>) -> Result<Self> {
+        running.begin_hop();
         // A body that is broken is told by the read; a call that was given up has no response.
         let is_given_up = running
             .call
@@ -59,6 +60,17 @@ impl Response {
                 .take_error()
                 .unwrap_or_else(|| Error::new(ErrorKind::Internal, Phase::Done))),
         }
+    }
+
+    /// Says whether the response is a redirect that is to be followed.
+    pub(crate) fn is_redirected(&self) -> bool {
+        self.running.call.is_redirected()
+    }
+
+    /// Follows the redirect of the response: the next hop is ready then, or the call has failed.
+    pub(crate) fn into_next_hop(mut self) -> Box<Running> {
+        self.running.follow();
+        self.running
     }
 
     /// The status code, from 200 to 999 (or 101). A code that is not known counts as the first of its class
@@ -98,7 +110,19 @@ impl Response {
         self.head.framing
     }
 
-    /// The URL that was asked for.
+    /// The hops that were left by following redirects, in order; empty without any.
+    #[must_use]
+    pub fn history(&self) -> &[Hop] {
+        self.running.call.hops()
+    }
+
+    /// Why this response is handed out and not followed, if it is a redirect.
+    #[must_use]
+    pub fn redirect_refusal(&self) -> Option<RedirectRefusal> {
+        self.running.call.refusal()
+    }
+
+    /// The URL that was asked for; after redirects, the last one.
     #[must_use]
     pub fn url(&self) -> &Url {
         &self.running.call.plan().url

@@ -3,7 +3,7 @@
 //! After each input the events that came of it are delivered, with no lock held and the machine at rest; an
 //! observer's wish to abort is the next input.
 
-use std::io::{IoSlice, Read};
+use std::io::{self, IoSlice, Read};
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
@@ -33,14 +33,33 @@ pub(crate) enum Upload {
     Bytes(Arc<[u8]>),
     Vec(Vec<u8>),
     Source(Box<dyn Read + Send>),
+    /// What makes a source, and the one that was made last.
+    Made(Make, Option<Box<dyn Read + Send>>),
 }
+
+/// Makes a source of the body, as often as it is needed.
+pub(crate) type Make = Box<dyn Fn() -> io::Result<Box<dyn Read + Send>> + Send>;
 
 impl Upload {
     fn bytes(&self) -> &[u8] {
         match self {
-            Self::Empty | Self::Source(_) => &[],
+            Self::Empty | Self::Source(_) | Self::Made(..) => &[],
             Self::Bytes(bytes) => bytes,
             Self::Vec(bytes) => bytes,
+        }
+    }
+
+    /// The source of the body, made anew when the body begins if that can be done.
+    fn source(&mut self, is_first: bool) -> io::Result<Option<&mut (dyn Read + Send)>> {
+        match self {
+            Self::Empty | Self::Bytes(_) | Self::Vec(_) => Ok(None),
+            Self::Source(source) => Ok(Some(&mut **source)),
+            Self::Made(make, made) => {
+                if is_first || made.is_none() {
+                    *made = Some(make()?);
+                }
+                Ok(made.as_mut().map(|made| &mut **made as _))
+            }
         }
     }
 }
@@ -80,6 +99,8 @@ pub(crate) enum Handshake {
 pub(crate) enum Rest {
     /// Wait for the first of these.
     Wait(Wait),
+    /// A hop can begin.
+    BeginHop,
     /// The response can be handed out.
     HandOut,
     /// The call is over.
@@ -141,11 +162,12 @@ impl Running {
                 Action::AbortConnect { .. } => self.drop_contestant(),
                 Action::StartTls { contestant } => self.start_tls(contestant),
                 Action::Send { body } => self.send(body),
-                Action::PullBody { max } => self.pull(max),
+                Action::PullBody { max, is_first } => self.pull(max, is_first),
                 Action::Resume => self.input(ExchangeInput::Wake),
                 Action::AskPlace => self.ask_place(),
                 Action::PutIdle => self.put_idle(),
                 Action::Close => self.close(),
+                Action::BeginHop => return Rest::BeginHop,
                 Action::HandOut => return Rest::HandOut,
                 Action::Wait(wait) => return Rest::Wait(wait),
                 Action::Done => return Rest::Done,
@@ -226,15 +248,15 @@ impl Running {
             }
             Joined::Full(max) => {
                 let text = format!("{max} lookups wait, and no more may");
-                self.lookup_failed(&std::io::Error::other(text));
+                self.lookup_failed(&io::Error::other(text));
             }
         }
     }
 
     /// Answers for a resolver that cannot be asked or waited for.
-    pub(crate) fn lookup_failed(&mut self, error: &std::io::Error) {
+    pub(crate) fn lookup_failed(&mut self, error: &io::Error) {
         for family in Family::BOTH {
-            let cause = std::io::Error::new(error.kind(), error.to_string());
+            let cause = io::Error::new(error.kind(), error.to_string());
             let failure = LookupError::new(LookupFailure::System);
             let outcome = Err(Failure::caused(failure, cause));
             self.input(DialInput::Resolved {
@@ -387,9 +409,11 @@ impl Running {
         }
     }
 
-    fn pull(&mut self, max: u64) {
-        let Upload::Source(source) = &mut self.upload else {
-            return;
+    fn pull(&mut self, max: u64, is_first: bool) {
+        let source = match self.upload.source(is_first) {
+            Ok(Some(source)) => source,
+            Ok(None) => return,
+            Err(error) => return self.input(ExchangeInput::Pulled(Pulled::Failed, Some(error))),
         };
         let max = usize::try_from(max).unwrap_or(usize::MAX);
         let room = self.memory.buffers.outbound.spare(max);
@@ -397,7 +421,7 @@ impl Running {
         let before = self.now;
         let result = loop {
             match source.read(room) {
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 other => break other,
             }
         };

@@ -19,6 +19,8 @@ const ROOM_BEHIND: usize = 1024;
 /// Why control came back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pause {
+    /// A hop can begin.
+    BeginHop,
     /// The response, or more of its body, can be handed out.
     HandOut,
     /// The call is over.
@@ -26,10 +28,23 @@ pub(crate) enum Pause {
 }
 
 impl Running {
-    /// Begins the call and goes on until there is a response or an error.
-    pub(crate) fn start(&mut self) -> Pause {
+    /// Begins the call: its first hop is ready, or the call is over.
+    pub(crate) fn begin(&mut self) {
         self.input(Input::Start);
+        self.run();
+    }
+
+    /// Begins the hop that is ready and goes on until there is a response or an error.
+    pub(crate) fn begin_hop(&mut self) -> Pause {
+        self.input(Input::Hop);
         self.run()
+    }
+
+    /// Follows the redirect that was decided on, until its hop is ready or the call is over.
+    pub(crate) fn follow(&mut self) {
+        self.read_clock();
+        self.input(Input::Follow);
+        self.run();
     }
 
     /// Goes on until there is something for the caller; content may go straight into `into`, and how much did
@@ -56,6 +71,7 @@ impl Running {
                 self.input(Input::Cancel(CanceledBy::Caller));
             }
             match self.apply() {
+                Rest::BeginHop => return Pause::BeginHop,
                 Rest::HandOut => return Pause::HandOut,
                 Rest::Done => return Pause::Done,
                 // What the call may block on is registered by now: a cancel came before, or will end the wait.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::message::url::UrlError;
+
 /// Declares an enum of rules with the sentence of each.
 macro_rules! rules {
     ($(#[$doc:meta])* $name:ident { $($(#[$rule:meta])* $variant:ident => $text:literal,)+ }) => {
@@ -132,6 +134,26 @@ rules! {
     }
 }
 
+/// What is wrong with a redirect that would otherwise be followed (RFC 9110 §10.2.2).
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RedirectRule {
+    /// There are two different `Location` fields.
+    TwoLocations,
+    /// The `Location` is not a reference that can be followed; the offset is into its value, bytes that are not
+    /// ASCII counted as percent-encoded.
+    Location(UrlError),
+}
+
+impl fmt::Display for RedirectRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TwoLocations => f.write_str("two different location fields"),
+            Self::Location(rule) => write!(f, "the location cannot be used: {rule}"),
+        }
+    }
+}
+
 rules! {
     /// What is wrong with a chunked body (RFC 9112 §7.1).
     ChunkRule {
@@ -171,6 +193,8 @@ rules! {
         ChunkOverhead => "bytes of chunk framing in excess of the data",
         /// Bytes of a body collected by a helper.
         BodyBytes => "bytes of a body collected by a helper",
+        /// Redirects followed by one call.
+        Redirects => "redirects",
     }
 }
 

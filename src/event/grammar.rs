@@ -44,13 +44,13 @@ use crate::ids::{CallId, ConnId, DialId};
 
 /// The productions, as docs/events.md shows them. `||` is any interleaving.
 pub const TEXT: &str = "\
-call       = CallStart ( attempt ( Retry attempt )* Retry? )? CallDone
-                                                  -- no attempt: refused before any I/O, or canceled before it
+call       = CallStart hop* CallDone               -- no hop: refused before any I/O, or canceled before it
+hop        = attempt ( Retry attempt )* Retry?     -- the next one follows a redirect
 attempt    = GetConn PoolLookup* ( GetConnFailed | GotConn ( write || read ) PutIdleConn ) AttemptDone
 write      = ( WroteHeaderField+ WroteHeaders ( Wait100Continue Got100Continue? ExpectDone )?
                ( RequestBodyStart RequestBodyChunk* RequestBodyDone WroteTrailerField* )? )? WroteRequest
 read       = ( GotFirstResponseByte Got1xxResponse* ( FinalResponseStart head? )? )?
-head       = GotHeaderField* GotResponseHead
+head       = GotHeaderField* GotResponseHead Redirect?
              ( ResponseBodyStart ResponseBodyChunk* )? GotTrailerField* ResponseBodyDone
 dial       = DialStart ( names || DialPlan* || contestant* ) ConnOpened? DialDone
 names      = DnsSkipped | DnsStart DnsFamilyDone* DnsDone

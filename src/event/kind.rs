@@ -122,6 +122,8 @@ kinds! {
     ClientStart "client_start" on_client_start always Arc<ClientStart>;
     /// A call begins.
     CallStart "call_start" on_call_start always Arc<CallStart>;
+    /// What is done about a redirect: followed or not, and why not. Told right after its head (RFC 9110 §15.4).
+    Redirect "redirect" on_redirect always Arc<Redirect>;
     /// The attempt before is made again; a refusal to do so stands in no event of its own.
     Retry "retry" on_retry always Arc<Retry>;
     /// A deadline passed. The error, or for `expect` the sending of the body, follows from it.

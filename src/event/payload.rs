@@ -118,10 +118,33 @@ payloads! {
         /// The label given by the caller.
         label "label": Option<Arc<str>> => Option<&Arc<str>>,
     }
+    /// Payload of [`EventKind::Redirect`](crate::event::EventKind::Redirect).
+    Redirect {
+        /// The status code of the response.
+        status "status": u16 => u16,
+        /// The URL that was asked for, redacted.
+        from "from": Arc<str> => &str,
+        /// The URL that it leads to, redacted, if it can be told.
+        to "to": Option<Arc<str>> => Option<&Arc<str>>,
+        /// The method of the request.
+        method_before "method_before": Arc<str> => &str,
+        /// The method of the next request.
+        method_after "method_after": Arc<str> => &str,
+        /// Whether scheme, host or port change.
+        cross_origin "cross_origin": bool => bool,
+        /// Names of the fields that the next request does not have any more.
+        stripped "stripped": Vec<Box<str>> => &[Box<str>],
+        /// Whether it is followed.
+        followed "followed": bool => bool,
+        /// Why not, if it is not followed.
+        refusal "refusal": Option<RedirectRefusal> => Option<RedirectRefusal>,
+    }
     /// Payload of [`EventKind::Retry`](crate::event::EventKind::Retry).
     Retry {
-        /// Why the attempt before broke.
-        error "error": ErrorFacts => &ErrorFacts,
+        /// Why the attempt before broke; none if its response asks for the repeat.
+        error "error": Option<ErrorFacts> => Option<&ErrorFacts>,
+        /// The status that asks for the repeat, if one does.
+        status "status": Option<u16> => Option<u16>,
         /// Why it is safe to make it again.
         rule "rule": RetryRule => RetryRule,
         /// Number of the attempt to come.
@@ -695,6 +718,33 @@ tags! {
         IdleConnectionDied => "idle_connection_died",
         /// The connection had served before, and no byte of the request left.
         NothingWritten => "nothing_written",
+        /// A 417 refused our `Expect`, and the body was not begun: it is made again without (RFC 9110 §10.1.1).
+        ExpectationFailed => "expectation_failed",
+        /// A 408 on a connection that had served before: the request was not processed (RFC 9110 §15.5.9).
+        RequestTimeout => "request_timeout",
+        /// A 421 says that the connection is the wrong one; another is made (RFC 9110 §15.5.20).
+        MisdirectedRequest => "misdirected_request",
+    }
+    /// Why a redirect is not followed.
+    RedirectRefusal {
+        /// Redirects are switched off.
+        SwitchedOff => "switched_off",
+        /// There is no `Location`.
+        NoLocation => "no_location",
+        /// The scheme is neither http nor https.
+        Scheme => "scheme",
+        /// It leads from https to http, which has to be allowed.
+        Downgrade => "downgrade",
+        /// It keeps the body, which cannot be given again.
+        BodyNotReplayable => "body_not_replayable",
+        /// The caller's own judgement said no.
+        Judgement => "judgement",
+        /// There are two different `Location` fields; the call fails.
+        TwoLocations => "two_locations",
+        /// The `Location` cannot be used; the call fails.
+        BadLocation => "bad_location",
+        /// The limit of redirects is reached; the call fails.
+        TooMany => "too_many",
     }
     /// Who gave a call up.
     CanceledBy {

@@ -147,9 +147,11 @@ impl Redaction {
     }
 
     fn is_secret_field(&self, name: &str) -> bool {
-        if self.mode == Mode::Revealed {
-            return false;
-        }
+        self.mode == Mode::Listed && self.is_marked(name)
+    }
+
+    /// Says whether the values of a field are for one origin only, whether or not they are shown.
+    pub(crate) fn is_marked(&self, name: &str) -> bool {
         SECRET_FIELDS
             .iter()
             .any(|secret| secret.eq_ignore_ascii_case(name))

@@ -187,7 +187,15 @@ fn record(count: u16) -> Arc<FieldRecord> {
 
 const ZERO: Duration = Duration::ZERO;
 
-const RULES: [RetryRule; 2] = [RetryRule::IdleConnectionDied, RetryRule::NothingWritten];
+const RULES: [RetryRule; 5] = [
+    RetryRule::IdleConnectionDied,
+    RetryRule::NothingWritten,
+    RetryRule::ExpectationFailed,
+    RetryRule::RequestTimeout,
+    RetryRule::MisdirectedRequest,
+];
+
+const REFUSALS: [RedirectRefusal; 2] = [RedirectRefusal::SwitchedOff, RedirectRefusal::TooMany];
 
 fn payload(kind: EventKind, v: &Values<'_>) -> Payload {
     match kind {
@@ -304,11 +312,28 @@ fn around(kind: EventKind, v: &Values<'_>) -> Payload {
                 .map(|_| v.tag("retry", &RULES, RetryRule::tag)),
         })),
         EventKind::Retry => Payload::Retry(Arc::new(Retry {
-            error: v.error().expect("error"),
+            error: v.error(),
+            status: v.some("status"),
             rule: v.tag("rule", &RULES, RetryRule::tag),
             next: v.number("next", 1),
             max: 1,
         })),
+        EventKind::Redirect => {
+            let refusal = v
+                .word("refusal")
+                .map(|_| v.tag("refusal", &REFUSALS, RedirectRefusal::tag));
+            Payload::Redirect(Arc::new(Redirect {
+                status: v.number("status", 302),
+                from: "http://example.com/".into(),
+                to: Some("http://example.com/next".into()),
+                method_before: "GET".into(),
+                method_after: "GET".into(),
+                cross_origin: false,
+                stripped: Vec::new(),
+                followed: refusal.is_none(),
+                refusal,
+            }))
+        }
         EventKind::ConnClosed => Payload::ConnClosed(Arc::new(ConnClosed {
             reason: v.close("reason").unwrap_or(CloseReason::PeerClose),
             by: ClosedBy::Local,

@@ -11,7 +11,11 @@ use crate::event::show::{Object, Show};
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Marks {
     start: Option<Instant>,
-    /// When the last repeat began, if there was one.
+    /// When the hop under way began, if it is not the first.
+    hop: Option<Instant>,
+    /// The hops before.
+    hops: Vec<Phases>,
+    /// When the last repeat of the hop began, if there was one.
     repeated: Option<Instant>,
     end: Option<Instant>,
     get_conn: Option<Instant>,
@@ -66,7 +70,23 @@ impl Marks {
     pub(crate) fn repeat(&mut self, now: Instant) {
         *self = Self {
             start: self.start,
+            hop: self.hop,
+            hops: std::mem::take(&mut self.hops),
             repeated: Some(now),
+            ..Self::default()
+        };
+    }
+
+    /// Keeps the phases of a hop that is left; its time counts as `redirect`.
+    pub(crate) fn next_hop(&mut self, now: Instant) {
+        let began = self.hop.or(self.start).unwrap_or(now);
+        let phases = self.phases(began, began, now);
+        let mut hops = std::mem::take(&mut self.hops);
+        hops.push(phases);
+        *self = Self {
+            start: self.start,
+            hop: Some(now),
+            hops,
             ..Self::default()
         };
     }
@@ -111,7 +131,8 @@ impl Marks {
         let end = self.end.unwrap_or(now).max(start);
         let since = |mark: Option<Instant>| mark.map(|at| at.saturating_duration_since(start));
         Timings {
-            phases: self.phases(start, end),
+            phases: self.phases(start, self.hop.unwrap_or(start), end),
+            hops: self.hops.clone(),
             ttfb: since(self.first_byte),
             ttfb_final: since(self.final_start),
             connect_win: self
@@ -135,7 +156,8 @@ impl Marks {
         (!early.is_zero()).then_some(early)
     }
 
-    fn phases(&self, start: Instant, end: Instant) -> Phases {
+    /// The phases from a start to an end, of which the hop under way has the part from its own start.
+    fn phases(&self, start: Instant, hop: Instant, end: Instant) -> Phases {
         let conn_end = self.conn_end.unwrap_or(end);
         let dns = self
             .dns_start
@@ -172,9 +194,11 @@ impl Marks {
         let caller = self.caller_in_send + self.caller_in_receive;
         let caller = (!caller.is_zero()).then_some(caller);
         let total = length(start, end);
-        let retry = self.repeated.map(|until| length(start, until));
+        let retry = self.repeated.map(|until| length(hop, until));
+        let redirect = length(start, hop);
+        let redirect = (!redirect.is_zero()).then_some(redirect);
         let known = sum([
-            queue, dns, tcp, tls, send, wait100, wait, receive, caller, retry,
+            queue, dns, tcp, tls, send, wait100, wait, receive, caller, retry, redirect,
         ]);
         Phases {
             queue,
@@ -187,6 +211,7 @@ impl Marks {
             receive,
             caller,
             retry,
+            redirect,
             other: total.saturating_sub(known),
             total,
         }
@@ -209,6 +234,7 @@ fn sum<const N: usize>(spans: [Option<Duration>; N]) -> Duration {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timings {
     phases: Phases,
+    hops: Vec<Phases>,
     ttfb: Option<Duration>,
     ttfb_final: Option<Duration>,
     connect_win: Option<Duration>,
@@ -250,8 +276,10 @@ pub struct Phases {
     pub receive: Option<Duration>,
     /// Waiting for the caller: its body source, its reads.
     pub caller: Option<Duration>,
-    /// Attempts that were made again, up to the last repeat.
+    /// Attempts of the last hop that were made again, up to the last repeat.
     pub retry: Option<Duration>,
+    /// The hops before the last one; each of them stands in [`Timings::hops`].
+    pub redirect: Option<Duration>,
     /// The rest.
     pub other: Duration,
     /// From the start of the call to its end.
@@ -274,6 +302,8 @@ pub struct CurlTimes {
     pub posttransfer: Duration,
     /// `time_starttransfer`.
     pub starttransfer: Duration,
+    /// `time_redirect`: the hops before the last one.
+    pub redirect: Duration,
     /// `time_total`.
     pub total: Duration,
 }
@@ -283,6 +313,12 @@ impl Timings {
     #[must_use]
     pub fn phases(&self) -> &Phases {
         &self.phases
+    }
+
+    /// The phases of each hop that was left by a redirect, in order; the total of each is its own time.
+    #[must_use]
+    pub fn hops(&self) -> &[Phases] {
+        &self.hops
     }
 
     /// From the start of the call to its end.
@@ -343,6 +379,7 @@ impl Timings {
             pretransfer,
             posttransfer,
             starttransfer,
+            redirect: self.phases.redirect.unwrap_or_default(),
             total: self.total(),
         }
     }
@@ -363,6 +400,7 @@ impl Show for Timings {
         object.member("receive_ns", &phases.receive);
         object.member("caller_ns", &phases.caller);
         object.member("retry_ns", &phases.retry);
+        object.member("redirect_ns", &phases.redirect);
         object.member("other_ns", &phases.other);
         object.member("total_ns", &phases.total);
         object.member("ttfb_ns", &self.ttfb);
@@ -400,6 +438,7 @@ mod tests {
             receive,
             caller,
             retry,
+            redirect,
             other,
             total: _,
         } = *phases;
@@ -414,6 +453,7 @@ mod tests {
             receive,
             caller,
             retry,
+            redirect,
             Some(other),
         ])
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::event::{EventData, ExpectOutcome, GotConn};
+use crate::event::{EventData, ExpectOutcome, GotConn, Redirect, RedirectRefusal};
 use crate::export::shown;
 use crate::export::timings::named;
 use crate::export::waterfall::Call;
@@ -60,14 +60,38 @@ fn meaning(phase: &str) -> &'static str {
     }
 }
 
+/// What a reader should know of a redirect beside where it led.
+fn redirect_note(redirect: &Redirect) -> Vec<String> {
+    let to = redirect.to().map_or("nowhere", |to| to);
+    match redirect.refusal() {
+        Some(RedirectRefusal::SwitchedOff | RedirectRefusal::NoLocation) => Vec::new(),
+        Some(refusal) => vec![format!(
+            "the redirect to {to} was not followed: {}",
+            refusal.tag().replace('_', " ")
+        )],
+        None => {
+            let mut notes = Vec::new();
+            if redirect.from().starts_with("https:") && to.starts_with("http:") {
+                notes.push(format!("the redirect to {to} leaves TLS"));
+            }
+            if !redirect.stripped().is_empty() {
+                let names = redirect.stripped().join(", ");
+                notes.push(format!("not sent on to {to}: {names}"));
+            }
+            notes
+        }
+    }
+}
+
 fn note(data: EventData<'_>, at: Duration) -> Vec<String> {
     let one = |text: String| vec![text];
     match data {
-        EventData::Retry(retry) => one(format!(
-            "made again at {}: {}",
-            shown(at),
-            retry.error().message()
-        )),
+        EventData::Retry(retry) => one(match (retry.error(), retry.status()) {
+            (Some(error), _) => format!("made again at {}: {}", shown(at), error.message()),
+            (None, Some(status)) => format!("made again at {}: status {status}", shown(at)),
+            (None, None) => format!("made again at {}", shown(at)),
+        }),
+        EventData::Redirect(redirect) => redirect_note(redirect),
         EventData::PoolLookup(lookup) => (lookup.discarded().iter())
             .map(|reason| format!("an idle connection was not used: {reason}"))
             .collect(),

@@ -8,8 +8,9 @@ use crate::event::{Phases, Timings};
 use crate::export::shown;
 
 /// The phases by name, in the order of a call; together they are the total.
-pub(crate) fn named(phases: &Phases) -> [(&'static str, Option<Duration>); 11] {
+pub(crate) fn named(phases: &Phases) -> [(&'static str, Option<Duration>); 12] {
     [
+        ("redirect", phases.redirect),
         ("retry", phases.retry),
         ("queue", phases.queue),
         ("dns", phases.dns),

@@ -26,6 +26,8 @@ use crate::proto::sending::Pulled;
 /// What the core wants done.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Action {
+    /// A hop is ready: middleware may speak; answered by [`Input::Hop`].
+    BeginHop,
     /// Look for an idle connection; answered by [`PoolInput::Idle`].
     TakeIdle,
     /// Look the host up, both families; answered by [`DialInput::Asked`] and [`DialInput::Resolved`].
@@ -64,6 +66,8 @@ pub(crate) enum Action {
     PullBody {
         /// Most bytes.
         max: u64,
+        /// Whether the body begins: a source that can be made anew is.
+        is_first: bool,
     },
     /// The machine stopped at a head so that observers could speak; answered by [`ExchangeInput::Wake`].
     Resume,
@@ -109,6 +113,10 @@ pub(crate) enum Receive {
 pub(crate) enum Input {
     /// Begin.
     Start,
+    /// The request of the hop that is ready is to be sent.
+    Hop,
+    /// The redirect that was decided on is to be followed.
+    Follow,
     /// At the pool.
     Pool(PoolInput),
     /// In the dial.

@@ -4,14 +4,16 @@
 //! connection goes back only if nothing is left of the request, the response, or anybody's doubts.
 //!
 //! ```text
-//!   Fresh --> Pooling --idle--> Exchanging --complete--> Returning --> Over
-//!                |                 ^    |not to be kept, broken
-//!                \--none--> Dialing     \--> Closing --> Over
+//!   Fresh --> Ready --> Pooling --idle--> Exchanging --complete--> Returning --> Over
+//!               ^          |                 ^    |not to be kept, broken
+//!               |          \--none--> Dialing     \--> Closing --> Over
+//!               \--redirect-- Left <-- Returning, Closing
 //! ```
 
 mod acquiring;
 mod deadlines;
 mod ending;
+mod hops;
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,12 +23,15 @@ use std::time::Instant;
 use crate::config::Timeouts;
 use crate::error::{Error, ErrorKind, Phase, Timer};
 use crate::event::{
-    Abort, CallDone, CallStart, Emitter, ErrorFacts, EventKind, GetConn, Payload, RetryRule,
+    Abort, CallDone, CallStart, Emitter, ErrorFacts, EventKind, GetConn, Payload, RedirectRefusal,
+    RetryRule,
 };
 use crate::flow::action::{Action, ExchangeInput, Input, PoolInput, Receive, Wait};
 use crate::flow::call::ending::{Cause, tell_call_done};
+pub use crate::flow::call::hops::Hop;
 use crate::flow::connection::Connection;
 use crate::flow::dial::Dial;
+use crate::flow::redirect::RedirectPolicy;
 use crate::flow::timers::Timers;
 use crate::ids::{CallId, ConnId};
 use crate::message::close::CloseReason;
@@ -47,14 +52,19 @@ pub(crate) struct Call {
     settings: Arc<Settings>,
     state: State,
     timers: Timers,
-    /// Number of the attempt under way, from 0.
-    attempt: u16,
+    /// Attempts that were begun, of all hops and of this one.
+    attempts: u16,
+    tries: u16,
+    /// The hops before this one.
+    hops: Vec<Hop>,
     /// Bytes of the attempts before.
     earlier: (u64, u64),
-    head: Option<FinalHead>,
+    head: Arrived,
     reached: Option<ReachedFacts>,
     ending: Ending,
     status: Option<u16>,
+    /// Why the redirect of the response is not followed, if it is one.
+    refusal: Option<RedirectRefusal>,
     /// The facts of the connection, when it goes back.
     returned: Option<Box<Connection>>,
     /// Since when the caller has control, if it has.
@@ -73,6 +83,7 @@ pub(crate) struct Settings {
     pub(crate) timeouts: Timeouts,
     /// Repeats of a broken attempt that are allowed.
     pub(crate) retries: u16,
+    pub(crate) redirects: RedirectPolicy,
     /// Addresses that the caller gave in advance.
     pub(crate) overrides: Overrides,
     /// Whether the resolver is the caller's own.
@@ -80,8 +91,13 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// The same settings with other timeouts.
-    pub(crate) fn with_timeouts(&self, timeouts: Timeouts) -> Self {
+    /// The same settings with other timeouts or another policy.
+    pub(crate) fn changed(
+        &self,
+        timeouts: Option<Box<Timeouts>>,
+        redirects: Option<RedirectPolicy>,
+    ) -> Self {
+        let timeouts = timeouts.map_or_else(|| self.timeouts.clone(), |timeouts| *timeouts);
         let rules = Rules {
             expect_limit: timeouts.expect,
             ..self.rules.clone()
@@ -90,6 +106,7 @@ impl Settings {
             rules,
             timeouts,
             overrides: self.overrides.clone(),
+            redirects: redirects.unwrap_or_else(|| self.redirects.clone()),
             ..*self
         }
     }
@@ -108,6 +125,8 @@ pub(crate) struct ReachedFacts {
 enum State {
     /// Nothing has happened.
     Fresh,
+    /// The request of a hop is ready to be sent.
+    Ready,
     /// The pool is asked.
     Pooling,
     /// A connection is being made.
@@ -116,12 +135,22 @@ enum State {
     Exchanging(Exchange, Box<Connection>),
     /// The exchange is complete and the pool is asked for a place.
     Returning(Exchange, Box<Connection>),
-    /// The connection has its place and is to be put there.
-    Returned(Exchange),
     /// The connection is to be closed.
     Closing(Exchange, Box<Connection>, CloseReason),
+    /// The attempt is over; its response is a redirect that is not yet followed.
+    Left(Exchange),
     /// The call is over; what was received can still be taken.
     Over(Option<Exchange>),
+}
+
+/// The final head, until the driver takes it.
+#[derive(Debug)]
+enum Arrived {
+    Nothing,
+    /// Observers speak about it.
+    Unjudged(FinalHead),
+    /// It is known what it asks for.
+    Judged(FinalHead),
 }
 
 /// How the call ends, as far as that is known.
@@ -133,8 +162,19 @@ enum Ending {
     Well,
     /// With this error, until somebody takes it.
     Failed(Error),
-    /// Not yet: the attempt broke for this reason and is made again by this rule.
-    Again(ErrorFacts, RetryRule),
+    /// Not yet: the response is a redirect, and this request follows it.
+    Planned(Box<Plan>),
+    /// Not yet: the attempt is left for what comes next.
+    Onward(Onward),
+}
+
+/// What comes after an attempt that does not end the call.
+#[derive(Debug)]
+enum Onward {
+    /// The same request by this rule, after this error if it was one.
+    Attempt(Option<ErrorFacts>, RetryRule),
+    /// The next hop.
+    Hop(Box<Plan>),
 }
 
 /// Tells of a call that was refused before any I/O: it has no hop.
@@ -172,12 +212,15 @@ impl Call {
             settings,
             state: State::Fresh,
             timers: Timers::default(),
-            attempt: 0,
+            attempts: 0,
+            tries: 0,
+            hops: Vec::new(),
             earlier: (0, 0),
-            head: None,
+            head: Arrived::Nothing,
             reached: None,
             ending: Ending::Open,
             status: None,
+            refusal: None,
             returned: None,
             with_caller: None,
             wanted: 0,
@@ -190,6 +233,8 @@ impl Call {
     pub(crate) fn input(&mut self, input: Input, turn: &mut Turn<'_>) {
         match input {
             Input::Start => self.start(turn),
+            Input::Hop => self.begin_hop(turn),
+            Input::Follow => self.follow_redirect(turn),
             Input::Pool(input) => self.pool_input(input, turn),
             Input::Dial(input) => self.dial_input(input, turn),
             Input::Exchange(input) => self.exchange_input(input, turn),
@@ -209,6 +254,8 @@ impl Call {
         }
         match &mut self.state {
             State::Fresh | State::Over(_) => Action::Done,
+            State::Ready => Action::BeginHop,
+            State::Left(_) => Action::HandOut,
             State::Pooling => Action::TakeIdle,
             State::Dialing(dial) => {
                 if let Some(action) = dial.next(turn.now, turn.emitter) {
@@ -229,14 +276,6 @@ impl Call {
             }
             State::Exchanging(..) => self.next_of_exchange(turn),
             State::Returning(..) => Action::AskPlace,
-            State::Returned(..) => {
-                if let State::Returned(exchange) =
-                    std::mem::replace(&mut self.state, State::Over(None))
-                {
-                    self.state = State::Over(Some(exchange));
-                }
-                Action::PutIdle
-            }
             State::Closing(..) => Action::Close,
         }
     }
@@ -249,8 +288,9 @@ impl Call {
             return Action::Resume;
         }
         if let Some(max) = exchange.pull_due(turn.buffers) {
+            let is_first = exchange.is_first_pull();
             exchange.begin_pull(max, turn.buffers);
-            return Action::PullBody { max };
+            return Action::PullBody { max, is_first };
         }
         let due = exchange.send_due(turn.buffers);
         let is_stuck = exchange.sending().stuck_since().is_some();
@@ -258,7 +298,8 @@ impl Call {
             return Action::Send { body };
         }
         let receiving = exchange.receiving();
-        if receiving.has_head() && (self.wanted == 0 || receiving.lent() > 0) {
+        let is_left = matches!(self.ending, Ending::Onward(_));
+        if receiving.has_head() && (self.wanted == 0 || receiving.lent() > 0) && !is_left {
             return Action::HandOut;
         }
         let receive = match receiving.direct_max(self.wanted, turn.buffers.inbound.len()) {
@@ -274,7 +315,10 @@ impl Call {
 
     /// The final head, once; for the response.
     pub(crate) fn take_head(&mut self) -> Option<FinalHead> {
-        self.head.take()
+        match std::mem::replace(&mut self.head, Arrived::Nothing) {
+            Arrived::Nothing => None,
+            Arrived::Unjudged(head) | Arrived::Judged(head) => Some(head),
+        }
     }
 
     /// The connection that the response came over.
@@ -286,7 +330,7 @@ impl Call {
     pub(crate) fn error(&self) -> Option<&Error> {
         match &self.ending {
             Ending::Failed(error) => Some(error),
-            Ending::Open | Ending::Well | Ending::Again(..) => None,
+            Ending::Open | Ending::Well | Ending::Planned(_) | Ending::Onward(_) => None,
         }
     }
 
@@ -297,7 +341,7 @@ impl Call {
                 let again = error.again();
                 Some(std::mem::replace(error, again))
             }
-            Ending::Open | Ending::Well | Ending::Again(..) => None,
+            Ending::Open | Ending::Well | Ending::Planned(_) | Ending::Onward(_) => None,
         }
     }
 
@@ -332,9 +376,10 @@ impl Call {
             | State::Returning(_, connection)
             | State::Closing(_, connection, _) => Some(connection),
             State::Fresh
+            | State::Ready
             | State::Pooling
             | State::Dialing(_)
-            | State::Returned(_)
+            | State::Left(_)
             | State::Over(_) => None,
         }
     }
@@ -357,10 +402,14 @@ impl Call {
         match &self.state {
             State::Exchanging(exchange, _)
             | State::Returning(exchange, _)
-            | State::Returned(exchange)
             | State::Closing(exchange, ..)
+            | State::Left(exchange)
             | State::Over(Some(exchange)) => Some(exchange),
-            State::Fresh | State::Pooling | State::Dialing(_) | State::Over(None) => None,
+            State::Fresh
+            | State::Ready
+            | State::Pooling
+            | State::Dialing(_)
+            | State::Over(None) => None,
         }
     }
 
@@ -368,13 +417,22 @@ impl Call {
         call_start(self.id, &self.plan, turn.now, turn.emitter);
         self.timers
             .arm(Timer::Total, turn.now, self.settings.timeouts.total);
-        self.begin_attempt(turn);
+        self.state = State::Ready;
+    }
+
+    fn begin_hop(&mut self, turn: &mut Turn<'_>) {
+        if matches!(self.state, State::Ready) {
+            self.begin_attempt(turn);
+        }
     }
 
     /// An attempt begins: a connection is wanted.
     fn begin_attempt(&mut self, turn: &mut Turn<'_>) {
         let plan = &self.plan;
-        turn.emitter.begin_attempt(0, self.attempt);
+        let hop = u8::try_from(self.hops.len()).unwrap_or(u8::MAX);
+        turn.emitter.begin_attempt(hop, self.attempts);
+        self.attempts = self.attempts.saturating_add(1);
+        self.tries = self.tries.saturating_add(1);
         turn.emitter
             .emit(EventKind::GetConn, turn.now, |redaction| {
                 Payload::GetConn(Arc::new(GetConn {
@@ -399,7 +457,7 @@ impl Call {
         let State::Exchanging(exchange, _) = &mut self.state else {
             if let (
                 ExchangeInput::Consumed(count),
-                State::Over(Some(exchange)) | State::Returned(exchange),
+                State::Over(Some(exchange)) | State::Left(exchange),
             ) = (input, &mut self.state)
             {
                 let _ = exchange.consume(count, turn);
@@ -472,9 +530,13 @@ impl Call {
                 }
             }
             ExchangeInput::Consumed(count) => exchange.consume(count, turn),
+            ExchangeInput::Wake if matches!(self.head, Arrived::Unjudged(_)) => {
+                return self.judge(turn);
+            }
             ExchangeInput::Wake => exchange.resume(turn),
         };
         self.follow(result, turn);
+        self.drain_on(turn);
     }
 
     fn follow(&mut self, result: Result<Progress, Fault>, turn: &mut Turn<'_>) {
@@ -504,7 +566,7 @@ impl Call {
             connection.version = Some(head.head.version);
         }
         self.status = Some(head.head.status);
-        self.head = Some(head);
+        self.head = Arrived::Unjudged(head);
     }
 
     /// The caller asks for more of the body.
@@ -533,11 +595,11 @@ impl Call {
     /// Where the call is.
     pub(crate) fn phase(&self) -> Phase {
         match &self.state {
-            State::Fresh => Phase::Prepare,
+            State::Fresh | State::Ready => Phase::Prepare,
             State::Pooling => Phase::Connect,
             State::Dialing(dial) => dial.phase(),
             State::Exchanging(exchange, _) => exchange.phase(),
-            State::Returning(..) | State::Returned(..) | State::Closing(..) | State::Over(_) => {
+            State::Returning(..) | State::Closing(..) | State::Left(_) | State::Over(_) => {
                 Phase::Done
             }
         }

@@ -40,6 +40,36 @@ pub(crate) fn verdict(broken: Broken) -> Option<RetryRule> {
     }
 }
 
+/// What is known of a final response that may ask for its request again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asking {
+    pub(crate) status: u16,
+    /// The connection had served an earlier request.
+    pub(crate) is_reused: bool,
+    /// The body can be given a second time.
+    pub(crate) is_replayable: bool,
+    /// The response came instead of a 100 (Continue), and nothing of the body was asked for.
+    pub(crate) is_body_skipped: bool,
+    /// Repeats that were made before.
+    pub(crate) repeats: u16,
+    /// Repeats that are allowed.
+    pub(crate) repeats_max: u16,
+}
+
+/// Gives the rule by which a response asks for its request again: a 417 to our `Expect`, a 408 on a connection that
+/// had been idle, a 421. None of them was processed, so the method does not matter.
+pub(crate) fn of_status(asking: Asking) -> Option<RetryRule> {
+    if asking.repeats >= asking.repeats_max {
+        return None;
+    }
+    match asking.status {
+        417 if asking.is_body_skipped => Some(RetryRule::ExpectationFailed),
+        408 if asking.is_reused && asking.is_replayable => Some(RetryRule::RequestTimeout),
+        421 if asking.is_replayable => Some(RetryRule::MisdirectedRequest),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

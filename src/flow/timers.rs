@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::error::Timer;
 
 /// Every timer, in the order in which ties are reported.
-const TIMERS: [Timer; 9] = [
+const TIMERS: [Timer; 10] = [
     Timer::Total,
     Timer::Connect,
     Timer::Lookup,
@@ -15,6 +15,7 @@ const TIMERS: [Timer; 9] = [
     Timer::FirstByte,
     Timer::Head,
     Timer::BodyIdle,
+    Timer::Drain,
 ];
 
 /// The deadlines that are armed.

@@ -61,6 +61,8 @@ reasons! {
     PeerClosedIdle "peer_closed_idle" "the peer closed it while it was idle",
     /// The peer spoke while it was idle (RFC 9112 §9.2).
     UnsolicitedBytes "unsolicited_bytes" "the peer spoke while it was idle",
+    /// The response asks for the request on another connection (RFC 9110 §15.5.9, RFC 9110 §15.5.20).
+    RepeatElsewhere "repeat_elsewhere" "the response asks for another connection",
     /// The caller asked that idle connections be closed.
     CloseIdleCalled "close_idle_called" "idle connections were asked to be closed",
     /// The client was dropped.

@@ -191,6 +191,11 @@ impl Exchange {
         self.sending.pull_max(&buffers.outbound)
     }
 
+    /// Says whether nothing was pulled yet.
+    pub(crate) fn is_first_pull(&self) -> bool {
+        self.sending.is_first_pull()
+    }
+
     pub(crate) fn begin_pull(&mut self, max: u64, buffers: &mut Buffers) {
         self.sending.begin_pull(max, &mut buffers.outbound);
     }
@@ -226,6 +231,21 @@ impl Exchange {
                 .or(Some(CloseReason::UploadUnfinished)),
             None => self.receiving.close_reason(buffers.inbound.len()),
         }
+    }
+
+    /// Why the rest of a response that nobody wants is not read, if it is not.
+    pub(crate) fn not_worth_draining(&self, max: u64) -> Option<CloseReason> {
+        match self.sending.failure() {
+            Some(WriteFailure::BodySkipped) => Some(CloseReason::BodySkipped),
+            Some(_) => Some(CloseReason::UploadUnfinished),
+            None if !self.sending.is_finished() => Some(CloseReason::UploadUnfinished),
+            None => self.receiving.not_worth_draining(max),
+        }
+    }
+
+    /// Says whether a final response came instead of a 100 (Continue), so that nothing of the body was asked for.
+    pub(crate) fn is_body_skipped(&self) -> bool {
+        self.sending.failure() == Some(WriteFailure::BodySkipped)
     }
 
     /// Where the exchange is, for errors and deadlines.

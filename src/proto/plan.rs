@@ -3,6 +3,8 @@
 //! The rule guarded here: a request that leaves says one thing. Framing, Host and the connection's own fields
 //! come from here alone, whatever the caller's fields say, and a contradiction is an error.
 
+mod moved;
+
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, FieldError, RequestRule};
@@ -24,6 +26,16 @@ const CONNECTION_OWNED: &[&str] = &[
     "te",
     "upgrade",
     "http2-settings",
+];
+
+/// Fields that a request that is ready has settled.
+const SETTLED: &[&str] = &[
+    "host",
+    "connection",
+    "expect",
+    "content-length",
+    "transfer-encoding",
+    "trailer",
 ];
 
 /// One hop, ready to be sent.
@@ -137,6 +149,33 @@ impl Plan {
         self.take_connection()?;
         self.take_expect()?;
         self.take_framing()
+    }
+
+    /// The caller's field lines.
+    pub(crate) fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
+    /// Sets a field of the caller's, of those that a request that is ready can still have.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LocalField`] when it cannot be sent, or belongs to the client.
+    pub(crate) fn set_field(&mut self, name: &str, value: &str) -> Result<(), Error> {
+        let is_owned = |owned: &&str| owned.eq_ignore_ascii_case(name);
+        if CONNECTION_OWNED.iter().chain(SETTLED).any(is_owned) {
+            return Err(refused(name, FieldError::ConnectionOwned));
+        }
+        self.fields
+            .set(name, value)
+            .map_err(|rule| Error::from(rule).about(name))?;
+        self.user_agent = self.user_agent && !name.eq_ignore_ascii_case("user-agent");
+        self.accept = self.accept && !name.eq_ignore_ascii_case("accept");
+        Ok(())
+    }
+
+    /// Removes a field of the caller's, all its lines.
+    pub(crate) fn remove_field(&mut self, name: &str) -> usize {
+        self.fields.remove(name)
     }
 
     /// What the head is written from.

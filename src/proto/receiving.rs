@@ -213,8 +213,27 @@ impl Receiving {
 
     /// The rest of the body is thrown away; its end says so.
     pub(crate) fn drain(&mut self) {
-        if let State::Body(body) = &mut self.state {
+        if let State::AfterHead(body) | State::Body(body) = &mut self.state {
             body.reader = Reader::Drain;
+        }
+    }
+
+    /// Why reading the rest of the body is not worth it, as far as that is known: what is not kept, and what is
+    /// longer than so many bytes.
+    pub(crate) fn not_worth_draining(&self, max: u64) -> Option<CloseReason> {
+        let Some(body) = self.body() else {
+            return Some(CloseReason::BodyNotRead);
+        };
+        let is_short = match &body.form {
+            Form::Length { left } => *left <= max,
+            Form::Chunked(_) => body.received <= max,
+            Form::UntilClose => false,
+            Form::Over(_) => true,
+        };
+        match body.persistence {
+            Persistence::Close(reason) => Some(reason),
+            Persistence::Switched => Some(CloseReason::ProtocolError),
+            Persistence::Persistent => (!is_short).then_some(CloseReason::BodyNotRead),
         }
     }
 

@@ -200,6 +200,24 @@ impl Sending {
     }
 
     /// Leaves room for framing; the driver then pulls at most `max` bytes behind it.
+    /// Says whether nothing was pulled yet.
+    pub(crate) fn is_first_pull(&self) -> bool {
+        let body = match &self.state {
+            State::Head {
+                then: Then::Body(body),
+                ..
+            }
+            | State::Body(body) => body,
+            State::Head { .. } | State::Waiting { .. } | State::Finished | State::Failed(_) => {
+                return false;
+            }
+        };
+        match body {
+            Body::Memory { .. } => false,
+            Body::Source(source) => source.pulled == 0,
+        }
+    }
+
     pub(crate) fn begin_pull(&mut self, max: u64, outbound: &mut Buffer) {
         let Some(source) = self.source_mut() else {
             return;

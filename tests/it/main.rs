@@ -22,6 +22,7 @@ mod grammar;
 mod harness;
 mod head;
 mod nginx;
+mod redirects;
 mod regressions;
 mod retry;
 mod reuse;

@@ -4,7 +4,7 @@ use crate::error::{ErrorKind, Timer};
 use crate::event::grammar::exchange::{Exchange, may_follow_cause};
 use crate::event::grammar::group::Group;
 use crate::event::grammar::rule::{Fault, Rule, ensure};
-use crate::event::grammar::table::{ATTEMPT, CALL, GETTING, Machine, USING};
+use crate::event::grammar::table::{ATTEMPT, CALL, GETTING, MOVED, Machine, USING};
 use crate::event::{
     AttemptDone, CallDone, ConnectOutcome, ErrorFacts, Event, EventData, EventKind, PutIdleConn,
 };
@@ -20,6 +20,9 @@ pub(super) struct Call {
     expects: bool,
     attempt: Option<Attempt>,
     attempts: u16,
+    /// Hops that were begun, and the one that the next attempt belongs to.
+    hops: u16,
+    hop: u16,
     causes: Causes,
     outcome: Option<Outcome>,
     /// The connection that was not put back and has to be closed next.
@@ -61,12 +64,20 @@ impl Causes {
 
     /// Says whether a deadline passed that ends the attempt.
     pub(super) fn has_deadline(&self) -> bool {
-        self.fired.iter().any(|timer| *timer != Timer::Expect)
+        self.fired
+            .iter()
+            .any(|timer| !matches!(timer, Timer::Expect | Timer::Drain))
     }
 
-    /// Says whether only ends may follow. A lookup or a handshake that takes too long leaves other ways.
+    /// Says whether only ends may follow. A lookup or a handshake that takes too long leaves
+    /// other ways, and a response that is left does not matter any more.
     fn break_the_call(&self) -> bool {
-        let is_final = |timer: &Timer| !matches!(timer, Timer::Expect | Timer::Lookup | Timer::Tls);
+        let is_final = |timer: &Timer| {
+            !matches!(
+                timer,
+                Timer::Expect | Timer::Lookup | Timer::Tls | Timer::Drain
+            )
+        };
         self.canceled || self.fired.iter().any(is_final)
     }
 
@@ -88,6 +99,8 @@ struct Attempt {
     exchange: Exchange,
     conn: Option<ConnId>,
     failed: bool,
+    /// Its redirect is followed.
+    followed: bool,
     count: u32,
 }
 
@@ -98,6 +111,8 @@ impl Call {
             expects: false,
             attempt: None,
             attempts: 0,
+            hops: 0,
+            hop: 0,
             causes: Causes::default(),
             outcome: None,
             owed: None,
@@ -215,6 +230,11 @@ impl Call {
             self.attempts == 0 || done.attempts() == self.attempts,
             Rule::OneEnd,
             "the number of attempts is another one",
+        )?;
+        ensure(
+            self.attempts == 0 || done.hops() == self.hops,
+            Rule::OneEnd,
+            "the number of hops is another one",
         )
     }
 
@@ -231,6 +251,11 @@ impl Call {
         }
         if let EventData::AttemptDone(done) = event.data() {
             self.outcome = Some(Outcome::new(done.status(), done.error()));
+            if attempt.followed && done.error().is_none() && done.retry().is_none() {
+                self.machine = Machine::resumed(&CALL, MOVED);
+                self.outcome = None;
+                self.hop = self.hop.saturating_add(1);
+            }
             self.attempt = None;
         }
         Ok(())
@@ -246,6 +271,12 @@ impl Call {
             Rule::Attempt,
             "attempts are numbered from 0 without a gap",
         )?;
+        ensure(
+            number.0 == self.hop,
+            Rule::Attempt,
+            "a hop follows a redirect, and only a hop does",
+        )?;
+        self.hops = self.hop.saturating_add(1);
         self.attempts = self.attempts.saturating_add(1);
         self.causes.fired.clear();
         self.attempt = Some(Attempt::new(number, self.expects));
@@ -261,6 +292,7 @@ impl Attempt {
             exchange: Exchange::new(expects),
             conn: None,
             failed: false,
+            followed: false,
             count: 0,
         }
     }
@@ -315,6 +347,14 @@ impl Attempt {
             EventData::GetConnFailed(_) => {
                 self.failed = true;
                 Ok(())
+            }
+            EventData::Redirect(redirect) => {
+                self.followed = redirect.followed();
+                ensure(
+                    redirect.followed() != redirect.refusal().is_some(),
+                    Rule::OneEnd,
+                    "a redirect is followed, or refused for a reason",
+                )
             }
             EventData::PutIdleConn(put) => self.put_idle(event, put),
             EventData::AttemptDone(done) => self.done(done),

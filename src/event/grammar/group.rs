@@ -65,6 +65,7 @@ impl Group {
             | K::FinalResponseStart
             | K::GotHeaderField
             | K::GotResponseHead
+            | K::Redirect
             | K::ResponseBodyStart
             | K::ResponseBodyChunk
             | K::GotTrailerField

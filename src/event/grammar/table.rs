@@ -23,19 +23,26 @@ pub(super) struct Table {
 #[derive(Debug)]
 struct Row(&'static [State], K, State);
 
-/// `call = CallStart ( attempt ( Retry attempt )* Retry? )? CallDone`
+/// `call = CallStart ( attempt ( Retry attempt )* Retry? )* CallDone`; each round is a hop
 pub(super) const CALL: Table = Table {
     rule: Rule::Call,
     start: "unknown",
     ends: &["done"],
     rows: &[
         Row(&["unknown"], K::CallStart, "started"),
-        Row(&["started", "retrying"], K::GetConn, "attempt"),
+        Row(&["started", "retrying", MOVED], K::GetConn, "attempt"),
         Row(&["attempt"], K::AttemptDone, "between"),
         Row(&["between"], K::Retry, "retrying"),
-        Row(&["started", "between", "retrying"], K::CallDone, "done"),
+        Row(
+            &["started", "between", "retrying", MOVED],
+            K::CallDone,
+            "done",
+        ),
     ],
 };
+
+/// The state of a call behind a response whose redirect is followed.
+pub(super) const MOVED: State = "moved";
 
 /// `attempt = GetConn PoolLookup* ( GetConnFailed | GotConn ( write || read ) PutIdleConn ) AttemptDone`
 pub(super) const ATTEMPT: Table = Table {
@@ -96,14 +103,19 @@ pub(super) const READ: Table = Table {
         Row(&["interim"], K::FinalResponseStart, "final"),
         Row(&["final", "fields"], K::GotHeaderField, "fields"),
         Row(&["final", "fields"], K::GotResponseHead, "head"),
-        Row(&["head"], K::ResponseBodyStart, "body"),
+        Row(&["head"], K::Redirect, "redirected"),
+        Row(&["head", "redirected"], K::ResponseBodyStart, "body"),
         Row(&["body"], K::ResponseBodyChunk, "body"),
         Row(
-            &["head", "body", "trailers"],
+            &["head", "redirected", "body", "trailers"],
             K::GotTrailerField,
             "trailers",
         ),
-        Row(&["head", "body", "trailers"], K::ResponseBodyDone, "done"),
+        Row(
+            &["head", "redirected", "body", "trailers"],
+            K::ResponseBodyDone,
+            "done",
+        ),
     ],
 };
 

@@ -136,11 +136,12 @@ impl Call {
         match &mut self.state {
             State::Dialing(dial) => dial.take_tried(),
             State::Fresh
+            | State::Ready
             | State::Pooling
             | State::Exchanging(..)
             | State::Returning(..)
-            | State::Returned(_)
             | State::Closing(..)
+            | State::Left(_)
             | State::Over(_) => Vec::new(),
         }
     }

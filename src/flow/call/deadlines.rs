@@ -8,6 +8,7 @@ use crate::event::{Emitter, EventKind, Payload, TimeoutFired};
 use crate::flow::call::ending::Cause;
 use crate::flow::call::{Call, State};
 use crate::flow::timers::Fired;
+use crate::message::close::CloseReason;
 use crate::proto::Turn;
 
 impl Call {
@@ -51,6 +52,9 @@ impl Call {
         });
         if let (Timer::Expect, State::Exchanging(exchange, _)) = (timer, &mut self.state) {
             return exchange.expect_timed_out(turn);
+        }
+        if timer == Timer::Drain {
+            return self.give_up_rest(CloseReason::BodyNotRead, turn);
         }
         self.broken(ErrorKind::Timeout(timer), phase, None, Cause::Timeout, turn);
     }

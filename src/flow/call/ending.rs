@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, ErrorKind, Phase, Repeat, Report, Timer};
 use crate::event::{
     Abort, AttemptDone, BodyEnd, CallCanceled, CallDone, CanceledBy, ClosedBy, Emitter, ErrorFacts,
-    EventKind, ExpectOutcome, GetConnFailed, Payload, PutIdleConn, Retry, RetryRule, Timings,
+    EventKind, ExpectOutcome, GetConnFailed, Payload, PutIdleConn, RetryRule, Timings,
     WriteFailure,
 };
 use crate::flow::action::Action;
-use crate::flow::call::{Call, Ending, State};
+use crate::flow::call::{Call, Ending, Onward, State};
 use crate::flow::connection::Connection;
 use crate::flow::retry::{self, Broken};
 use crate::message::close::CloseReason;
@@ -21,7 +21,9 @@ impl Call {
     /// The response is complete: the connection goes back, or is closed for a reason.
     pub(super) fn complete(&mut self, turn: &mut Turn<'_>) {
         self.timers.keep_total();
-        self.ending = Ending::Well;
+        if matches!(self.ending, Ending::Open) {
+            self.ending = Ending::Well;
+        }
         let State::Exchanging(exchange, mut connection) =
             std::mem::replace(&mut self.state, State::Over(None))
         else {
@@ -29,7 +31,15 @@ impl Call {
         };
         connection.count(exchange.bytes_out(), exchange.receiving().bytes());
         let used_up = (connection.peer_takes == Some(0)).then_some(CloseReason::MaxRequests);
-        match exchange.close_reason(turn.buffers).or(used_up) {
+        let elsewhere = match &self.ending {
+            Ending::Onward(onward) => onward.close_reason(),
+            Ending::Open | Ending::Well | Ending::Failed(_) | Ending::Planned(_) => None,
+        };
+        match exchange
+            .close_reason(turn.buffers)
+            .or(used_up)
+            .or(elsewhere)
+        {
             None => self.state = State::Returning(exchange, connection),
             Some(reason) => self.close(exchange, connection, reason, turn),
         }
@@ -58,8 +68,9 @@ impl Call {
                 connection.idle_since = Some(turn.now);
                 connection.last_event = turn.emitter.leave_connection();
                 self.returned = Some(connection);
-                self.state = State::Returned(exchange);
-                self.done(turn);
+                self.state = State::Over(Some(exchange));
+                self.chore = Some(Action::PutIdle);
+                self.attempt_over(turn);
             }
             Err(reason) => self.close(exchange, connection, reason, turn),
         }
@@ -83,36 +94,7 @@ impl Call {
         connection.tell_closed(reason, by, turn.now, turn.emitter);
         turn.emitter.leave_connection();
         self.state = State::Over(Some(exchange));
-        match std::mem::replace(&mut self.ending, Ending::Open) {
-            Ending::Again(error, rule) => self.again(error, rule, turn),
-            ending @ (Ending::Open | Ending::Well | Ending::Failed(_)) => {
-                self.ending = ending;
-                self.done(turn);
-            }
-        }
-    }
-
-    /// The attempt is over and made again: nothing of it is left but what its events told.
-    fn again(&mut self, error: ErrorFacts, rule: RetryRule, turn: &mut Turn<'_>) {
-        let (bytes_out, bytes_in) = self.bytes();
-        self.earlier.0 = self.earlier.0.saturating_add(bytes_out);
-        self.earlier.1 = self.earlier.1.saturating_add(bytes_in);
-        self.timers.keep_total();
-        self.tell_attempt_done(Some(error.clone()), Some(rule), turn);
-        self.attempt = self.attempt.saturating_add(1);
-        let (next, max) = (self.attempt, self.settings.retries);
-        turn.emitter.emit(EventKind::Retry, turn.now, |_| {
-            Payload::Retry(Arc::new(Retry {
-                error,
-                rule,
-                next,
-                max,
-            }))
-        });
-        turn.emitter.marks().repeat(turn.now);
-        turn.buffers.reset();
-        self.reached = None;
-        self.begin_attempt(turn);
+        self.attempt_over(turn);
     }
 
     /// The rule by which a broken attempt is made again, if it is.
@@ -126,12 +108,12 @@ impl Call {
             is_replayable: self.plan.is_replayable,
             is_repeatable: self.plan.is_repeatable(),
             bytes_out: exchange.bytes_out(),
-            repeats: self.attempt,
+            repeats: self.repeats(),
             repeats_max: self.settings.retries,
         })
     }
 
-    fn tell_attempt_done(
+    pub(super) fn tell_attempt_done(
         &self,
         error: Option<ErrorFacts>,
         retry: Option<RetryRule>,
@@ -155,23 +137,6 @@ impl Call {
         let error = self.error().map(ErrorFacts::of);
         self.tell_attempt_done(error.clone(), None, turn);
         self.call_done(error, turn);
-    }
-
-    pub(super) fn call_done(&self, error: Option<ErrorFacts>, turn: &mut Turn<'_>) {
-        let (bytes_out, bytes_in) = self.bytes();
-        let bytes_out = bytes_out.saturating_add(self.earlier.0);
-        let bytes_in = bytes_in.saturating_add(self.earlier.1);
-        let attempts = self.attempt.saturating_add(1);
-        let status = self.status;
-        tell_call_done(turn.now, turn.emitter, |timings| CallDone {
-            status,
-            error,
-            hops: 1,
-            attempts,
-            bytes_out,
-            bytes_in,
-            timings,
-        });
     }
 
     pub(super) fn bytes(&self) -> (u64, u64) {
@@ -199,6 +164,15 @@ impl Call {
         self.done(turn);
     }
 
+    /// The call is given up between two attempts.
+    fn fail_between(&mut self, error: Error, turn: &mut Turn<'_>) {
+        let facts = ErrorFacts::of(&error);
+        self.ending = Ending::Failed(error);
+        self.timers.keep_total();
+        self.timers.disarm(Timer::Total);
+        self.call_done(Some(facts), turn);
+    }
+
     /// Something ended the call before its time: every span gets its end, and the connection is closed.
     pub(super) fn broken(
         &mut self,
@@ -208,6 +182,10 @@ impl Call {
         cause: Cause,
         turn: &mut Turn<'_>,
     ) {
+        let is_peers = matches!(cause, Cause::Lost | Cause::Peer);
+        if is_peers && matches!(self.ending, Ending::Onward(_)) {
+            return self.give_up_rest(cause.close_reason(), turn);
+        }
         let mut error = Error::new(kind, phase);
         if let Some(source) = source {
             error = error.with_source(source);
@@ -223,7 +201,9 @@ impl Call {
                 connection.count(exchange.bytes_out(), exchange.receiving().bytes());
                 let error = error.with_report(self.report(Some(&exchange), turn));
                 self.ending = match self.retry_rule(&exchange, cause) {
-                    Some(rule) => Ending::Again(ErrorFacts::of(&error), rule),
+                    Some(rule) => {
+                        Ending::Onward(Onward::Attempt(Some(ErrorFacts::of(&error)), rule))
+                    }
                     None => Ending::Failed(error),
                 };
                 self.close(exchange, connection, cause.close_reason(), turn);
@@ -243,13 +223,19 @@ impl Call {
                 self.ending = Ending::Failed(error.with_report(report));
                 self.close(exchange, connection, cause.close_reason(), turn);
             }
+            State::Ready => {
+                let report = self.report(None, turn);
+                self.fail_between(error.with_report(report), turn);
+            }
+            State::Left(_) => {
+                let report = self.report(None, turn);
+                self.fail_between(error.with_report(report), turn);
+            }
             State::Fresh | State::Pooling => {
                 let report = self.report(None, turn);
                 self.conn_failed(error.with_report(report), turn);
             }
-            other @ (State::Returned(_) | State::Closing(..) | State::Over(_)) => {
-                self.state = other
-            }
+            other @ (State::Closing(..) | State::Over(_)) => self.state = other,
         }
     }
 
@@ -286,13 +272,20 @@ impl Call {
     pub(super) fn can_break(&self) -> bool {
         matches!(
             self.state,
-            State::Pooling | State::Dialing(_) | State::Exchanging(..)
+            State::Ready
+                | State::Pooling
+                | State::Dialing(_)
+                | State::Exchanging(..)
+                | State::Left(_)
         )
     }
 
     /// The caller wants no more of the body: what is buffered may complete it, else it is given up.
     pub(super) fn body_closed(&mut self, turn: &mut Turn<'_>) {
         self.back_from_caller(turn);
+        if self.is_redirected() {
+            self.ending = Ending::Open;
+        }
         while let State::Exchanging(exchange, _) = &mut self.state {
             let lent = exchange.receiving().lent();
             if lent == 0 {
@@ -305,11 +298,16 @@ impl Call {
         let (mut exchange, mut connection) =
             match std::mem::replace(&mut self.state, State::Over(None)) {
                 State::Exchanging(exchange, connection) => (exchange, connection),
+                State::Left(exchange) => {
+                    self.ending = Ending::Well;
+                    self.state = State::Over(Some(exchange));
+                    return self.call_done(None, turn);
+                }
                 other @ (State::Fresh
+                | State::Ready
                 | State::Pooling
                 | State::Dialing(_)
                 | State::Returning(..)
-                | State::Returned(_)
                 | State::Closing(..)
                 | State::Over(_)) => {
                     self.state = other;
@@ -340,6 +338,7 @@ impl Call {
             bytes_in,
             reused: self.reached.as_ref().map(|reached| reached.reused),
             repeat: Some(self.repeat(bytes_out)),
+            redirect: self.failed_redirect(),
             elapsed: turn
                 .emitter
                 .marks()
@@ -369,6 +368,8 @@ pub(super) enum Cause {
     Source,
     Timeout,
     Canceled,
+    /// The response is whole so far, but its redirect cannot be followed.
+    Redirect,
 }
 
 impl Cause {
@@ -379,6 +380,7 @@ impl Cause {
             Self::Source => WriteFailure::BodySource,
             Self::Timeout => WriteFailure::Timeout,
             Self::Canceled => WriteFailure::Canceled,
+            Self::Redirect => WriteFailure::ResponseEnded,
         }
     }
 
@@ -387,6 +389,7 @@ impl Cause {
             Self::Lost | Self::Peer | Self::Source => ExpectOutcome::ConnectionLost,
             Self::Timeout => ExpectOutcome::Deadline,
             Self::Canceled => ExpectOutcome::Canceled,
+            Self::Redirect => ExpectOutcome::FinalResponse,
         }
     }
 
@@ -397,6 +400,7 @@ impl Cause {
             Self::Source => CloseReason::BodySource,
             Self::Timeout => CloseReason::Timeout,
             Self::Canceled => CloseReason::Canceled,
+            Self::Redirect => CloseReason::BodyNotRead,
         }
     }
 }
