@@ -2,6 +2,8 @@
 //!
 //! `cargo run --features testkit --example redirects`
 
+#![expect(clippy::print_stdout, reason = "an example shows something")]
+
 use wirescope::testkit::{Peer, Script};
 use wirescope::{Client, HopRequest, RedirectPolicy, Response, Result, RoundTrip};
 

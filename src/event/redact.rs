@@ -25,6 +25,9 @@ const SECRET_PARTS: &[&str] = &[
     "token", "secret", "password", "api-key", "apikey", "session",
 ];
 
+/// Fields whose values are references.
+const REFERENCES: &[&str] = &["location", "content-location", "referer"];
+
 /// Query parameters whose values are never shown.
 const SECRET_PARAMETERS: &[&str] = &[
     "x-amz-signature",
@@ -95,7 +98,7 @@ impl Redaction {
     /// A field value as it may be shown.
     pub(crate) fn value<'a>(&self, name: &str, value: &'a [u8]) -> Cow<'a, [u8]> {
         if !self.is_secret_field(name) {
-            return Cow::Borrowed(value);
+            return self.reference(name, value);
         }
         let hidden = match credential_scheme(name, value) {
             Some((scheme, rest)) => format!("{scheme} [redacted {} B]", rest.len()),
@@ -113,11 +116,24 @@ impl Redaction {
         shown
     }
 
+    /// A field value that is a reference, without userinfo and secret parameters.
+    fn reference<'a>(&self, name: &str, value: &'a [u8]) -> Cow<'a, [u8]> {
+        let is_reference = REFERENCES.iter().any(|one| one.eq_ignore_ascii_case(name));
+        if !is_reference || !value.iter().any(|byte| matches!(byte, b'?' | b'@')) {
+            return Cow::Borrowed(value);
+        }
+        let text = String::from_utf8_lossy(value);
+        Cow::Owned(self.hide_parameters(&without_userinfo(&text)).into_bytes())
+    }
+
     /// A URL as it may be shown: without userinfo, secret parameters hidden.
     pub(crate) fn url(&self, url: &Url) -> String {
-        let text = url.to_string();
+        self.hide_parameters(&url.to_string())
+    }
+
+    fn hide_parameters(&self, text: &str) -> String {
         let Some((before, rest)) = text.split_once('?') else {
-            return text;
+            return text.to_owned();
         };
         let (query, fragment) = rest
             .split_once('#')
@@ -173,6 +189,19 @@ impl Redaction {
     }
 }
 
+/// A reference without the userinfo of its authority, whether or not it is one that can be used.
+fn without_userinfo(text: &str) -> Cow<'_, str> {
+    let Some((before, rest)) = text.split_once("//") else {
+        return Cow::Borrowed(text);
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
+    match authority.rsplit_once('@') {
+        Some((_, host)) => Cow::Owned(format!("{before}//{host}{after}")),
+        None => Cow::Borrowed(text),
+    }
+}
+
 /// Splits a credential into its scheme and the rest (RFC 9110 §11.4).
 fn credential_scheme<'a>(name: &str, value: &'a [u8]) -> Option<(&'a str, &'a [u8])> {
     if !name.eq_ignore_ascii_case("authorization")
@@ -212,6 +241,13 @@ mod tests {
         check("X-My-Session-Id", "1234", "[redacted 4 B]");
         check("X-APIKEY", "1234", "[redacted 4 B]");
         check("Content-Type", "text/plain", "text/plain");
+        check("Location", "/a?b=1", "/a?b=1");
+        check(
+            "location",
+            "http://u:p@w@h/a?code=12&x=1#y",
+            "http://h/a?code=[redacted 2 B]&x=1#y",
+        );
+        check("Referer", "//u@h", "//h");
         let more = Redaction::default().hide_field("X-Mine");
         assert_eq!(more.value("x-mine", b"123").as_ref(), b"[redacted 3 B]");
         assert_eq!(

@@ -11,6 +11,7 @@ mod basic;
 mod cli;
 mod conformance;
 mod costs;
+mod credentials;
 mod cuts;
 mod deadlines;
 mod desync;
