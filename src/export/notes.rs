@@ -46,6 +46,7 @@ fn slow(call: &Call<'_>) -> Option<String> {
 
 fn meaning(phase: &str) -> &'static str {
     match phase {
+        "redirect" => "the hops before the last",
         "retry" => "attempts that were made again",
         "queue" => "getting a connection",
         "dns" => "looking the name up",
@@ -64,13 +65,13 @@ fn meaning(phase: &str) -> &'static str {
 fn redirect_note(redirect: &Redirect) -> Vec<String> {
     let to = redirect.to().map_or("nowhere", |to| to);
     match redirect.refusal() {
-        Some(RedirectRefusal::SwitchedOff | RedirectRefusal::NoLocation) => Vec::new(),
+        Some(RedirectRefusal::NoLocation) => Vec::new(),
         Some(refusal) => vec![format!(
             "the redirect to {to} was not followed: {}",
             refusal.tag().replace('_', " ")
         )],
         None => {
-            let mut notes = Vec::new();
+            let mut notes = vec![format!("redirect {} to {to}", redirect.status())];
             if redirect.from().starts_with("https:") && to.starts_with("http:") {
                 notes.push(format!("the redirect to {to} leaves TLS"));
             }

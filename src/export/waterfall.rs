@@ -109,11 +109,15 @@ impl<'a> Call<'a> {
 
     /// The first event of a kind in the attempt that counts, which is the last; of the call itself, the first.
     fn find(&self, kind: EventKind) -> Option<&'a Event> {
-        let repeated = |event: &Event| event.kind() == EventKind::Retry;
-        let last = self.events.iter().rposition(repeated).unwrap_or(0);
-        let (before, attempt) = self.events.split_at(last);
+        let (before, attempt) = self.events.split_at(self.last_attempt());
         let mut events = attempt.iter().chain(before);
         events.find(|event| event.kind() == kind)
+    }
+
+    /// Where the attempt begins that counts.
+    fn last_attempt(&self) -> usize {
+        let begins = |event: &Event| event.kind() == EventKind::GetConn;
+        self.events.iter().rposition(begins).unwrap_or(0)
     }
 
     /// When the first event of a kind happened, from the start of the call.
@@ -162,8 +166,10 @@ impl<'a> Call<'a> {
                 length,
                 color: color_of(name),
             });
-            if name == "tcp" {
-                rows.extend(self.losers());
+            match name {
+                "tcp" => rows.extend(self.losers()),
+                "redirect" => rows.extend(self.hops()),
+                _ => {}
             }
         }
         rows.push(Row {
@@ -177,6 +183,7 @@ impl<'a> Call<'a> {
 
     fn start_of(&self, phase: &str) -> Option<Duration> {
         match phase {
+            "redirect" => Some(Duration::ZERO),
             "queue" => self.at(EventKind::GetConn),
             "dns" => self.at(EventKind::DnsStart),
             "tcp" => self.at(EventKind::ConnectStart),
@@ -189,10 +196,31 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// A row for each hop before the last.
+    fn hops(&self) -> Vec<Row> {
+        let followed = self.events.iter().filter_map(|event| match event.data() {
+            EventData::Redirect(redirect) if redirect.followed() => Some(redirect.status()),
+            _ => None,
+        });
+        let mut start = Duration::ZERO;
+        let mut rows = Vec::new();
+        for (status, hop) in followed.zip(self.timings.hops()) {
+            rows.push(Row {
+                label: format!(" {status}"),
+                start: Some(start),
+                length: hop.total,
+                color: "2",
+            });
+            start += hop.total;
+        }
+        rows
+    }
+
     /// A row for each contestant that did not connect.
     fn losers(&self) -> Vec<Row> {
         let mut rows = Vec::new();
-        for event in self.events {
+        let (_, attempt) = self.events.split_at(self.last_attempt());
+        for event in attempt {
             let EventData::ConnectDone(done) = event.data() else {
                 continue;
             };

@@ -184,7 +184,7 @@ pub(crate) enum Verdict {
     /// It is handed out as it is.
     HandOut(RedirectRefusal, Option<Url>),
     /// It cannot be followed, which is an error.
-    Fail(RedirectRefusal, ErrorKind),
+    Fail(RedirectRefusal, Option<Url>, ErrorKind),
     /// It is followed.
     Follow(Move),
 }
@@ -219,7 +219,7 @@ pub(crate) fn verdict(policy: &RedirectPolicy, answered: Answered<'_>) -> Verdic
             Verdict::HandOut(RedirectRefusal::Scheme, None)
         }
         (Mode::Follow, Err((refusal, rule))) => {
-            Verdict::Fail(refusal, ErrorKind::PeerRedirect(rule))
+            Verdict::Fail(refusal, None, ErrorKind::PeerRedirect(rule))
         }
         (Mode::Follow, Ok((to, is_relative))) => judge(policy, answered, to, is_relative),
     }
@@ -254,7 +254,7 @@ fn judge(policy: &RedirectPolicy, answered: Answered<'_>, to: Url, is_relative: 
             limit: Limit::Redirects,
             max: policy.max.into(),
         };
-        return Verdict::Fail(RedirectRefusal::TooMany, kind);
+        return Verdict::Fail(RedirectRefusal::TooMany, Some(to), kind);
     }
     let redirection = Redirection {
         status: answered.status,

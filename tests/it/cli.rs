@@ -602,6 +602,87 @@ fn repetitions_end_with_how_they_spread() {
     assert!(ran.out.contains("p50") && ran.out.contains("p95"));
 }
 
+/// A peer that sends everybody from `/a` to `/b`, and from `/loop` to itself.
+fn moving() -> Peer {
+    Peer::start(Script::new().respond_with(|request| {
+        let to = match request.target().split('?').next() {
+            Some("/a") => "/b",
+            Some("/loop") => "/loop",
+            _ => return b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec(),
+        };
+        format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n").into()
+    }))
+    .unwrap()
+}
+
+#[test]
+fn redirects_are_followed_with_location_alone() {
+    let peer = moving();
+    let ran = run(&[&peer.url("/a")]);
+    assert_eq!((ran.code, peer.request_count()), (0, 1));
+    assert!(ran.out.contains("302 Found") && ran.out.contains("was not followed"));
+    let ran = run(&["-L", &peer.url("/a")]);
+    assert_eq!((ran.code, peer.request_count()), (0, 3));
+    for part in ["200 OK", "  redirect ", "   302 ", "- redirect 302 to "] {
+        assert!(ran.out.contains(part), "{part}: {}", ran.out);
+    }
+    let ran = run(&["-L", "-i", "-o", "-", &peer.url("/a")]);
+    let heads: Vec<_> = (ran.out.lines())
+        .filter(|line| line.starts_with("HTTP/1.1"))
+        .collect();
+    assert_eq!(heads, ["HTTP/1.1 302 Found", "HTTP/1.1 200 OK"]);
+    assert!(ran.out.ends_with("\r\n\r\nok"), "{}", ran.out);
+}
+
+#[test]
+fn too_many_redirects_exit_with_47() {
+    let peer = moving();
+    let ran = run(&["-L", "--max-redirs", "3", &peer.url("/loop")]);
+    assert_eq!((ran.code, peer.request_count()), (47, 4));
+    assert!(ran.err.contains("redirects, at most 3"), "{}", ran.err);
+}
+
+#[test]
+fn verbose_shows_the_wire_and_no_secret() {
+    let peer = moving();
+    let url = peer.url("/a?token=canary");
+    let ran = run(&["-L", "-v", "-s", "-u", "ann:secret", &url]);
+    for line in [
+        "> GET /a?token=[redacted 6 B] HTTP/1.1\n",
+        "> GET /b HTTP/1.1\n",
+        "* Connected to 127.0.0.1:",
+        "> Host: 127.0.0.1:",
+        "> Authorization: Basic [redacted ",
+        "< HTTP/1.1 200 OK\n",
+        "< Content-Length: 2\n",
+        "* Connection kept\n",
+    ] {
+        assert!(ran.err.contains(line), "{line}: {}", ran.err);
+    }
+    assert!(!ran.err.contains("canary"));
+}
+
+#[test]
+fn retry_tries_again_after_a_transient_status_and_a_timeout() {
+    let busy = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n";
+    let well = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let peer = Peer::builder()
+        .scripts([
+            Script::new().expect_request().send(busy).close(),
+            Script::new().expect_request().stall(),
+            Script::new().expect_request().send(well),
+        ])
+        .start()
+        .unwrap();
+    let ran = run(&["--retry", "2", "-m", "0.2", "-o", "-", &peer.url("/")]);
+    assert_eq!((ran.code, peer.request_count()), (0, 3), "{}", ran.err);
+    assert_eq!(ran.out, "ok");
+    assert!(ran.err.contains("(1 of 2)") && ran.err.contains("(2 of 2)"));
+    let peer = answering(busy);
+    let ran = run(&["-f", "--retry", "1", &peer.url("/")]);
+    assert_eq!((ran.code, peer.request_count()), (22, 2));
+}
+
 #[test]
 fn a_closed_pipe_is_no_panic() {
     let peer = answering(&format!(
@@ -654,6 +735,9 @@ fn the_tour_shows_each_scene() {
         "chunked",
         "slow",
         "tls",
+        "redirect",
+        "first call",
+        "closed idle",
         "refused",
     ];
     let mut rest = &*ran.out;
@@ -670,13 +754,15 @@ fn the_tour_shows_each_scene() {
         "- slow: wait took",
         "- TLSv1.3 ",
         "- reused ",
+        "- not sent on to ",
+        "- an idle connection was not used: the peer closed it while it was idle",
         " refused (",
     ] {
         assert!(ran.out.contains(shown), "{shown}");
     }
     assert_eq!(ran.out.matches(" ms  call_done {").count(), scenes.len());
     assert!(
-        ran.out.contains("Summary: 7 of 7 scenes as expected"),
+        ran.out.contains("Summary: 10 of 10 scenes as expected"),
         "{rest}"
     );
     assert!(!ran.out.contains("code=secret"));

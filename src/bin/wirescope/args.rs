@@ -14,14 +14,15 @@ Examples:
   wirescope -d a=1 -d @more.txt http://localhost:8080/  POST a form
   wirescope -o page.html -i URL                         keep head and body
   wirescope --events ndjson URL | jq .event             events for programs
+  wirescope -L http://example.com/                      follow redirects, hop by hop
   wirescope --repeat 20 --interval 0.1 URL              min, p50, p95, max per phase
   wirescope --resolve example.com:443:127.0.0.1 -k https://example.com/
 
 The body is read and thrown away unless -o is given. Waterfall and notes go to standard error
 when body, head, events or timings go to standard output.
 Exit: 0 well, 1 unsupported (or a scene of --demo failed), 2 usage, 3 bad URL, 6 lookup,
-7 connect, 22 -f, 23 write, 26 read, 28 timeout, 35 TLS, 52 empty reply, 55 send, 56 receive,
-60 certificate, 77 --cacert; with several URLs that of the last one that failed.";
+7 connect, 22 -f, 23 write, 26 read, 28 timeout, 35 TLS, 47 redirects, 52 empty reply, 55 send,
+56 receive, 60 certificate, 77 --cacert; with several URLs that of the last one that failed.";
 
 /// Fetch URLs over one pool of connections and draw what happened.
 #[derive(Debug, Parser)]
@@ -86,6 +87,18 @@ pub(crate) struct Args {
     )]
     pub(crate) user: Option<String>,
 
+    /// Follow redirects
+    #[arg(short = 'L', long, help_heading = "Request")]
+    pub(crate) location: bool,
+    /// Most redirects of one call; -1 is without end [default: 20]
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        help_heading = "Request"
+    )]
+    pub(crate) max_redirs: Option<i64>,
+
     /// Accept any certificate
     #[arg(short = 'k', long, help_heading = "Connection")]
     pub(crate) insecure: bool,
@@ -105,12 +118,25 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SECS", value_parser = seconds, help_heading = "Connection")]
     pub(crate) expect100_timeout: Option<Duration>,
 
+    /// Try again so often after a timeout, 408, 429, 500, 502, 503, 504: after 1 s, 2 s, 4 s...
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        hide_default_value = true,
+        help_heading = "Connection"
+    )]
+    pub(crate) retry: u32,
+
     /// Write the body here, '-' to standard output; once per URL
     #[arg(short = 'o', long, value_name = "FILE", help_heading = "Output")]
     pub(crate) output: Vec<PathBuf>,
     /// Write the response head too
     #[arg(short = 'i', long, help_heading = "Output")]
     pub(crate) include: bool,
+    /// Show the wire on standard error: '>' sent, '<' received, '*' what happens
+    #[arg(short = 'v', long, help_heading = "Output")]
+    pub(crate) verbose: bool,
     /// Draw nothing and say nothing of errors
     #[arg(short = 's', long, help_heading = "Output")]
     pub(crate) silent: bool,
@@ -206,8 +232,9 @@ impl Args {
             .upload
             .as_deref()
             .is_some_and(|file| file.as_os_str() == "-");
-        if is_stdin && (self.repeat > 1 || self.urls.len() > 1) {
-            let text = "-T - can be sent once only: not with --repeat, not with several URLs";
+        if is_stdin && (self.repeat > 1 || self.retry > 0 || self.urls.len() > 1) {
+            let text =
+                "-T - can be sent once only: not with --repeat or --retry, not with several URLs";
             return Err(Self::command().error(clap::error::ErrorKind::ArgumentConflict, text));
         }
         Ok(())

@@ -9,7 +9,7 @@ use wirescope::{Client, ErrorKind, TlsConfig};
 
 use crate::args::Args;
 use crate::exit::{self, Failure};
-use crate::scenes::{Expected, Peers, SCENES, Scene};
+use crate::scenes::{Expected, Peers, Place, SCENES, Scene};
 use crate::show::{Screen, timings_of};
 
 /// The exit code of a tour on which a scene failed.
@@ -105,6 +105,9 @@ impl Tour {
 
     /// The call of a scene: what came of it, or what should have.
     fn fetch(&self, scene: &Scene) -> Result<String, String> {
+        if matches!(scene.at, Place::Closing) && !self.peers.wait_until_closed() {
+            return Err("the peer did not close its connection".to_owned());
+        }
         let url = self.peers.url(scene.at);
         let outcome = self.client.get(&url).and_then(wirescope::Request::send);
         match (outcome, scene.expected) {

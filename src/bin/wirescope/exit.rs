@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use wirescope::error::{RequestRule, TlsFailure, UrlError};
+use wirescope::error::{Limit, RequestRule, TlsFailure, UrlError};
 use wirescope::{Error, ErrorKind, Phase};
 
 pub(crate) const OK: u8 = 0;
@@ -18,6 +18,7 @@ const WRITE: u8 = 23;
 const READ: u8 = 26;
 const TIMEOUT: u8 = 28;
 const TLS: u8 = 35;
+const REDIRECTS: u8 = 47;
 const EMPTY_REPLY: u8 = 52;
 const SEND: u8 = 55;
 const RECEIVE: u8 = 56;
@@ -138,6 +139,14 @@ fn code_of(error: &Error) -> u8 {
         (ErrorKind::Connect, _) => CONNECT,
         (ErrorKind::Timeout(_), _) => TIMEOUT,
         (ErrorKind::Status(_), _) => STATUS,
+        (ErrorKind::PeerRedirect(_), _) => BAD_URL,
+        (
+            ErrorKind::Limit {
+                limit: Limit::Redirects,
+                ..
+            },
+            _,
+        ) => REDIRECTS,
         (ErrorKind::PeerClosed, _) => EMPTY_REPLY,
         (ErrorKind::Tls(failure), Phase::Tls | Phase::Prepare) => code_of_tls(failure),
         (_, Phase::Lookup) => LOOKUP,

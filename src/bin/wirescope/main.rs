@@ -3,9 +3,11 @@
 //! ```text
 //! args ──► order (what each URL is asked) ──► run ──► show (waterfall, timings, spread)
 //!                                              ├────► output (head, body)
+//!                                              ├────► verbose (the wire), again (--retry)
 //!                                              └────► exit (which code)
 //! ```
 
+mod again;
 mod args;
 mod body;
 mod demo;
@@ -16,6 +18,7 @@ mod output;
 mod run;
 mod scenes;
 mod show;
+mod verbose;
 
 use std::process::ExitCode;
 

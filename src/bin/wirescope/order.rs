@@ -3,12 +3,14 @@
 use wirescope::event::{ObserverRef, Redaction};
 use wirescope::message::overrides::Overrides;
 use wirescope::message::url::encode_stray;
-use wirescope::{Client, Request, TlsConfig};
+use wirescope::{Client, RedirectPolicy, Request, TlsConfig};
 
 use crate::args::Args;
 use crate::body::{joined, put_to, upload};
 use crate::exit::Failure;
 use crate::fields::FieldLines;
+use crate::output::Heads;
+use crate::verbose::Verbose;
 
 /// The content type of a form, as `-d` sends it.
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -85,7 +87,11 @@ impl<'a> Order<'a> {
 }
 
 /// The client of the command line.
-pub(crate) fn client(args: &Args, observers: Vec<ObserverRef>) -> Result<Client, Failure> {
+pub(crate) fn client(
+    args: &Args,
+    observers: Vec<ObserverRef>,
+    heads: &Heads,
+) -> Result<Client, Failure> {
     let mut overrides = Overrides::new();
     for text in &args.resolve {
         overrides
@@ -94,6 +100,7 @@ pub(crate) fn client(args: &Args, observers: Vec<ObserverRef>) -> Result<Client,
     }
     let mut builder = Client::builder()
         .overrides(overrides)
+        .redirects(redirects(args))
         .tls(tls(args)?)
         .timeouts(|timeouts| {
             timeouts.total = args.max_time.filter(|limit| !limit.is_zero());
@@ -104,13 +111,32 @@ pub(crate) fn client(args: &Args, observers: Vec<ObserverRef>) -> Result<Client,
             }
             timeouts.expect = args.expect100_timeout.unwrap_or(timeouts.expect);
         });
+    if args.verbose {
+        builder = builder.observe(ObserverRef::new(Verbose::default()));
+    }
     if args.reveal_secrets {
         builder = builder.redaction(Redaction::reveal_secrets());
+    }
+    if args.location && (args.include || args.head) {
+        let heads = heads.clone();
+        builder = builder.wrap(move |next| heads.keeping(next));
     }
     for observer in observers {
         builder = builder.observe(observer);
     }
     Ok(builder.build()?)
+}
+
+/// As curl has it: none without `-L`; with it at most 20, and from https to http too.
+fn redirects(args: &Args) -> RedirectPolicy {
+    if !args.location {
+        return RedirectPolicy::none();
+    }
+    let policy = RedirectPolicy::new().allow_downgrade(true);
+    match args.max_redirs {
+        None => policy,
+        Some(most) => policy.max(u16::try_from(most).unwrap_or(u16::MAX)),
+    }
 }
 
 fn tls(args: &Args) -> Result<TlsConfig, Failure> {

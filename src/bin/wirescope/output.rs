@@ -3,17 +3,55 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use wirescope::Response;
+use wirescope::{HopRequest, Response, RoundTrip};
 
 use crate::args::Args;
 use crate::exit::Failure;
+
+/// The heads of responses whose redirects were followed, until they are written.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Heads(Arc<Mutex<Vec<u8>>>);
+
+impl Heads {
+    /// Keeps the heads of all responses that a round trip gives.
+    pub(crate) fn keeping<R: RoundTrip>(self, next: R) -> impl RoundTrip + use<R> {
+        Keeping(self, next)
+    }
+
+    /// Takes what was kept, but for the head that is handed out in the end.
+    fn take(&self, last: &[u8]) -> Vec<u8> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut heads = std::mem::take(&mut *kept);
+        if heads.ends_with(last) {
+            heads.truncate(heads.len() - last.len());
+        }
+        heads
+    }
+}
+
+struct Keeping<R>(Heads, R);
+
+impl<R: RoundTrip> RoundTrip for Keeping<R> {
+    fn round_trip(&self, hop: HopRequest) -> wirescope::Result<Response> {
+        let response = self.1.round_trip(hop)?;
+        let mut kept = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.extend_from_slice(&head(&response));
+        Ok(response)
+    }
+}
 
 /// Writes what is wanted of a response, and reads its body to the end in any case.
 ///
 /// Without `-o` the body goes nowhere, and the head of `-i` or `-I` to standard output. A file is made when
 /// the head is in, so that a failed call leaves none.
-pub(crate) fn write(args: &Args, index: usize, response: &mut Response) -> Result<(), Failure> {
+pub(crate) fn write(
+    args: &Args,
+    index: usize,
+    response: &mut Response,
+    heads: &Heads,
+) -> Result<(), Failure> {
     let to = args.output.get(index).map(|file| &**file);
     let with_head = args.include || args.head;
     let mut body: Box<dyn Write> = match to {
@@ -22,7 +60,8 @@ pub(crate) fn write(args: &Args, index: usize, response: &mut Response) -> Resul
     };
     let shown = to.unwrap_or_else(|| Path::new("-"));
     if with_head {
-        let head = head(response);
+        let last = head(response);
+        let head = [heads.take(&last), last].concat();
         let result = match to {
             Some(_) => body.write_all(&head),
             None => io::stdout().lock().write_all(&head),

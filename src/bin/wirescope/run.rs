@@ -10,10 +10,11 @@ use wirescope::event::{
 use wirescope::export::{EventFormat, EventWriter};
 use wirescope::{Client, Response};
 
+use crate::again::{Again, Due};
 use crate::args::{Args, EventsForm};
 use crate::exit::{self, Failure};
 use crate::order::{self, Order};
-use crate::output;
+use crate::output::{self, Heads};
 use crate::show::{Screen, print_timings, timings_of};
 
 /// Where events are written.
@@ -37,9 +38,11 @@ fn prepare(args: &Args, screen: Screen) -> Result<Run<'_>, Failure> {
     let (all, events) = channel_with(0, Overflow::Unbounded, Interest::DEFAULT);
     let mut observers = vec![all];
     observers.extend(lines.clone().map(ObserverRef::new));
-    let client = order::client(args, observers)?;
+    let heads = Heads::default();
+    let client = order::client(args, observers, &heads)?;
     Ok(Run {
         args,
+        heads,
         order,
         client,
         events,
@@ -68,6 +71,7 @@ fn lines(args: &Args) -> Result<Option<Lines>, Failure> {
 /// One run of the command.
 struct Run<'a> {
     args: &'a Args,
+    heads: Heads,
     order: Order<'a>,
     client: Client,
     events: Events,
@@ -99,7 +103,7 @@ impl Run<'_> {
         code
     }
 
-    /// Fetches one URL once, shows it, and keeps its timings.
+    /// Fetches one URL, and again as long as `--retry` says so.
     fn url(
         &self,
         index: usize,
@@ -107,7 +111,31 @@ impl Run<'_> {
         round: u32,
         calls: &mut Vec<Timings>,
     ) -> Result<(), Failure> {
-        let outcome = self.fetch(index, url);
+        let mut again = Again::new(self.args.retry);
+        loop {
+            let due = match self.once(index, url, round, calls, &mut again) {
+                Ok(None) => return Ok(()),
+                Ok(Some(due)) => due,
+                Err(failure) => match again.after_failure(&failure) {
+                    Some(due) => due,
+                    None => return Err(failure),
+                },
+            };
+            self.screen.wait(&due);
+            thread::sleep(due.after);
+        }
+    }
+
+    /// Fetches one URL once, shows it, and keeps its timings; says whether it is to be fetched again.
+    fn once(
+        &self,
+        index: usize,
+        url: &str,
+        round: u32,
+        calls: &mut Vec<Timings>,
+        again: &mut Again,
+    ) -> Result<Option<Due>, Failure> {
+        let outcome = self.fetch(index, url, again);
         let events = self.events_of_call();
         let drawn = self.draw(round, &events, outcome.is_ok());
         if let Some(timings) = timings_of(&events) {
@@ -117,11 +145,11 @@ impl Run<'_> {
             }
         }
         self.lines_failure()?;
-        outcome.and(drawn)
+        outcome.and_then(|due| drawn.map(|()| due))
     }
 
     /// The call itself. Each URL has one `call_done`, also one that could not be asked for.
-    fn fetch(&self, index: usize, url: &str) -> Result<(), Failure> {
+    fn fetch(&self, index: usize, url: &str, again: &mut Again) -> Result<Option<Due>, Failure> {
         let request = self
             .order
             .request(&self.client, url)
@@ -131,10 +159,14 @@ impl Run<'_> {
                 }
             })?;
         let mut response = request.send()?;
-        if self.args.fail && response.status() >= 400 {
-            return refuse(response);
+        if let Some(due) = again.after_response(&response) {
+            response.drain()?;
+            return Ok(Some(due));
         }
-        output::write(self.args, index, &mut response)
+        if self.args.fail && response.status() >= 400 {
+            return refuse(response).map(|()| None);
+        }
+        output::write(self.args, index, &mut response, &self.heads).map(|()| None)
     }
 
     fn events_of_call(&self) -> Vec<Event> {

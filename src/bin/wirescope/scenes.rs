@@ -25,6 +25,8 @@ pub(crate) enum Place {
     Slow,
     Secure,
     Refused,
+    Moved,
+    Closing,
 }
 
 /// What should come of a scene.
@@ -83,6 +85,29 @@ pub(crate) const SCENES: &[Scene] = &[
         expected: Expected::Response(|response, _| response.tls().is_some()),
     },
     Scene {
+        name: "redirect",
+        shows: "a redirect to another origin: two hops, and the credentials stay where they belong",
+        at: Place::Moved,
+        expected: Expected::Response(|response, _| {
+            let hops = response.history();
+            response.status() == 200 && hops.len() == 1 && hops[0].status() == 302
+        }),
+    },
+    Scene {
+        name: "first call",
+        shows: "a server that keeps the connection open, so it seems",
+        at: Place::Closing,
+        expected: Expected::Response(|response, body| body == 14 && response.status() == 200),
+    },
+    Scene {
+        name: "closed idle",
+        shows: "the server closed that connection while it was idle: it is found dead and not used",
+        at: Place::Closing,
+        expected: Expected::Response(|response, _| {
+            response.status() == 200 && !response.is_connection_reused()
+        }),
+    },
+    Scene {
         name: "refused",
         shows: "nobody listens: one readable line, with what was tried",
         at: Place::Refused,
@@ -108,14 +133,19 @@ pub(crate) struct Peers {
     slow: Peer,
     secure: Peer,
     refused: RefusedPort,
+    moved: Peer,
+    closing: Peer,
 }
 
 impl Peers {
     pub(crate) fn start() -> io::Result<Self> {
         let authority = Authority::new()?;
         let identity = authority.issue(&[SECURE_NAME])?;
+        let plain = Peer::start(Script::new().respond_with(|_| hello()))?;
         Ok(Self {
-            plain: Peer::start(Script::new().respond_with(|_| hello()))?,
+            moved: Peer::start(moved(plain.url("/hello")))?,
+            closing: Peer::start(Script::new().expect_request().send(hello()).close())?,
+            plain,
             hints: Peer::start(hints())?,
             chunked: Peer::start(chunked())?,
             slow: Peer::start(slow())?,
@@ -136,8 +166,18 @@ impl Peers {
             Place::Chunked => self.chunked.url("/export"),
             Place::Slow => self.slow.url("/report?code=secret"),
             Place::Secure => self.secure.url("/cart"),
+            Place::Moved => self
+                .moved
+                .http_url("/old")
+                .replacen("://", "://ann:secret@", 1),
+            Place::Closing => self.closing.url("/hello"),
             Place::Refused => format!("http://{}/", self.refused.addr()),
         }
+    }
+
+    /// Waits until the closing peer has closed.
+    pub(crate) fn wait_until_closed(&self) -> bool {
+        self.closing.wait_until_closed(Duration::from_secs(5))
     }
 
     pub(crate) fn authority_pem(&self) -> String {
@@ -157,6 +197,12 @@ impl Peers {
 fn hello() -> Vec<u8> {
     b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 14\r\n\r\nhello, world!\n"
         .to_vec()
+}
+
+fn moved(to: String) -> Script {
+    Script::new().respond_with(move |_| {
+        format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n").into()
+    })
 }
 
 fn hints() -> Script {

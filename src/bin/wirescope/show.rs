@@ -8,6 +8,7 @@ use wirescope::event::Event;
 use wirescope::event::{EventData, Timings};
 use wirescope::export::{Spread, Style, timings, waterfall};
 
+use crate::again::Due;
 use crate::args::{Args, ColorWhen, TimingsForm};
 use crate::exit::Failure;
 
@@ -60,6 +61,18 @@ impl Screen {
         match count {
             1 => self.tell("", failure),
             _ => self.tell(&format!("URL {} of {count}: ", index + 1), failure),
+        }
+    }
+
+    /// Tells that a transfer is tried again, unless silence was asked for.
+    pub(crate) fn wait(&self, due: &Due) {
+        if !self.silent {
+            let mut to = AutoStream::new(io::stderr(), self.color);
+            let (number, most, after) = (due.number, due.most, due.after.as_secs());
+            let _ = writeln!(
+                to,
+                "wirescope: tried again in {after} s ({number} of {most})"
+            );
         }
     }
 

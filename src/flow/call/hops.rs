@@ -131,8 +131,8 @@ impl Call {
                 self.tell_redirect(to.as_ref(), None, Some(refusal), turn);
                 self.refusal = Some(refusal);
             }
-            Verdict::Fail(refusal, kind) => {
-                self.tell_redirect(None, None, Some(refusal), turn);
+            Verdict::Fail(refusal, to, kind) => {
+                self.tell_redirect(to.as_ref(), None, Some(refusal), turn);
                 self.refusal = Some(refusal);
                 self.broken(kind, Phase::Head, None, Cause::Redirect, turn);
                 self.head = Arrived::Nothing;

@@ -140,6 +140,7 @@ fn rfc_f9_rfc_f10_rfc_a17_a_location_that_cannot_be_used() {
         match decide(&RedirectPolicy::new(), 302, "http://a/", &[to]) {
             Verdict::Fail(
                 RedirectRefusal::BadLocation,
+                None,
                 ErrorKind::PeerRedirect(RedirectRule::Location(_)),
             ) => {}
             other => panic!("{shown}: {other:?}"),
@@ -167,7 +168,10 @@ fn rfc_f11_two_locations_are_an_error_unless_they_are_equal() {
     let policy = RedirectPolicy::new();
     let verdict = decide(&policy, 302, "http://a/", &[b"/x", b"/y"]);
     let kind = ErrorKind::PeerRedirect(RedirectRule::TwoLocations);
-    assert_eq!(verdict, Verdict::Fail(RedirectRefusal::TwoLocations, kind));
+    assert_eq!(
+        verdict,
+        Verdict::Fail(RedirectRefusal::TwoLocations, None, kind)
+    );
     let verdict = decide(&policy, 302, "http://a/", &[b"/x", b"/x"]);
     assert_eq!(target(verdict), "http://a/x");
 }
@@ -204,6 +208,10 @@ fn the_caller_judges_and_the_limit_holds() {
     let verdict = decide(&RedirectPolicy::new().max(0), 302, "http://a/", &[b"/x"]);
     assert!(matches!(
         verdict,
-        Verdict::Fail(RedirectRefusal::TooMany, ErrorKind::Limit { max: 0, .. })
+        Verdict::Fail(
+            RedirectRefusal::TooMany,
+            Some(_),
+            ErrorKind::Limit { max: 0, .. }
+        )
     ));
 }

@@ -1,0 +1,157 @@
+//! `-v`: what goes over the wire, as curl shows it: `*` what happens, `>` what is sent, `<` what comes.
+//!
+//! Made from events alone, so that secrets are hidden here as everywhere.
+
+use std::io::{self, Write};
+use std::sync::{Mutex, PoisonError};
+
+use wirescope::Url;
+use wirescope::event::{ConnectOutcome, Event, EventData, Interest, Observer, Verdict};
+use wirescope::message::fields::Fields;
+
+/// Writes what happens to standard error, as it happens.
+#[derive(Debug, Default)]
+pub(crate) struct Verbose {
+    asking: Mutex<Asking>,
+}
+
+/// What the request under way asks for.
+#[derive(Debug, Default)]
+struct Asking {
+    method: String,
+    url: String,
+}
+
+impl Observer for Verbose {
+    fn interest(&self) -> Interest {
+        Interest::DEFAULT
+    }
+
+    fn on_event(&self, event: &Event) -> Verdict {
+        let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = asking.lines(event.data());
+        // Where standard error cannot be written, nobody can be told.
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+        Verdict::Continue
+    }
+}
+
+impl Asking {
+    fn lines(&mut self, data: EventData<'_>) -> String {
+        match data {
+            EventData::CallStart(call) => {
+                self.method = call.method().to_owned();
+                self.url = call.url().to_owned();
+                String::new()
+            }
+            EventData::Redirect(redirect) if redirect.followed() => {
+                self.method = redirect.method_after().to_owned();
+                let to = redirect.to().map_or("", |to| to);
+                self.url = to.to_owned();
+                format!("* Redirect {} to {to}\n", redirect.status())
+            }
+            EventData::WroteHeaderField(field) => {
+                let line = line(">", field.name(), field.value());
+                match field.index() {
+                    0 => format!("> {} {} HTTP/1.1\n{line}", self.method, target(&self.url)),
+                    _ => line,
+                }
+            }
+            EventData::WroteHeaders(_) => ">\n".to_owned(),
+            EventData::WroteTrailerField(field) => line(">", field.name(), field.value()),
+            EventData::Got1xxResponse(interim) => {
+                let head = format!("< HTTP/1.1 {}\n", interim.status());
+                head + &section(interim.fields())
+            }
+            EventData::GotResponseHead(head) => {
+                let status = format!("{} {} {}", head.version(), head.status(), head.reason());
+                format!("< {}\n", status.trim_end()) + &section(head.fields())
+            }
+            EventData::GotTrailerField(field) => line("<", field.name(), field.value()),
+            other => star(other).map_or_else(String::new, |text| format!("* {text}\n")),
+        }
+    }
+}
+
+/// What happens beside the messages.
+fn star(data: EventData<'_>) -> Option<String> {
+    Some(match data {
+        EventData::DnsDone(done) => {
+            let addrs: Vec<_> = (done.addrs().iter())
+                .map(|address| address.ip().to_string())
+                .collect();
+            match done.error() {
+                Some(error) => error.message().to_owned(),
+                None => format!("Addresses: {}", addrs.join(", ")),
+            }
+        }
+        EventData::ConnectStart(start) => {
+            format!("Trying {} ({})", start.addr(), start.reason().tag())
+        }
+        EventData::ConnectDone(done) if done.outcome() == ConnectOutcome::Connected => {
+            format!("Connected to {}", done.addr())
+        }
+        EventData::ConnectDone(done) => format!("{} {}", done.addr(), done.outcome().tag()),
+        EventData::TlsHandshakeDone(done) => match (done.facts(), done.error()) {
+            (Some(facts), _) => format!("{} {}", facts.version(), facts.cipher_suite()),
+            (None, Some(error)) => error.message().to_owned(),
+            (None, None) => return None,
+        },
+        EventData::GotConn(got) if got.reused() => {
+            format!("Reusing the connection to {}", got.remote())
+        }
+        EventData::PoolLookup(lookup) if !lookup.discarded().is_empty() => {
+            let reasons: Vec<_> = lookup.discarded().iter().map(ToString::to_string).collect();
+            format!("Idle connections not used: {}", reasons.join(", "))
+        }
+        EventData::TimeoutFired(fired) => {
+            format!("Timeout {} after {:?}", fired.timer().tag(), fired.limit())
+        }
+        EventData::ExpectDone(done) => format!("Wait for 100: {}", done.outcome().tag()),
+        EventData::Anomaly(seen) => format!("Anomaly: {}", seen.anomaly()),
+        EventData::Retry(retry) => format!("Made again: {}", retry.rule().tag()),
+        EventData::PutIdleConn(put) => match put.error() {
+            None => "Connection kept".to_owned(),
+            Some(reason) => format!("Connection not kept: {reason}"),
+        },
+        EventData::CallDone(done) => done.error()?.message().to_owned(),
+        _ => return None,
+    })
+}
+
+/// The request target of a URL that may be shown.
+fn target(url: &str) -> String {
+    Url::parse(url).map_or_else(
+        |_| {
+            // A redacted parameter has a space in it.
+            let after = url.split_once("://").map_or(url, |(_, after)| after);
+            after.find('/').map_or_else(
+                || "/".to_owned(),
+                |path| after[path..].split('#').next().unwrap_or("/").to_owned(),
+            )
+        },
+        |url| url.request_target().to_owned(),
+    )
+}
+
+fn section(fields: &Fields) -> String {
+    let lines = fields.iter().map(|one| line("<", one.name(), one.value()));
+    lines.chain(["<\n".to_owned()]).collect()
+}
+
+fn line(mark: &str, name: &str, value: &[u8]) -> String {
+    format!("{mark} {name}: {}\n", value.escape_ascii())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_target_of_a_url_that_may_be_shown() {
+        let check = |url: &str, expected: &str| assert_eq!(target(url), expected, "{url}");
+        check("http://a/b?c#d", "/b?c");
+        check("http://a", "/");
+        check("http://a/b?key=[redacted 2 B]#d", "/b?key=[redacted 2 B]");
+    }
+}
