@@ -112,9 +112,13 @@ impl Exchange {
     /// Takes the end of the stream.
     ///
     /// # Errors
-    /// The message is incomplete.
+    /// The message is incomplete; the phase is that of the exchange, whatever ended it.
     pub(crate) fn ended(&mut self, clean: bool, turn: &mut Turn<'_>) -> Result<Progress, Fault> {
-        let received = self.receiving.ended(clean, turn)?;
+        let phase = self.phase();
+        let received = self
+            .receiving
+            .ended(clean, turn)
+            .map_err(|kind| Fault::new(kind, phase))?;
         Ok(self.follow(received, turn))
     }
 
