@@ -2,12 +2,15 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use wirescope::Request;
+use wirescope::config::EarlyResponse;
 use wirescope::testkit::check::check;
-use wirescope::testkit::{Peer, Script};
+use wirescope::testkit::{Gate, Peer, Script};
+use wirescope::{ErrorKind, Request};
 
+use crate::harness::{Lab, echo_target, ok, run};
 use crate::support::{trusted, watched};
 
 const UPLOAD: usize = 64 * 1024 * 1024;
@@ -98,4 +101,145 @@ fn an_early_413_is_delivered_over_tls_from_memory() {
 fn an_early_413_is_delivered_over_tls_from_a_reader() {
     uploads(true, From::Reader);
     uploads(true, From::Chunked);
+}
+
+/// Bytes that no pair of socket buffers holds.
+const BIG: usize = 24 << 20;
+
+/// A peer that takes the head, then reads nothing until it is told to.
+fn deaf_peer(script: Script) -> wirescope::testkit::PeerBuilder {
+    Peer::builder()
+        .scripts([script, echo_target()])
+        .receive_buffer_bytes(16 * 1024)
+}
+
+#[test]
+fn rfc_b22_rfc_b23_an_early_response_that_closes_stops_the_upload_at_once() {
+    let answer = "HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno";
+    let script = Script::new().expect_head().send(answer).expect_gone();
+    for source in [false, true] {
+        let lab = Lab::with(deaf_peer(script.clone()), |client| client);
+        let request = lab.request("POST", "/");
+        let request = if source {
+            request.body_reader(io::repeat(b'x'))
+        } else {
+            request.body(vec![b'x'; BIG])
+        };
+        let got = run(request).unwrap();
+        assert_eq!((got.status, got.text()), (413, "no"));
+        assert!(!lab.get("/").unwrap().reused);
+        assert!(lab.peer.received()[0].len() < BIG);
+        let seen = lab.finish();
+        seen.assert_sequence([
+            "got_first_response_byte",
+            "final_response_start early=true",
+            "got_response_head status=413 close=peer_close",
+            "request_body_done aborted=true",
+            "wrote_request error=response_ended",
+            "response_body_done how=complete",
+            "put_idle_conn error=peer_close",
+            "conn_closed by=local",
+            "call_done status=413 error=null",
+        ]);
+    }
+}
+
+#[test]
+fn rfc_b24_p19_an_upload_goes_on_behind_an_early_response_while_it_is_read() {
+    let script = Script::new()
+        .expect_head()
+        .send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+        .expect_body()
+        .send("ok")
+        .followed_by(echo_target());
+    let lab = Lab::with(deaf_peer(script), |client| client);
+    let got = run(lab.request("POST", "/").body(vec![b'x'; BIG])).unwrap();
+    assert_eq!(got.text(), "ok");
+    assert_eq!(lab.peer.requests()[0].body_bytes, BIG as u64);
+    assert!(lab.get("/").unwrap().reused);
+    let seen = lab.finish();
+    seen.assert_sequence([
+        "final_response_start early=true",
+        "wrote_request error=null",
+        "response_body_done how=complete",
+        "put_idle_conn error=null",
+    ]);
+}
+
+#[test]
+fn rfc_b24_p19_the_end_of_an_early_response_does_not_wait_for_the_upload() {
+    for early in [EarlyResponse::Finish, EarlyResponse::Abort] {
+        let gate = Gate::new();
+        let script = Script::new()
+            .expect_head()
+            .send(ok("early"))
+            .wait_for(gate.clone())
+            .expect_gone();
+        let lab = Lab::with(deaf_peer(script), |client| client.early_response(early));
+        let got = run(lab.request("POST", "/").body(vec![b'x'; BIG])).unwrap();
+        assert_eq!(got.text(), "early");
+        gate.open();
+        let seen = lab.finish();
+        seen.assert_sequence([
+            "final_response_start early=true",
+            "put_idle_conn error=upload_unfinished",
+            "conn_closed reason=upload_unfinished by=local",
+            "call_done status=200 error=null",
+        ]);
+        seen.assert_sequence([
+            "request_body_done aborted=true",
+            "wrote_request error=response_ended",
+        ]);
+    }
+}
+
+#[test]
+fn rfc_b24_a_source_is_not_asked_again_behind_an_early_response() {
+    struct Counted(Arc<AtomicU64>);
+    impl Read for Counted {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            into.fill(b'x');
+            Ok(into.len())
+        }
+    }
+    let reads = Arc::default();
+    let gate = Gate::new();
+    let script = Script::new()
+        .expect_head()
+        .send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
+        .wait_for(gate.clone())
+        .expect_contains("xxx")
+        .send("early")
+        .expect_gone();
+    let lab = Lab::with(deaf_peer(script), |client| client);
+    let source = Counted(Arc::clone(&reads));
+    let mut response = lab.request("POST", "/").body_reader(source).send().unwrap();
+    let before = reads.load(Ordering::SeqCst);
+    gate.open();
+    assert_eq!(response.text(10).unwrap(), "early");
+    assert_eq!(reads.load(Ordering::SeqCst), before);
+    drop(response);
+    let seen = lab.finish();
+    seen.assert_sequence(["put_idle_conn error=upload_unfinished"]);
+}
+
+#[test]
+fn rfc_b22_e13_a_response_wins_over_the_error_of_the_upload() {
+    let answer = "HTTP/1.1 401 No\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno";
+    let script = Script::new()
+        .stop_reading()
+        .expect_head()
+        .send(answer)
+        .close();
+    for _ in 0..20 {
+        let lab = Lab::with(deaf_peer(script.clone()), |client| client);
+        let got = run(lab.request("POST", "/").body(vec![b'x'; BIG]));
+        match got {
+            Ok(got) => assert_eq!((got.status, got.text()), (401, "no")),
+            // The reset may overtake the answer in the kernel, which then has thrown it away.
+            Err(error) => assert!(matches!(error.kind(), ErrorKind::Io { .. }), "{error:?}"),
+        }
+        lab.finish();
+    }
 }
