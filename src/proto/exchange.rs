@@ -169,7 +169,7 @@ impl Exchange {
 
     /// A final head is in: a body that waits is not sent, and nothing is sent to a peer that closes.
     fn answered(&mut self, close: Option<CloseReason>, turn: &mut Turn<'_>) {
-        self.sending.abandon_source();
+        self.sending.abandon_source(turn.now);
         if self.sending.is_waiting() {
             self.sending.stop(
                 WriteFailure::BodySkipped,

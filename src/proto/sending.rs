@@ -145,7 +145,11 @@ impl Sending {
             }
             | State::Body(Body::Memory { len, sent }) => Some(*sent..*len),
             State::Head { .. } => Some(0..0),
-            State::Body(Body::Source(_)) if !outbound.is_empty() => Some(0..0),
+            State::Body(Body::Source(source))
+                if source.supply == Supply::Looking || !outbound.is_empty() =>
+            {
+                Some(0..0)
+            }
             State::Body(_) | State::Waiting { .. } | State::Finished | State::Failed(_) => None,
         }
     }
@@ -219,11 +223,7 @@ impl Sending {
     /// Takes that the kernel accepted bytes: of the outbound buffer first, then of the body in memory.
     pub(crate) fn sent(&mut self, count: usize, turn: &mut Turn<'_>) {
         self.write_calls = self.write_calls.saturating_add(1);
-        if let Some(since) = self.blocked_since.take() {
-            self.blocked = self
-                .blocked
-                .saturating_add(turn.now.saturating_duration_since(since));
-        }
+        self.unblocked(turn.now);
         let buffered = count.min(turn.buffers.outbound.len());
         turn.buffers.outbound.consume(buffered);
         let behind_head = self.head_accepted(buffered);
@@ -243,9 +243,12 @@ impl Sending {
         self.head_done(turn);
         self.tell_chunk(turn);
         self.settle(turn);
+        if self.is_looking() && turn.buffers.outbound.is_empty() {
+            self.blocked(turn.now);
+        }
     }
 
-    /// Takes that the kernel's buffer is full.
+    /// Takes that the kernel's buffer is full, or that it may be.
     pub(crate) fn blocked(&mut self, now: Instant) {
         self.blocked_since = self.blocked_since.or(Some(now));
     }
@@ -270,12 +273,11 @@ impl Sending {
         self.settle(turn);
     }
 
-    /// Takes that the kernel's buffer has room again.
-    pub(crate) fn writable(&mut self, now: Instant) {
-        if let Some(since) = self.blocked_since.take() {
-            self.blocked = self
-                .blocked
-                .saturating_add(now.saturating_duration_since(since));
+    /// Takes that the kernel's buffer has room again, and that the peer has said nothing.
+    pub(crate) fn writable(&mut self, now: Instant, outbound: &Buffer) {
+        self.unblocked(now);
+        if let Some(source) = self.source_mut().filter(|_| outbound.is_empty()) {
+            source.look_is_over();
         }
     }
 
@@ -286,6 +288,7 @@ impl Sending {
         outcome: ExpectOutcome,
         turn: &mut Turn<'_>,
     ) {
+        self.unblocked(turn.now);
         match std::mem::replace(&mut self.state, State::Failed(failure)) {
             State::Finished => self.state = State::Finished,
             State::Failed(earlier) => self.state = State::Failed(earlier),
@@ -304,9 +307,12 @@ impl Sending {
     }
 
     /// Says that the source is not asked again; bytes that were pulled still go out.
-    pub(crate) fn abandon_source(&mut self) {
+    pub(crate) fn abandon_source(&mut self, now: Instant) {
+        if self.is_looking() {
+            self.unblocked(now);
+        }
         if let Some(source) = self.source_mut() {
-            if source.supply == Supply::Open {
+            if matches!(source.supply, Supply::Open | Supply::Looking) {
                 source.supply = Supply::Abandoned;
             }
         }
@@ -335,6 +341,21 @@ impl Sending {
     /// Since when the kernel's buffer is full, if it is.
     pub(crate) fn stuck_since(&self) -> Option<Instant> {
         self.blocked_since
+    }
+
+    fn unblocked(&mut self, now: Instant) {
+        if let Some(since) = self.blocked_since.take() {
+            self.blocked = self
+                .blocked
+                .saturating_add(now.saturating_duration_since(since));
+        }
+    }
+
+    fn is_looking(&self) -> bool {
+        matches!(
+            &self.state,
+            State::Body(Body::Source(source)) if source.supply == Supply::Looking
+        )
     }
 
     fn source_mut(&mut self) -> Option<&mut Source> {

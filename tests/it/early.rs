@@ -10,7 +10,7 @@ use wirescope::testkit::check::check;
 use wirescope::testkit::{Gate, Peer, Script};
 use wirescope::{ErrorKind, Request};
 
-use crate::harness::{Lab, echo_target, ok, run};
+use crate::harness::{Lab, PATIENCE, echo_target, ok, run};
 use crate::support::{trusted, watched};
 
 const UPLOAD: usize = 64 * 1024 * 1024;
@@ -241,5 +241,60 @@ fn rfc_b22_e13_a_response_wins_over_the_error_of_the_upload() {
             Err(error) => assert!(matches!(error.kind(), ErrorKind::Io { .. }), "{error:?}"),
         }
         lab.finish();
+    }
+}
+
+/// A source that is slower than the network: the kernel always has room for what it gives.
+struct Slow {
+    answered: Gate,
+    reads: Arc<AtomicU64>,
+}
+
+impl Read for Slow {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.reads.fetch_add(1, Ordering::SeqCst) == 1 {
+            assert!(self.answered.wait(PATIENCE));
+        }
+        into[0] = b'x';
+        Ok(1)
+    }
+}
+
+/// The peer was looked at only when the kernel took no more, which a slow source never brings about.
+#[test]
+fn rfc_b22_an_early_response_is_seen_between_the_pieces_of_a_slow_source() {
+    const LENGTH: u64 = 1 << 16;
+    for (is_tls, length) in [(false, None), (false, Some(LENGTH)), (true, None)] {
+        let answered = Gate::new();
+        let script = Script::new()
+            .expect_head()
+            .send("HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
+            .open_gate(answered.clone())
+            .expect_gone();
+        let lab = match is_tls {
+            true => Lab::tls([script, echo_target()]),
+            false => Lab::new([script, echo_target()]),
+        };
+        let reads = Arc::default();
+        let source = Slow {
+            answered,
+            reads: Arc::clone(&reads),
+        };
+        let request = lab.request("POST", "/");
+        let request = match length {
+            Some(length) => request.body_sized_reader(source, length),
+            None => request.body_reader(source.take(LENGTH)),
+        };
+        let got = run(request).unwrap();
+        assert_eq!((got.status, got.text()), (413, "no"));
+        // The second piece may have been begun before the answer came.
+        assert!(reads.load(Ordering::SeqCst) <= 2);
+        assert_eq!(lab.get("/second").unwrap().text(), "/second");
+        let seen = lab.finish();
+        seen.assert_sequence([
+            "final_response_start early=true",
+            "request_body_done aborted=true",
+            "put_idle_conn error=upload_unfinished",
+        ]);
     }
 }

@@ -28,6 +28,9 @@ pub(super) struct Source {
 pub(super) enum Supply {
     /// More may come.
     Open,
+    /// More may come, but the peer is looked at first: it may have answered, and a source that is slower than
+    /// the network never waits for room.
+    Looking,
     /// A pull is under way; room for the head of a chunk may stand at the end of the outbound buffer.
     Pulling(Option<ChunkRoom>),
     /// The source said that there is no more.
@@ -63,7 +66,7 @@ impl Source {
     pub(super) fn take(&mut self, pulled: Pulled, outbound: &mut Buffer) -> Taken {
         let room = match self.supply {
             Supply::Pulling(room) => room,
-            Supply::Open | Supply::Ended | Supply::Abandoned => None,
+            Supply::Open | Supply::Looking | Supply::Ended | Supply::Abandoned => None,
         };
         let count = match pulled {
             Pulled::Bytes(count) => count,
@@ -79,7 +82,12 @@ impl Source {
         }
         self.piece = count;
         self.pulled = self.pulled.saturating_add(count as u64);
-        self.supply = Supply::Open;
+        let is_all = self.length.is_some_and(|length| self.pulled >= length);
+        self.supply = if is_all {
+            Supply::Open
+        } else {
+            Supply::Looking
+        };
         match pulled {
             Pulled::Bytes(_) => Taken::More,
             Pulled::End => {
@@ -87,6 +95,12 @@ impl Source {
                 Taken::Ended
             }
             Pulled::Failed => Taken::Failed,
+        }
+    }
+
+    pub(super) fn look_is_over(&mut self) {
+        if self.supply == Supply::Looking {
+            self.supply = Supply::Open;
         }
     }
 
