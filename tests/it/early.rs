@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use wirescope::config::EarlyResponse;
+use wirescope::event::EventKind;
 use wirescope::testkit::check::check;
 use wirescope::testkit::{Gate, Peer, Script};
 use wirescope::{ErrorKind, Request};
 
-use crate::harness::{Lab, PATIENCE, echo_target, ok, run};
+use crate::harness::{Lab, PATIENCE, SHORT, echo_target, ok, run};
 use crate::support::{trusted, watched};
 
 const UPLOAD: usize = 64 * 1024 * 1024;
@@ -296,5 +297,33 @@ fn rfc_b22_an_early_response_is_seen_between_the_pieces_of_a_slow_source() {
             "request_body_done aborted=true",
             "put_idle_conn error=upload_unfinished",
         ]);
+    }
+}
+
+/// The limit of a write that got stuck went on while the response came, and ended it.
+#[test]
+fn a_write_stall_does_not_end_a_response_that_comes_early() {
+    let drip = Script::new().pause(SHORT / 3).send("x");
+    for (fields, is_source) in [("", false), ("", true), ("Connection: close\r\n", false)] {
+        let head = format!("HTTP/1.1 413 Too Large\r\n{fields}Content-Length: 9\r\n\r\n");
+        let script = Script::new()
+            .expect_head()
+            .stop_reading()
+            .send(head)
+            .repeat(9, drip.clone())
+            .stall();
+        let lab = Lab::with(deaf_peer(script), |client| {
+            client.timeouts(|timeouts| timeouts.write_stall = Some(SHORT))
+        });
+        let request = lab.request("POST", "/");
+        let request = match is_source {
+            true => request.body_reader(io::repeat(b'x')),
+            false => request.body(vec![b'x'; BIG]),
+        };
+        let got = run(request).unwrap();
+        assert_eq!((got.status, got.text()), (413, "xxxxxxxxx"));
+        let seen = lab.finish_unfollowed();
+        seen.none(EventKind::TimeoutFired);
+        seen.assert_sequence(["wrote_request error=response_ended"]);
     }
 }
