@@ -243,7 +243,8 @@ impl Sending {
         self.head_done(turn);
         self.tell_chunk(turn);
         self.settle(turn);
-        if self.is_looking() && turn.buffers.outbound.is_empty() {
+        // The peer is looked at before the next write: it may have answered.
+        if self.due(&turn.buffers.outbound).is_some() {
             self.blocked(turn.now);
         }
     }

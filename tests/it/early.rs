@@ -11,7 +11,7 @@ use wirescope::testkit::check::check;
 use wirescope::testkit::{Gate, Peer, Script};
 use wirescope::{ErrorKind, Request};
 
-use crate::harness::{Lab, PATIENCE, SHORT, echo_target, ok, run};
+use crate::harness::{Lab, PATIENCE, SHORT, authority, echo_target, ok, run, trusting};
 use crate::support::{trusted, watched};
 
 const UPLOAD: usize = 64 * 1024 * 1024;
@@ -325,5 +325,94 @@ fn a_write_stall_does_not_end_a_response_that_comes_early() {
         let seen = lab.finish_unfollowed();
         seen.none(EventKind::TimeoutFired);
         seen.assert_sequence(["wrote_request error=response_ended"]);
+    }
+}
+
+/// What a peer does that answers before it has read the upload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// It ends its side behind the answer and reads on.
+    HalfCloses,
+    /// The end of its side is the end of the answer.
+    Delimits,
+    /// It says that it closes, and reads on.
+    SaysClose,
+    /// It reads the upload to its end, then sends the rest of the answer.
+    ReadsOn,
+}
+
+impl Manner {
+    fn script(self, is_tls: bool, is_upload_whole: bool) -> Script {
+        let head = match self {
+            Self::HalfCloses | Self::ReadsOn => "Content-Length: 2\r\n",
+            Self::SaysClose => "Connection: close\r\nContent-Length: 2\r\n",
+            Self::Delimits => "",
+        };
+        let head = format!("HTTP/1.1 413 Too Large\r\n{head}\r\n");
+        let script = Script::new().expect_head().send(head);
+        let script = match self {
+            Self::ReadsOn if is_upload_whole => script.expect_body().send("no"),
+            _ => script.send("no"),
+        };
+        let script = match self {
+            Self::HalfCloses | Self::Delimits if is_tls => script.close_notify().half_close(),
+            Self::HalfCloses | Self::Delimits => script.half_close(),
+            Self::SaysClose | Self::ReadsOn => script,
+        };
+        match self {
+            Self::ReadsOn if is_upload_whole => script.followed_by(echo_target()),
+            _ => script.expect_gone(),
+        }
+    }
+}
+
+#[test]
+fn rfc_b23_rfc_b24_any_early_response_is_whole_and_the_next_request_has_its_own() {
+    const LENGTH: u64 = 8 << 20;
+    let manners = [
+        Manner::HalfCloses,
+        Manner::Delimits,
+        Manner::SaysClose,
+        Manner::ReadsOn,
+    ];
+    for manner in manners {
+        for from in [From::Memory, From::Reader, From::Chunked] {
+            for early in [EarlyResponse::Finish, EarlyResponse::Abort] {
+                for is_tls in [false, true] {
+                    let point = format!("{manner:?}, {from:?}, {early:?}, tls {is_tls}");
+                    let is_whole = manner == Manner::ReadsOn
+                        && from == From::Memory
+                        && early == EarlyResponse::Finish;
+                    let mut peer = deaf_peer(manner.script(is_tls, is_whole)).keep_bodies(false);
+                    if is_tls {
+                        peer = peer.tls(authority().issue(&["127.0.0.1"]).unwrap());
+                    }
+                    let lab = Lab::with(peer, |client| {
+                        client.early_response(early).tls(trusting(authority()))
+                    });
+                    let source = io::repeat(b'x').take(LENGTH);
+                    let request = lab.request("POST", "/first");
+                    let got = run(match from {
+                        From::Memory => request.body(vec![b'x'; LENGTH as usize]),
+                        From::Reader => request.body_sized_reader(source, LENGTH),
+                        From::Chunked => request.body_reader(source),
+                    });
+                    let got = got.unwrap_or_else(|error| panic!("{point}: {error:?}"));
+                    assert_eq!((got.status, got.text()), (413, "no"), "{point}");
+                    let next = lab.get("/second").unwrap();
+                    assert_eq!(next.text(), "/second", "{point}");
+                    assert_eq!(next.reused, is_whole, "{point}");
+                    let seen = lab.finish();
+                    assert_eq!(seen.matching("final_response_start early=true").len(), 1);
+                    let how = match manner {
+                        Manner::Delimits => "response_body_done how=delimited_by_close bytes=2",
+                        _ => "response_body_done how=complete bytes=2",
+                    };
+                    assert_eq!(seen.matching(how).len(), 1, "{point}");
+                    let ended = seen.matching("wrote_request error=response_ended").len();
+                    assert_eq!(ended, usize::from(!is_whole), "{point}");
+                }
+            }
+        }
     }
 }
