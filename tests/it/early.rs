@@ -328,6 +328,17 @@ fn a_write_stall_does_not_end_a_response_that_comes_early() {
     }
 }
 
+impl From {
+    fn attach(self, request: Request, length: u64) -> Request {
+        let source = io::repeat(b'x').take(length);
+        match self {
+            Self::Memory => request.body(vec![b'x'; length as usize]),
+            Self::Reader => request.body_sized_reader(source, length),
+            Self::Chunked => request.body_reader(source),
+        }
+    }
+}
+
 /// What a peer does that answers before it has read the upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Manner {
@@ -342,14 +353,18 @@ enum Manner {
 }
 
 impl Manner {
-    fn script(self, is_tls: bool, is_upload_whole: bool) -> Script {
+    /// Its head comes while it reads nothing; the gate lets it go on.
+    fn script(self, is_tls: bool, is_upload_whole: bool, gate: &Gate) -> Script {
         let head = match self {
             Self::HalfCloses | Self::ReadsOn => "Content-Length: 2\r\n",
             Self::SaysClose => "Connection: close\r\nContent-Length: 2\r\n",
             Self::Delimits => "",
         };
         let head = format!("HTTP/1.1 413 Too Large\r\n{head}\r\n");
-        let script = Script::new().expect_head().send(head);
+        let script = Script::new()
+            .expect_head()
+            .send(head)
+            .wait_for(gate.clone());
         let script = match self {
             Self::ReadsOn if is_upload_whole => script.expect_body().send("no"),
             _ => script.send("no"),
@@ -368,7 +383,6 @@ impl Manner {
 
 #[test]
 fn rfc_b23_rfc_b24_any_early_response_is_whole_and_the_next_request_has_its_own() {
-    const LENGTH: u64 = 8 << 20;
     let manners = [
         Manner::HalfCloses,
         Manner::Delimits,
@@ -383,22 +397,23 @@ fn rfc_b23_rfc_b24_any_early_response_is_whole_and_the_next_request_has_its_own(
                     let is_whole = manner == Manner::ReadsOn
                         && from == From::Memory
                         && early == EarlyResponse::Finish;
-                    let mut peer = deaf_peer(manner.script(is_tls, is_whole)).keep_bodies(false);
+                    let gate = Gate::new();
+                    let script = manner.script(is_tls, is_whole, &gate);
+                    let mut peer = deaf_peer(script).keep_bodies(false);
                     if is_tls {
                         peer = peer.tls(authority().issue(&["127.0.0.1"]).unwrap());
                     }
                     let lab = Lab::with(peer, |client| {
                         client.early_response(early).tls(trusting(authority()))
                     });
-                    let source = io::repeat(b'x').take(LENGTH);
-                    let request = lab.request("POST", "/first");
-                    let got = run(match from {
-                        From::Memory => request.body(vec![b'x'; LENGTH as usize]),
-                        From::Reader => request.body_sized_reader(source, LENGTH),
-                        From::Chunked => request.body_reader(source),
-                    });
-                    let got = got.unwrap_or_else(|error| panic!("{point}: {error:?}"));
-                    assert_eq!((got.status, got.text()), (413, "no"), "{point}");
+                    let request = from.attach(lab.request("POST", "/first"), BIG as u64);
+                    let mut response = request
+                        .send()
+                        .unwrap_or_else(|error| panic!("{point}: {error:?}"));
+                    assert_eq!(response.status(), 413, "{point}");
+                    gate.open();
+                    assert_eq!(response.text(10).unwrap(), "no", "{point}");
+                    drop(response);
                     let next = lab.get("/second").unwrap();
                     assert_eq!(next.text(), "/second", "{point}");
                     assert_eq!(next.reused, is_whole, "{point}");
@@ -415,4 +430,38 @@ fn rfc_b23_rfc_b24_any_early_response_is_whole_and_the_next_request_has_its_own(
             }
         }
     }
+}
+
+#[test]
+fn rfc_b24_cve_28_behind_a_status_that_did_not_wait_the_next_request_gets_its_own() {
+    let mut reused = 0;
+    for status in [200, 204, 302, 304, 401, 413, 500, 503] {
+        for fields in ["", "Connection: close\r\n"] {
+            for length in [1, 64 << 10, 4 << 20] {
+                for from in [From::Memory, From::Reader, From::Chunked] {
+                    let point = format!("{status} {fields:?}, {length} bytes, {from:?}");
+                    let (counted, content) = match status {
+                        204 => ("", ""),
+                        304 => ("Content-Length: 9\r\n", ""),
+                        _ => ("Content-Length: 5\r\n", "first"),
+                    };
+                    let answer = format!("HTTP/1.1 {status} X\r\n{fields}{counted}\r\n{content}");
+                    let script = Script::new().expect_head().send(answer).expect_body();
+                    let script = script.followed_by(echo_target());
+                    let lab = Lab::new([script, echo_target()]);
+                    let got = run(from.attach(lab.request("POST", "/first"), length)).unwrap();
+                    assert_eq!((got.status, got.text()), (status, content), "{point}");
+                    let next = lab.get("/second").unwrap();
+                    assert_eq!(next.text(), "/second", "{point}");
+                    reused += usize::from(next.reused);
+                    assert!(!next.reused || fields.is_empty(), "{point}");
+                    // Whether the upload was whole before the answer came is a matter of time.
+                    let seen = lab.finish_unfollowed();
+                    let kept = seen.matching("wrote_request error=null").len() == 2;
+                    assert!(kept || !next.reused, "{point}");
+                }
+            }
+        }
+    }
+    println!("{reused} connections were used again");
 }
