@@ -27,7 +27,6 @@ mod retry;
 mod reuse;
 mod sending;
 mod sharing;
-mod stalls;
 mod strace;
 mod support;
 mod tls;
