@@ -25,6 +25,7 @@ mod nginx;
 mod regressions;
 mod retry;
 mod reuse;
+mod segments;
 mod sending;
 mod sharing;
 mod strace;
