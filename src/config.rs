@@ -93,7 +93,7 @@ pub struct Timeouts {
     /// The wait for a 100 (Continue), after which the body is sent. Default 1 s; zero does not wait
     /// (RFC 9110 §10.1.1).
     pub expect: Duration,
-    /// How long the peer may take no byte of the request. Default 60 s.
+    /// How long the peer may take no byte of the request, until the final head is in. Default 60 s.
     pub write_stall: Option<Duration>,
     /// From the end of the request to the first byte of a response. Default 60 s.
     pub first_byte: Option<Duration>,

@@ -420,7 +420,7 @@ payloads! {
         body_bytes "body_bytes": u64 => u64,
         /// Times the request was handed to the kernel.
         write_calls "write_calls": u32 => u32,
-        /// Time the kernel's buffer was full.
+        /// Time waited for room in the kernel's buffer; looks at the peer between two writes count as such.
         blocked "blocked_ns": Duration => Duration,
     }
     /// Payload of [`EventKind::GotFirstResponseByte`](crate::event::EventKind::GotFirstResponseByte).

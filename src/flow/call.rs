@@ -481,7 +481,9 @@ impl Call {
                 Ok(Progress::Going)
             }
             ExchangeInput::Writable => {
-                exchange.sending().writable(turn.now);
+                exchange
+                    .sending()
+                    .writable(turn.now, &turn.buffers.outbound);
                 Ok(Progress::Going)
             }
             ExchangeInput::SendFailed(error) => {

@@ -112,9 +112,13 @@ impl Exchange {
     /// Takes the end of the stream.
     ///
     /// # Errors
-    /// The message is incomplete.
+    /// The message is incomplete; the phase is that of the exchange, whatever ended it.
     pub(crate) fn ended(&mut self, clean: bool, turn: &mut Turn<'_>) -> Result<Progress, Fault> {
-        let received = self.receiving.ended(clean, turn)?;
+        let phase = self.phase();
+        let received = self
+            .receiving
+            .ended(clean, turn)
+            .map_err(|kind| Fault::new(kind, phase))?;
         Ok(self.follow(received, turn))
     }
 
@@ -165,7 +169,7 @@ impl Exchange {
 
     /// A final head is in: a body that waits is not sent, and nothing is sent to a peer that closes.
     fn answered(&mut self, close: Option<CloseReason>, turn: &mut Turn<'_>) {
-        self.sending.abandon_source();
+        self.sending.abandon_source(turn.now);
         if self.sending.is_waiting() {
             self.sending.stop(
                 WriteFailure::BodySkipped,

@@ -272,7 +272,10 @@ impl Plan {
             self.expect = true;
             self.fields.remove("expect");
         }
-        self.expect = self.expect && !matches!(self.body, BodyPlan::Empty | BodyPlan::Memory(0));
+        self.expect &= !matches!(
+            self.body,
+            BodyPlan::Empty | BodyPlan::Memory(0) | BodyPlan::Source(Some(0), _)
+        );
         Ok(())
     }
 

@@ -176,21 +176,21 @@ impl Receiving {
     ///
     /// # Errors
     /// The message is incomplete.
-    pub(crate) fn ended(&mut self, clean: bool, turn: &mut Turn<'_>) -> Result<Received, Fault> {
+    pub(crate) fn ended(
+        &mut self,
+        clean: bool,
+        turn: &mut Turn<'_>,
+    ) -> Result<Received, ErrorKind> {
         match &mut self.state {
+            State::Head(_) | State::Interim | State::AfterHead(_) if self.bytes == 0 => {
+                Err(ErrorKind::PeerClosed)
+            }
             State::Head(_) | State::Interim | State::AfterHead(_) => {
                 let received = turn.buffers.inbound.len() as u64;
-                if self.bytes == 0 {
-                    return Err(Fault::new(ErrorKind::PeerClosed, Phase::FirstByte));
-                }
-                Err(Fault::new(
-                    ErrorKind::PeerIncompleteHead { received },
-                    Phase::Head,
-                ))
+                Err(ErrorKind::PeerIncompleteHead { received })
             }
             State::Body(body) => {
-                body.ended(clean)
-                    .map_err(|kind| Fault::new(kind, Phase::Receive))?;
+                body.ended(clean)?;
                 self.complete(turn);
                 Ok(Received::Complete)
             }

@@ -8,6 +8,8 @@
 //!     \________________________\_____\____> Failed(why)
 //! ```
 
+mod body;
+
 use std::num::NonZeroU64;
 use std::ops::Range;
 use std::sync::Arc;
@@ -20,9 +22,9 @@ use crate::event::{
     WroteHeaders, WroteRequest, WroteTrailerField,
 };
 use crate::message::fields::Fields;
-use crate::message::framing::Framing;
 use crate::proto::buffers::Buffer;
-use crate::proto::encode::{ChunkRoom, HeadPlan, write_last_chunk};
+use crate::proto::encode::{ChunkRoom, HeadPlan};
+use crate::proto::sending::body::{Body, Source, Supply, Taken};
 use crate::proto::{Fault, Turn};
 
 /// Most bytes that are pulled from a source at a time.
@@ -91,36 +93,6 @@ enum Then {
     Wait(Body),
 }
 
-#[derive(Debug)]
-enum Body {
-    Memory { len: u64, sent: u64 },
-    Source(Source),
-}
-
-/// A body that is pulled piece by piece; one piece is on its way at a time.
-#[derive(Debug)]
-struct Source {
-    length: Option<u64>,
-    trailers: Fields,
-    pulled: u64,
-    /// Content of the piece on its way, and the framing bytes behind that content.
-    piece: usize,
-    behind: usize,
-    supply: Supply,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Supply {
-    /// More may come.
-    Open,
-    /// A pull is under way; room for the head of a chunk may stand at the end of the outbound buffer.
-    Pulling(Option<ChunkRoom>),
-    /// The source said that there is no more.
-    Ended,
-    /// The source is not asked again, because the final head is in.
-    Abandoned,
-}
-
 impl Sending {
     /// Writes the head into the outbound buffer.
     pub(crate) fn begin(
@@ -173,7 +145,11 @@ impl Sending {
             }
             | State::Body(Body::Memory { len, sent }) => Some(*sent..*len),
             State::Head { .. } => Some(0..0),
-            State::Body(Body::Source(_)) if !outbound.is_empty() => Some(0..0),
+            State::Body(Body::Source(source))
+                if source.supply == Supply::Looking || !outbound.is_empty() =>
+            {
+                Some(0..0)
+            }
             State::Body(_) | State::Waiting { .. } | State::Finished | State::Failed(_) => None,
         }
     }
@@ -265,11 +241,7 @@ impl Sending {
     /// Takes that the kernel accepted bytes: of the outbound buffer first, then of the body in memory.
     pub(crate) fn sent(&mut self, count: usize, turn: &mut Turn<'_>) {
         self.write_calls = self.write_calls.saturating_add(1);
-        if let Some(since) = self.blocked_since.take() {
-            self.blocked = self
-                .blocked
-                .saturating_add(turn.now.saturating_duration_since(since));
-        }
+        self.unblocked(turn.now);
         let buffered = count.min(turn.buffers.outbound.len());
         turn.buffers.outbound.consume(buffered);
         let behind_head = self.head_accepted(buffered);
@@ -289,9 +261,13 @@ impl Sending {
         self.head_done(turn);
         self.tell_chunk(turn);
         self.settle(turn);
+        // The peer is looked at before the next write: it may have answered.
+        if self.due(&turn.buffers.outbound).is_some() {
+            self.blocked(turn.now);
+        }
     }
 
-    /// Takes that the kernel's buffer is full.
+    /// Takes that the kernel's buffer is full, or that it may be.
     pub(crate) fn blocked(&mut self, now: Instant) {
         self.blocked_since = self.blocked_since.or(Some(now));
     }
@@ -316,12 +292,11 @@ impl Sending {
         self.settle(turn);
     }
 
-    /// Takes that the kernel's buffer has room again.
-    pub(crate) fn writable(&mut self, now: Instant) {
-        if let Some(since) = self.blocked_since.take() {
-            self.blocked = self
-                .blocked
-                .saturating_add(now.saturating_duration_since(since));
+    /// Takes that the kernel's buffer has room again, and that the peer has said nothing.
+    pub(crate) fn writable(&mut self, now: Instant, outbound: &Buffer) {
+        self.unblocked(now);
+        if let Some(source) = self.source_mut().filter(|_| outbound.is_empty()) {
+            source.look_is_over();
         }
     }
 
@@ -332,6 +307,7 @@ impl Sending {
         outcome: ExpectOutcome,
         turn: &mut Turn<'_>,
     ) {
+        self.unblocked(turn.now);
         match std::mem::replace(&mut self.state, State::Failed(failure)) {
             State::Finished => self.state = State::Finished,
             State::Failed(earlier) => self.state = State::Failed(earlier),
@@ -350,9 +326,12 @@ impl Sending {
     }
 
     /// Says that the source is not asked again; bytes that were pulled still go out.
-    pub(crate) fn abandon_source(&mut self) {
+    pub(crate) fn abandon_source(&mut self, now: Instant) {
+        if self.is_looking() {
+            self.unblocked(now);
+        }
         if let Some(source) = self.source_mut() {
-            if source.supply == Supply::Open {
+            if matches!(source.supply, Supply::Open | Supply::Looking) {
                 source.supply = Supply::Abandoned;
             }
         }
@@ -381,6 +360,21 @@ impl Sending {
     /// Since when the kernel's buffer is full, if it is.
     pub(crate) fn stuck_since(&self) -> Option<Instant> {
         self.blocked_since
+    }
+
+    fn unblocked(&mut self, now: Instant) {
+        if let Some(since) = self.blocked_since.take() {
+            self.blocked = self
+                .blocked
+                .saturating_add(now.saturating_duration_since(since));
+        }
+    }
+
+    fn is_looking(&self) -> bool {
+        matches!(
+            &self.state,
+            State::Body(Body::Source(source)) if source.supply == Supply::Looking
+        )
     }
 
     fn source_mut(&mut self) -> Option<&mut Source> {
@@ -527,106 +521,6 @@ impl Sending {
                 blocked,
             }))
         });
-    }
-}
-
-/// What came of a pull.
-enum Taken {
-    More,
-    Ended,
-    Failed,
-}
-
-impl Source {
-    fn new(length: Option<u64>, trailers: Fields) -> Self {
-        Self {
-            length,
-            trailers,
-            pulled: 0,
-            piece: 0,
-            behind: 0,
-            supply: Supply::Open,
-        }
-    }
-
-    /// A source of known length is asked once before the head goes out, so that both leave together.
-    fn is_untouched_and_known(&self) -> bool {
-        self.pulled == 0 && self.length.is_some()
-    }
-
-    fn take(&mut self, pulled: Pulled, outbound: &mut Buffer) -> Taken {
-        let room = match self.supply {
-            Supply::Pulling(room) => room,
-            Supply::Open | Supply::Ended | Supply::Abandoned => None,
-        };
-        let count = match pulled {
-            Pulled::Bytes(count) => count,
-            Pulled::End | Pulled::Failed => 0,
-        };
-        if let Some(room) = room {
-            let before = outbound.len();
-            room.close(outbound, count);
-            self.behind = usize::from(count > 0).saturating_mul(2);
-            debug_assert!(outbound.len() <= before.saturating_add(2));
-        } else {
-            self.behind = 0;
-        }
-        self.piece = count;
-        self.pulled = self.pulled.saturating_add(count as u64);
-        self.supply = Supply::Open;
-        match pulled {
-            Pulled::Bytes(_) => Taken::More,
-            Pulled::End => {
-                self.end(outbound);
-                Taken::Ended
-            }
-            Pulled::Failed => Taken::Failed,
-        }
-    }
-
-    fn end(&mut self, outbound: &mut Buffer) {
-        self.supply = Supply::Ended;
-        if self.length.is_none() {
-            let before = outbound.len();
-            write_last_chunk(&self.trailers, outbound);
-            self.behind = self
-                .behind
-                .saturating_add(outbound.len().saturating_sub(before));
-        }
-    }
-}
-
-impl Body {
-    fn framing(&self) -> Framing {
-        match self {
-            Self::Memory { len, .. } => Framing::Length(*len),
-            Self::Source(source) => source.length.map_or(Framing::Chunked, Framing::Length),
-        }
-    }
-
-    fn is_over(&self, unsent: usize) -> bool {
-        match self {
-            Self::Memory { len, sent } => sent >= len,
-            Self::Source(source) => source.supply == Supply::Ended && unsent == 0,
-        }
-    }
-
-    /// Content that the kernel accepted, with that many bytes of the outbound buffer unsent.
-    fn accepted(&self, unsent: usize) -> u64 {
-        match self {
-            Self::Memory { sent, .. } => *sent,
-            Self::Source(source) => {
-                let content = unsent.saturating_sub(source.behind).min(source.piece);
-                source.pulled.saturating_sub(content as u64)
-            }
-        }
-    }
-
-    fn take_trailers(&mut self) -> Fields {
-        match self {
-            Self::Memory { .. } => Fields::new(),
-            Self::Source(source) => std::mem::take(&mut source.trailers),
-        }
     }
 }
 

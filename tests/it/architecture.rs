@@ -174,7 +174,6 @@ const LINES_MAX: usize = 640;
 /// Files that are longer, and why they hold one noun all the same.
 const LONG: &[(&str, &str)] = &[
     ("src/error.rs", "one public error with its predicates"),
-    ("src/proto/sending.rs", "one side of an exchange"),
     ("src/event/payload.rs", "one table: what each event says"),
     ("src/event/grammar/tests.rs", "tables of faults"),
     ("src/message/url/tests.rs", "tables of URLs"),

@@ -1,62 +1,207 @@
-//! Every phase has a deadline, and its error names it.
+//! Every phase has a deadline: it fires in time, never early, names what was waited for, and dripping does not
+//! renew it.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
 use wirescope::config::Timeouts;
 use wirescope::error::Timer;
 use wirescope::event::EventKind;
 use wirescope::testkit::{BlackHole, Gate, Peer, Script};
-use wirescope::{ErrorKind, Phase};
+use wirescope::{Error, ErrorKind, Phase, Request};
 
 use crate::harness::{
     Lab, PATIENCE, SHORT, authority, echo_target, ok, once, run, serve, took_about, trusting,
 };
+use crate::support::in_time;
 
-/// A call that runs into one deadline: its timer and phase, and what its events say.
-#[track_caller]
-fn runs_out(
-    script: Script,
-    body: usize,
-    limit: impl FnOnce(&mut Timeouts),
+/// Limits of each deadline: one that the kernel keeps to the tick, and one that is armed short.
+const LIMITS: [Duration; 2] = [Duration::from_millis(30), Duration::from_millis(110)];
+
+/// More than the buffers between two sockets hold.
+const BIG: usize = 32 << 20;
+
+/// What a stalled call sends behind its head.
+#[derive(Debug, Clone, Copy)]
+enum Upload {
+    Nothing,
+    Memory,
+    Reader,
+}
+
+/// A place where the peer stops, the deadline of that place, and the phase that the error names.
+struct Stall {
+    name: &'static str,
+    script: fn() -> Script,
+    upload: Upload,
     timer: Timer,
     phase: Phase,
-) {
-    let peer = Peer::builder()
-        .script(script)
-        .receive_buffer_bytes(16 * 1024);
-    let lab = Lab::with(peer, |client| client.timeouts(limit));
-    let since = Instant::now();
-    let request = match body {
-        0 => lab.request("GET", "/"),
-        body => lab.request("POST", "/").body(vec![b'x'; body]),
-    };
+}
+
+const STALLS: [Stall; 7] = [
+    Stall {
+        name: "first byte",
+        script: || Script::new().expect_request().stall(),
+        upload: Upload::Nothing,
+        timer: Timer::FirstByte,
+        phase: Phase::FirstByte,
+    },
+    Stall {
+        name: "head",
+        script: || once("HTTP/1.1 200 OK\r\nX:").stall(),
+        upload: Upload::Nothing,
+        timer: Timer::Head,
+        phase: Phase::Head,
+    },
+    Stall {
+        name: "dripping head",
+        script: || {
+            let drip = Script::new().send("x").pause(Duration::from_millis(7));
+            once("HTTP/1.1 200 OK\r\nX:").forever(drip)
+        },
+        upload: Upload::Nothing,
+        timer: Timer::Head,
+        phase: Phase::Head,
+    },
+    Stall {
+        name: "body",
+        script: || once("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc").stall(),
+        upload: Upload::Nothing,
+        timer: Timer::BodyIdle,
+        phase: Phase::Receive,
+    },
+    Stall {
+        name: "close-delimited body",
+        script: || once("HTTP/1.1 200 OK\r\n\r\nhello").stall(),
+        upload: Upload::Nothing,
+        timer: Timer::BodyIdle,
+        phase: Phase::Receive,
+    },
+    Stall {
+        name: "write from memory",
+        script: || Script::new().expect_head().stop_reading().stall(),
+        upload: Upload::Memory,
+        timer: Timer::WriteStall,
+        phase: Phase::Send,
+    },
+    Stall {
+        name: "write from a reader",
+        script: || Script::new().expect_head().stop_reading().stall(),
+        upload: Upload::Reader,
+        timer: Timer::WriteStall,
+        phase: Phase::Send,
+    },
+];
+
+impl Stall {
+    /// Runs into the deadline; says how long that took from the beginning.
+    #[track_caller]
+    fn run_out(&self, timer: Timer, set: impl FnOnce(&mut Timeouts)) -> Duration {
+        let peer = Peer::builder()
+            .script((self.script)())
+            .receive_buffer_bytes(4096)
+            .keep_bodies(false);
+        let lab = Lab::with(peer, |client| client.timeouts(set));
+        let request = match self.upload {
+            Upload::Nothing => lab.request("GET", "/"),
+            Upload::Memory => lab.request("POST", "/").body(vec![b'x'; BIG]),
+            Upload::Reader => lab.request("POST", "/").body_reader(io::repeat(b'x')),
+        };
+        let (error, took) = timed(request);
+        expect(&error, timer, self.phase);
+        let seen = lab.finish_unfollowed();
+        assert_eq!(seen.only(EventKind::TimeoutFired).len(), 1, "{}", self.name);
+        seen.assert_sequence([
+            &format!("timeout_fired timer={}", timer.tag())[..],
+            "put_idle_conn error=timeout",
+            "conn_closed reason=timeout by=local",
+            "call_done kind=timeout",
+        ]);
+        took
+    }
+}
+
+fn timed(request: Request) -> (Error, Duration) {
+    let begun = Instant::now();
     let error = run(request).unwrap_err();
-    took_about(since, SHORT);
+    (error, begun.elapsed())
+}
+
+#[track_caller]
+fn expect(error: &Error, timer: Timer, phase: Phase) {
     assert_eq!(
         (error.kind(), error.phase()),
         (ErrorKind::Timeout(timer), phase)
     );
     assert!(error.is_timeout() && !error.is_canceled());
-    let seen = lab.finish_unfollowed();
-    seen.assert_sequence([
-        &format!("timeout_fired timer={}", timer.tag())[..],
-        "put_idle_conn error=timeout",
-        "conn_closed reason=timeout by=local",
-        "call_done kind=timeout",
-    ]);
+}
+
+/// The timeout behind a timer of an exchange.
+fn limit_of(timeouts: &mut Timeouts, timer: Timer) -> &mut Option<Duration> {
+    match timer {
+        Timer::FirstByte => &mut timeouts.first_byte,
+        Timer::Head => &mut timeouts.head,
+        Timer::BodyIdle => &mut timeouts.body_idle,
+        Timer::WriteStall => &mut timeouts.write_stall,
+        Timer::Tls => &mut timeouts.tls,
+        Timer::Connect => &mut timeouts.connect,
+        Timer::Lookup => &mut timeouts.lookup,
+        _ => &mut timeouts.total,
+    }
 }
 
 #[test]
-fn t01_the_first_byte_of_a_response_has_a_deadline() {
-    let silent = Script::new().expect_request().stall();
-    runs_out(
-        silent,
-        0,
-        |timeouts| timeouts.first_byte = Some(SHORT),
-        Timer::FirstByte,
-        Phase::FirstByte,
-    );
+fn t01_t02_t11_a_peer_that_stops_is_waited_for_that_long() {
+    for stall in STALLS {
+        for limit in LIMITS {
+            in_time(stall.name, limit, || {
+                stall.run_out(stall.timer, |t| *limit_of(t, stall.timer) = Some(limit))
+            });
+        }
+    }
+}
+
+#[test]
+fn t02_the_total_names_the_phase_that_it_ended() {
+    for stall in STALLS {
+        in_time(stall.name, SHORT, || {
+            stall.run_out(Timer::Total, |t| t.total = Some(SHORT))
+        });
+    }
+}
+
+#[test]
+fn t11_a_body_that_drips_fires_only_the_total() {
+    let limit = Duration::from_millis(100);
+    let dripping = Stall {
+        name: "total of a dripping body",
+        script: || {
+            let drip = Script::new().send("x").pause(Duration::from_millis(7));
+            once("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n").forever(drip)
+        },
+        upload: Upload::Nothing,
+        timer: Timer::Total,
+        phase: Phase::Receive,
+    };
+    in_time(dripping.name, limit, || {
+        dripping.run_out(Timer::Total, |t| {
+            t.body_idle = Some(Duration::from_millis(60));
+            t.total = Some(limit);
+        })
+    });
+}
+
+#[test]
+fn t11_a_body_that_drips_is_not_idle() {
+    let drip = Script::new()
+        .expect_request()
+        .send("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n")
+        .repeat(8, Script::new().pause(SHORT / 3).send("x"));
+    let lab = Lab::with(Peer::builder().script(drip), |client| {
+        client.timeouts(|timeouts| timeouts.body_idle = Some(2 * SHORT))
+    });
+    assert_eq!(lab.get("/").unwrap().text(), "xxxxxxxx");
+    lab.finish();
 }
 
 #[test]
@@ -79,71 +224,6 @@ fn t01_a_fast_request_beside_a_slow_one_is_not_touched() {
         gate.open();
     });
     lab.finish();
-}
-
-#[test]
-fn t02_a_head_has_a_deadline_from_its_first_byte_and_dripping_does_not_renew_it() {
-    let drip = Script::new()
-        .expect_request()
-        .send("HTTP/1.1 200 OK\r\n")
-        .forever(
-            Script::new()
-                .send("A: b\r\n")
-                .pause(Duration::from_millis(10)),
-        );
-    runs_out(
-        drip,
-        0,
-        |timeouts| timeouts.head = Some(SHORT),
-        Timer::Head,
-        Phase::Head,
-    );
-}
-
-#[test]
-fn t11_a_stalled_body_and_a_stalled_upload_have_deadlines() {
-    let stalled = once("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello").stall();
-    runs_out(
-        stalled,
-        0,
-        |timeouts| timeouts.body_idle = Some(SHORT),
-        Timer::BodyIdle,
-        Phase::Receive,
-    );
-    let deaf = Script::new().expect_head().stop_reading().stall();
-    runs_out(
-        deaf,
-        24 << 20,
-        |timeouts| timeouts.write_stall = Some(SHORT),
-        Timer::WriteStall,
-        Phase::Send,
-    );
-}
-
-#[test]
-fn t11_a_body_that_drips_is_not_idle() {
-    let drip = Script::new()
-        .expect_request()
-        .send("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n")
-        .repeat(8, Script::new().pause(SHORT / 3).send("x"));
-    let lab = Lab::with(Peer::builder().script(drip), |client| {
-        client.timeouts(|timeouts| timeouts.body_idle = Some(2 * SHORT))
-    });
-    assert_eq!(lab.get("/").unwrap().text(), "xxxxxxxx");
-    lab.finish();
-}
-
-#[test]
-fn t02_the_total_names_the_phase_that_it_ended() {
-    let total = |timeouts: &mut Timeouts| timeouts.total = Some(SHORT);
-    let silent = Script::new().expect_request().stall();
-    runs_out(silent, 0, total, Timer::Total, Phase::FirstByte);
-    let in_head = once("HTTP/1.1 200").stall();
-    runs_out(in_head, 0, total, Timer::Total, Phase::Head);
-    let in_body = once("HTTP/1.1 200 OK\r\n\r\nhello").stall();
-    runs_out(in_body, 0, total, Timer::Total, Phase::Receive);
-    let deaf = Script::new().expect_head().stop_reading().stall();
-    runs_out(deaf, 24 << 20, total, Timer::Total, Phase::Send);
 }
 
 #[test]
@@ -175,24 +255,49 @@ fn t02_connecting_has_a_deadline() {
 }
 
 #[test]
-fn t02_s02_a_handshake_has_a_deadline() {
-    let silent = Script::new().stall();
-    let lab = Lab::with(Peer::builder().script(silent), |client| {
-        client
-            .tls(trusting(authority()))
-            .timeouts(|timeouts| timeouts.tls = Some(SHORT))
-    });
-    let since = Instant::now();
-    let request = lab.client.get(&lab.peer.https_url("/")).unwrap();
-    let error = run(request).unwrap_err();
-    took_about(since, SHORT);
-    assert_eq!(
-        (error.kind(), error.phase()),
-        (ErrorKind::Timeout(Timer::Tls), Phase::Tls)
-    );
-    let seen = lab.finish_unfollowed();
-    assert_eq!(seen.only(EventKind::TlsHandshakeStart).len(), 1);
-    assert_eq!(seen.only(EventKind::TlsHandshakeDone).len(), 1);
+fn t02_s02_a_handshake_is_waited_for_that_long() {
+    for (timer, limits) in [(Timer::Tls, &LIMITS[..]), (Timer::Total, &[SHORT])] {
+        for limit in limits {
+            in_time("handshake", *limit, || {
+                let lab = Lab::with(Peer::builder().script(Script::new().stall()), |client| {
+                    client
+                        .tls(trusting(authority()))
+                        .timeouts(|t| *limit_of(t, timer) = Some(*limit))
+                });
+                let request = lab.client.get(&lab.peer.https_url("/")).unwrap();
+                let (error, took) = timed(request);
+                expect(&error, timer, Phase::Tls);
+                let seen = lab.finish_unfollowed();
+                assert_eq!(seen.only(EventKind::TlsHandshakeStart).len(), 1);
+                assert_eq!(seen.only(EventKind::TlsHandshakeDone).len(), 1);
+                took
+            });
+        }
+    }
+}
+
+#[test]
+fn t02_a_lookup_is_waited_for_that_long() {
+    for timer in [Timer::Lookup, Timer::Connect, Timer::Total] {
+        let resolver = wirescope::resolver::from_fn(|_| {
+            std::thread::sleep(4 * SHORT);
+            Ok(vec![[127, 0, 0, 1].into()])
+        });
+        let lab = Lab::with(Peer::builder(), |client| {
+            client
+                .resolver(resolver)
+                .timeouts(|t| *limit_of(t, timer) = Some(SHORT))
+        });
+        let mut names = 0;
+        in_time("lookup", SHORT, || {
+            names += 1;
+            let url = format!("http://slow{names}.example/");
+            let (error, took) = timed(lab.client.get(&url).unwrap());
+            expect(&error, timer, Phase::Lookup);
+            took
+        });
+        lab.finish();
+    }
 }
 
 #[test]

@@ -1,13 +1,14 @@
-//! Interim responses, waiting for 100 (Continue), and final responses that come early.
+//! Interim responses, and waiting for 100 (Continue).
 
-use std::io;
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use wirescope::config::EarlyResponse;
-use wirescope::error::{FramingRule, Limit};
+use wirescope::error::{FramingRule, Limit, Timer};
 use wirescope::event::EventKind;
-use wirescope::testkit::{Gate, Peer, Script};
-use wirescope::{ErrorKind, Request};
+use wirescope::testkit::{Peer, Script};
+use wirescope::{Client, ErrorKind, Phase, Request};
 
 use crate::harness::{
     Lab, PATIENCE, SHORT, answered, echo_target, ok, once, run, serve, took_about,
@@ -252,147 +253,6 @@ fn rfc_c26_e11_an_interim_response_has_no_body() {
     );
 }
 
-/// Bytes that no pair of socket buffers holds.
-const BIG: usize = 24 << 20;
-
-/// A peer that takes the head, then reads nothing until it is told to.
-fn deaf_peer(script: Script) -> wirescope::testkit::PeerBuilder {
-    Peer::builder()
-        .scripts([script, echo_target()])
-        .receive_buffer_bytes(16 * 1024)
-}
-
-#[test]
-fn rfc_b22_rfc_b23_an_early_response_that_closes_stops_the_upload_at_once() {
-    let answer = "HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno";
-    let script = Script::new().expect_head().send(answer).expect_gone();
-    for source in [false, true] {
-        let lab = Lab::with(deaf_peer(script.clone()), |client| client);
-        let request = lab.request("POST", "/");
-        let request = if source {
-            request.body_reader(io::repeat(b'x'))
-        } else {
-            request.body(vec![b'x'; BIG])
-        };
-        let got = run(request).unwrap();
-        assert_eq!((got.status, got.text()), (413, "no"));
-        assert!(!lab.get("/").unwrap().reused);
-        assert!(lab.peer.received()[0].len() < BIG);
-        let seen = lab.finish();
-        seen.assert_sequence([
-            "got_first_response_byte",
-            "final_response_start early=true",
-            "got_response_head status=413 close=peer_close",
-            "request_body_done aborted=true",
-            "wrote_request error=response_ended",
-            "response_body_done how=complete",
-            "put_idle_conn error=peer_close",
-            "conn_closed by=local",
-            "call_done status=413 error=null",
-        ]);
-    }
-}
-
-#[test]
-fn rfc_b24_p19_an_upload_goes_on_behind_an_early_response_while_it_is_read() {
-    let script = Script::new()
-        .expect_head()
-        .send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
-        .expect_body()
-        .send("ok")
-        .followed_by(echo_target());
-    let lab = Lab::with(deaf_peer(script), |client| client);
-    let got = run(lab.request("POST", "/").body(vec![b'x'; BIG])).unwrap();
-    assert_eq!(got.text(), "ok");
-    assert_eq!(lab.peer.requests()[0].body_bytes, BIG as u64);
-    assert!(lab.get("/").unwrap().reused);
-    let seen = lab.finish();
-    seen.assert_sequence([
-        "final_response_start early=true",
-        "wrote_request error=null",
-        "response_body_done how=complete",
-        "put_idle_conn error=null",
-    ]);
-}
-
-#[test]
-fn rfc_b24_p19_the_end_of_an_early_response_does_not_wait_for_the_upload() {
-    for early in [EarlyResponse::Finish, EarlyResponse::Abort] {
-        let gate = Gate::new();
-        let script = Script::new()
-            .expect_head()
-            .send(ok("early"))
-            .wait_for(gate.clone())
-            .expect_gone();
-        let lab = Lab::with(deaf_peer(script), |client| client.early_response(early));
-        let got = run(lab.request("POST", "/").body(vec![b'x'; BIG])).unwrap();
-        assert_eq!(got.text(), "early");
-        gate.open();
-        let seen = lab.finish();
-        seen.assert_sequence([
-            "final_response_start early=true",
-            "put_idle_conn error=upload_unfinished",
-            "conn_closed reason=upload_unfinished by=local",
-            "call_done status=200 error=null",
-        ]);
-        seen.assert_sequence([
-            "request_body_done aborted=true",
-            "wrote_request error=response_ended",
-        ]);
-    }
-}
-
-#[test]
-fn rfc_b24_a_source_is_not_asked_again_behind_an_early_response() {
-    struct Counted(std::sync::Arc<std::sync::atomic::AtomicU64>);
-    impl io::Read for Counted {
-        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-            self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-            into.fill(b'x');
-            Ok(into.len())
-        }
-    }
-    let reads = std::sync::Arc::default();
-    let gate = Gate::new();
-    let script = Script::new()
-        .expect_head()
-        .send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
-        .wait_for(gate.clone())
-        .expect_contains("xxx")
-        .send("early")
-        .expect_gone();
-    let lab = Lab::with(deaf_peer(script), |client| client);
-    let source = Counted(std::sync::Arc::clone(&reads));
-    let mut response = lab.request("POST", "/").body_reader(source).send().unwrap();
-    let before = reads.load(std::sync::atomic::Ordering::SeqCst);
-    gate.open();
-    assert_eq!(response.text(10).unwrap(), "early");
-    assert_eq!(reads.load(std::sync::atomic::Ordering::SeqCst), before);
-    drop(response);
-    let seen = lab.finish();
-    seen.assert_sequence(["put_idle_conn error=upload_unfinished"]);
-}
-
-#[test]
-fn rfc_b22_e13_a_response_wins_over_the_error_of_the_upload() {
-    let answer = "HTTP/1.1 401 No\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno";
-    let script = Script::new()
-        .stop_reading()
-        .expect_head()
-        .send(answer)
-        .close();
-    for _ in 0..20 {
-        let lab = Lab::with(deaf_peer(script.clone()), |client| client);
-        let got = run(lab.request("POST", "/").body(vec![b'x'; BIG]));
-        match got {
-            Ok(got) => assert_eq!((got.status, got.text()), (401, "no")),
-            // The reset may overtake the answer in the kernel, which then has thrown it away.
-            Err(error) => assert!(matches!(error.kind(), ErrorKind::Io { .. }), "{error:?}"),
-        }
-        lab.finish();
-    }
-}
-
 #[test]
 fn rfc_b25_nothing_is_sent_behind_a_request_that_said_close() {
     let script = once(ok("a")).expect_eof();
@@ -412,4 +272,361 @@ fn rfc_b25_nothing_is_sent_behind_a_request_that_said_close() {
         seen.matching("put_idle_conn error=close_requested").len(),
         2
     );
+}
+
+/// How the body of an upload is given.
+#[derive(Debug, Clone, Copy)]
+enum Upload {
+    Memory,
+    Sized,
+    Chunked,
+}
+
+/// Gives that many bytes, and counts how often it was asked.
+struct Counted {
+    left: usize,
+    reads: Arc<AtomicUsize>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        let count = into.len().min(self.left);
+        into[..count].fill(b'x');
+        self.left -= count;
+        Ok(count)
+    }
+}
+
+impl Upload {
+    fn attach(self, request: Request, bytes: usize) -> (Request, Arc<AtomicUsize>) {
+        let reads = Arc::default();
+        let source = Counted {
+            left: bytes,
+            reads: Arc::clone(&reads),
+        };
+        let request = match self {
+            Self::Memory => request.body(vec![b'x'; bytes]),
+            Self::Sized => request.body_sized_reader(source, bytes as u64),
+            Self::Chunked => request.body_reader(source),
+        };
+        (request, reads)
+    }
+}
+
+/// What stands between the head of the request and a final status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Before {
+    Nothing,
+    /// A 102, which ends no wait.
+    Processing,
+}
+
+#[test]
+fn rfc_b21_cve_28_after_any_final_status_the_next_request_gets_its_own_answer() {
+    let mut points = 0;
+    for status in [200, 204, 302, 304, 401, 413, 500, 503] {
+        for fields in ["", "Connection: close\r\n"] {
+            for bytes in [0, 1, 64 << 10, 4 << 20] {
+                for upload in [Upload::Memory, Upload::Sized, Upload::Chunked] {
+                    for before in [Before::Nothing, Before::Processing] {
+                        instead_of_100(status, fields, bytes, upload, before);
+                        points += 1;
+                    }
+                }
+            }
+        }
+    }
+    println!("{points} points");
+}
+
+fn instead_of_100(status: u16, fields: &str, bytes: usize, upload: Upload, before: Before) {
+    let point = format!("{status} {fields:?}, {bytes} bytes, {upload:?}, {before:?}");
+    let content = match status {
+        204 | 304 => "",
+        _ => "first",
+    };
+    let length = match status {
+        204 => String::new(),
+        _ => format!("Content-Length: {}\r\n", content.len()),
+    };
+    let interim = match before {
+        Before::Nothing => "",
+        Before::Processing => "HTTP/1.1 102 Processing\r\n\r\n",
+    };
+    let answer = format!("{interim}HTTP/1.1 {status} X\r\n{fields}{length}\r\n{content}");
+    // A chunked body has its end still to send, also without content.
+    let is_empty = bytes == 0 && !matches!(upload, Upload::Chunked);
+    let is_kept = is_empty && fields.is_empty();
+    let script = match (is_empty, is_kept) {
+        (true, true) => once(answer).followed_by(echo_target()),
+        (true, false) => once(answer).expect_eof(),
+        (false, _) => Script::new().expect_head().send(answer).expect_eof(),
+    };
+    let lab = Lab::new([script, echo_target()]);
+    let request = lab.request("POST", "/first").expect_continue();
+    let (request, reads) = upload.attach(request, bytes);
+    let got = run(request).unwrap_or_else(|error| panic!("{point}: {error:?}"));
+    assert_eq!((got.status, got.text()), (status, content), "{point}");
+    for target in ["/second", "/third"] {
+        let next = lab.get(target).unwrap();
+        assert_eq!(next.text(), target, "{point}");
+    }
+    assert_eq!(
+        lab.peer.connections(),
+        if is_kept { 1 } else { 2 },
+        "{point}"
+    );
+    assert!(lab.peer.received()[0].starts_with(b"POST /first "));
+    if !is_empty {
+        assert!(lab.peer.received()[0].ends_with(b"\r\n\r\n"), "{point}");
+        assert_eq!(reads.load(Ordering::SeqCst), 0, "{point}");
+    }
+    let seen = lab.finish();
+    if is_empty {
+        seen.none(EventKind::Wait100Continue);
+        return;
+    }
+    seen.none(EventKind::Got100Continue);
+    seen.none(EventKind::RequestBodyStart);
+    seen.assert_sequence([
+        "wait_100_continue",
+        "expect_done outcome=final_response",
+        "wrote_request error=body_skipped body_bytes=0",
+        "put_idle_conn error=body_skipped",
+        "conn_closed reason=body_skipped by=local",
+        "call_done error=null",
+    ]);
+}
+
+#[test]
+fn e01_a_100_lets_any_body_go() {
+    for is_tls in [false, true] {
+        for bytes in [1, 64 << 10, 4 << 20] {
+            for upload in [Upload::Memory, Upload::Sized, Upload::Chunked] {
+                let script = Script::new()
+                    .expect_head()
+                    .send("HTTP/1.1 100 Continue\r\n\r\n")
+                    .expect_body()
+                    .send(ok("done"))
+                    .followed_by(echo_target());
+                let lab = match is_tls {
+                    true => Lab::tls([script]),
+                    false => Lab::new([script]),
+                };
+                let request = lab.request("POST", "/first").expect_continue();
+                let (request, _) = upload.attach(request, bytes);
+                assert_eq!(run(request).unwrap().text(), "done");
+                assert_eq!(lab.peer.requests()[0].body_bytes, bytes as u64);
+                assert!(lab.get("/").unwrap().reused);
+                let body = format!("request_body_done bytes={bytes} aborted=false");
+                lab.finish().assert_sequence([
+                    "got_100_continue",
+                    "expect_done outcome=continue",
+                    "request_body_start",
+                    &body,
+                    "wrote_request error=null",
+                ]);
+            }
+        }
+    }
+}
+
+#[test]
+fn e06_a_417_is_handed_out_when_repeats_are_switched_off() {
+    let refused = "HTTP/1.1 417 Expectation Failed\r\nContent-Length: 2\r\n\r\nno";
+    let peer = Peer::builder().scripts([expecting().send(refused).expect_eof(), echo_target()]);
+    let lab = Lab::with(peer, |client| client.retries(0));
+    let got = run(post(&lab)).unwrap();
+    assert_eq!((got.status, got.text()), (417, "no"));
+    assert_eq!(lab.get("/second").unwrap().text(), "/second");
+    lab.finish()
+        .assert_sequence(["expect_done outcome=final_response", "put_idle_conn"]);
+}
+
+#[test]
+fn e04_a_102_alone_does_not_end_the_wait() {
+    let script = expecting()
+        .send("HTTP/1.1 102 Processing\r\n\r\n")
+        .expect_bytes("hello")
+        .send(ok("done"));
+    let lab = Lab::with(Peer::builder().script(script), |client| {
+        client.timeouts(|timeouts| timeouts.expect = SHORT)
+    });
+    assert_eq!(run(post(&lab)).unwrap().text(), "done");
+    let seen = lab.finish();
+    seen.none(EventKind::Got100Continue);
+    seen.assert_sequence([
+        "got_1xx_response status=102",
+        "timeout_fired timer=expect",
+        "expect_done outcome=timed_out",
+        "request_body_start",
+    ]);
+}
+
+#[test]
+fn rfc_c24_e08_e09_a_100_that_is_late_repeated_or_unasked_is_told_and_no_more() {
+    let again = "HTTP/1.1 100 Continue\r\n\r\n";
+    let late = expecting().expect_bytes("hello").send(again).send(ok("a"));
+    let inside = expecting().send(again).expect_bytes("he");
+    let repeated = inside.send(again).expect_bytes("llo").send(ok("a"));
+    let unasked = Script::new()
+        .expect_contains("\r\n\r\nhe")
+        .send(again)
+        .expect_bytes("llo")
+        .send(ok("a"));
+    for (script, is_expected, limit, got, told) in [
+        (late, true, SHORT, 0, 1),
+        (repeated, true, PATIENCE, 1, 2),
+        (unasked, false, PATIENCE, 0, 1),
+    ] {
+        let peer = Peer::builder().scripts([script.followed_by(echo_target())]);
+        let lab = Lab::with(peer, |client| {
+            client.timeouts(|timeouts| timeouts.expect = limit)
+        });
+        let mut request = lab.request("POST", "/").body("hello");
+        if is_expected {
+            request = request.expect_continue();
+        }
+        assert_eq!(run(request).unwrap().text(), "a");
+        let next = lab.get("/second").unwrap();
+        assert!(next.reused && next.text() == "/second");
+        let seen = lab.finish();
+        assert_eq!(seen.only(EventKind::Got100Continue).len(), got);
+        assert_eq!(seen.only(EventKind::Got1xxResponse).len(), told);
+        assert_eq!(
+            seen.only(EventKind::ExpectDone).len(),
+            usize::from(is_expected)
+        );
+    }
+}
+
+#[test]
+fn e05_with_a_limit_of_zero_a_100_is_told_and_no_more() {
+    let script = expecting()
+        .expect_bytes("hello")
+        .send("HTTP/1.1 100 Continue\r\n\r\n")
+        .send(ok("done"));
+    let lab = Lab::with(Peer::builder().script(script), |client| {
+        client.timeouts(|timeouts| timeouts.expect = Duration::ZERO)
+    });
+    assert_eq!(run(post(&lab)).unwrap().text(), "done");
+    let seen = lab.finish();
+    seen.none(EventKind::Wait100Continue);
+    seen.none(EventKind::Got100Continue);
+    assert_eq!(seen.only(EventKind::Got1xxResponse).len(), 1);
+}
+
+#[test]
+fn rfc_d20_a_100_behind_the_final_response_is_no_answer_to_anything() {
+    let late = format!("{}HTTP/1.1 100 Continue\r\n\r\n", ok("no"));
+    let lab = Lab::new([
+        expecting().send(&late).expect_eof(),
+        once(late),
+        echo_target(),
+    ]);
+    assert_eq!(run(post(&lab)).unwrap().text(), "no");
+    assert_eq!(lab.get("/second").unwrap().text(), "no");
+    let next = lab.get("/third").unwrap();
+    assert!(!next.reused && next.text() == "/third");
+    let seen = lab.finish();
+    seen.none(EventKind::Got1xxResponse);
+    seen.assert_sequence([
+        "put_idle_conn error=body_skipped",
+        "put_idle_conn error=leftover_bytes",
+    ]);
+}
+
+#[test]
+fn rfc_b21_a_100_and_the_final_response_at_once_leave_the_next_request_its_own_answer() {
+    for bytes in [1, 64 << 10, 4 << 20] {
+        for upload in [Upload::Memory, Upload::Sized, Upload::Chunked] {
+            let both = format!("HTTP/1.1 100 Continue\r\n\r\n{}", ok("first"));
+            let script = Script::new().expect_head().send(both).expect_gone();
+            let lab = Lab::new([script, echo_target()]);
+            let request = lab.request("POST", "/first").expect_continue();
+            let (request, _) = upload.attach(request, bytes);
+            assert_eq!(run(request).unwrap().text(), "first");
+            let next = lab.get("/second").unwrap();
+            assert!(next.text() == "/second" && !next.reused);
+            lab.finish().assert_sequence([
+                "got_100_continue",
+                "expect_done outcome=continue",
+                "request_body_done aborted=true",
+                "wrote_request error=response_ended",
+                "put_idle_conn error=upload_unfinished",
+            ]);
+        }
+    }
+}
+
+#[test]
+fn a_total_or_a_cancel_ends_the_wait_and_says_so() {
+    let silent = || expecting().expect_gone();
+    let lab = Lab::with(Peer::builder().script(silent()), |client| {
+        client
+            .timeout(SHORT)
+            .timeouts(|timeouts| timeouts.expect = PATIENCE)
+    });
+    let error = run(post(&lab)).unwrap_err();
+    assert_eq!(
+        (error.kind(), error.phase()),
+        (ErrorKind::Timeout(Timer::Total), Phase::Expect)
+    );
+    lab.finish().assert_sequence([
+        "timeout_fired timer=total",
+        "expect_done outcome=deadline",
+        "wrote_request error=timeout body_bytes=0",
+    ]);
+
+    let lab = Lab::with(Peer::builder().script(silent()), |client| {
+        client.timeouts(|timeouts| timeouts.expect = PATIENCE)
+    });
+    let mut request = post(&lab);
+    let handle = request.cancel_handle();
+    std::thread::scope(|scope| {
+        let call = scope.spawn(|| run(request));
+        assert!(lab.peer.wait_for_connection(1, PATIENCE));
+        handle.cancel();
+        assert!(call.join().unwrap().unwrap_err().is_canceled());
+    });
+    lab.finish_unfollowed();
+}
+
+/// A 1xx stream without end is bounded whether or not anybody listens (Go lets a hook lift the bound).
+#[test]
+fn rfc_c24_e10_cve_40_interim_responses_without_end_are_bounded_with_and_without_observers() {
+    let flood = |pause| {
+        let one = Script::new().send("HTTP/1.1 100 Continue\r\n\r\n");
+        Script::new().expect_head().forever(match pause {
+            true => one.pause(Duration::from_millis(1)),
+            false => one,
+        })
+    };
+    for pause in [false, true] {
+        for expect in [false, true] {
+            let lab = Lab::new([flood(pause)]);
+            let quiet = Client::new().unwrap();
+            let loud = lab.client.clone();
+            for client in [quiet, loud] {
+                let request = client.post(&lab.peer.url("/")).unwrap().body("hello");
+                let request = match expect {
+                    true => request.expect_continue(),
+                    false => request,
+                };
+                let error = run(request).unwrap_err();
+                let limit = ErrorKind::Limit {
+                    limit: Limit::InterimCount,
+                    max: 16,
+                };
+                assert_eq!((error.kind(), error.phase()), (limit, Phase::Head));
+            }
+            let seen = lab.finish_unfollowed();
+            assert_eq!(seen.only(EventKind::Got1xxResponse).len(), 16);
+            assert_eq!(
+                seen.only(EventKind::Got100Continue).len(),
+                usize::from(expect)
+            );
+        }
+    }
 }

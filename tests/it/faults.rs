@@ -1,16 +1,25 @@
 //! Code of the caller that fails, and bodies that are read in any way.
 
 use std::io::{self, BufRead, Read};
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use wirescope::event::{Event, EventKind, Interest, Observer, ObserverRef, Verdict};
+use wirescope::event::{
+    Event, EventKind, Interest, Observer, ObserverRef, Overflow, Verdict, channel_with,
+};
+use wirescope::message::answer::{Answer, Family};
+use wirescope::resolver::{Query, Resolve, Sink, Ticket};
 use wirescope::testkit::check::{Checked, check};
 use wirescope::testkit::{Peer, Script};
 use wirescope::{Client, Error, ErrorKind, Response};
 
 use crate::support::{trusted, watched};
+
+/// What a slow consumer spends on an event.
+const TICK: Duration = Duration::from_millis(1);
 
 fn hello() -> Script {
     Script::new().respond_with(|_| b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello".to_vec())
@@ -457,5 +466,110 @@ fn a_handle_of_the_response_cancels_the_read_in_progress() {
         "conn_closed reason=canceled",
         "call_done kind=canceled",
     ]);
+    peer.finish();
+}
+
+/// Panics when it is asked for the first time.
+#[derive(Default)]
+struct PanicsOnce(AtomicBool);
+
+impl Resolve for PanicsOnce {
+    fn resolve(&self, _: &Query, sink: Sink) -> Ticket {
+        assert!(
+            self.0.swap(true, Ordering::SeqCst),
+            "the resolver panics on purpose"
+        );
+        sink.family(Family::V4, Ok(Answer::new([IpAddr::from([127, 0, 0, 1])])));
+        sink.family(Family::V6, Ok(Answer::none()));
+        Ticket::done()
+    }
+}
+
+#[test]
+fn fault_q13_a_panic_in_the_resolver_unwinds_and_the_same_name_is_asked_again() {
+    let peer = Peer::builder()
+        .host("twice.example")
+        .script(hello())
+        .start()
+        .unwrap();
+    let (client, events) = watched(|builder| builder.resolver(PanicsOnce::default()));
+    let panic = catch_unwind(AssertUnwindSafe(|| get(&client, &peer.url("/")))).unwrap_err();
+    let text = panic.downcast_ref::<&str>().copied();
+    assert_eq!(text, Some("the resolver panics on purpose"));
+    assert_eq!(get(&client, &peer.url("/")).unwrap(), "hello");
+    drop(client);
+    let seen = check(&events);
+    assert_eq!(seen.matching("call_canceled by=drop").len(), 1);
+    assert_eq!(seen.matching("dns_start").len(), 2);
+    peer.finish();
+}
+
+/// Who reads the events, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Consumer {
+    Nobody,
+    /// Its end of the channel is dropped before the call.
+    Gone,
+    /// Its end of the channel is dropped behind the third event.
+    Leaves,
+    Slow,
+}
+
+#[test]
+fn fault_q14_no_consumer_changes_what_comes_of_a_call() {
+    let brief = Overflow::Block(Duration::from_millis(1));
+    for (overflow, consumer) in [
+        (Overflow::DropNewest, Consumer::Nobody),
+        (Overflow::DropOldest, Consumer::Nobody),
+        (Overflow::Unbounded, Consumer::Nobody),
+        (brief, Consumer::Nobody),
+        (Overflow::DropNewest, Consumer::Gone),
+        (Overflow::DropOldest, Consumer::Gone),
+        (Overflow::Block(Duration::from_secs(60)), Consumer::Gone),
+        (Overflow::DropNewest, Consumer::Leaves),
+        (Overflow::DropOldest, Consumer::Leaves),
+        (Overflow::Block(Duration::from_secs(60)), Consumer::Leaves),
+        (Overflow::DropNewest, Consumer::Slow),
+        (Overflow::Block(Duration::from_secs(60)), Consumer::Slow),
+    ] {
+        consumed(overflow, consumer);
+    }
+}
+
+fn consumed(overflow: Overflow, consumer: Consumer) {
+    let point = format!("{overflow:?}, {consumer:?}");
+    let peer = Peer::start(rich_answers()).unwrap();
+    let (observer, events) = channel_with(2, overflow, Interest::DEFAULT);
+    let (client, witness) = watched(|builder| builder.observe(observer));
+    let (result, held) = std::thread::scope(|scope| {
+        let reading = scope.spawn(move || match consumer {
+            Consumer::Nobody => (Some(events), 0),
+            Consumer::Gone => (None, 0),
+            Consumer::Leaves => (None, events.iter().take(3).count()),
+            Consumer::Slow => {
+                let read = events.iter().inspect(|_| std::thread::sleep(TICK));
+                let read = read.filter(|event| event.kind() != EventKind::EventsLost);
+                let count = read.count();
+                (Some(events), count)
+            }
+        });
+        let (reading, early) = match consumer {
+            Consumer::Nobody | Consumer::Gone => (None, Some(reading.join().unwrap())),
+            Consumer::Leaves | Consumer::Slow => (Some(reading), None),
+        };
+        let result = rich(&client, &peer.url("/"));
+        drop(client);
+        let held = early.or_else(|| reading.map(|reading| reading.join().unwrap()));
+        (result, held.unwrap())
+    });
+    assert_eq!(result.unwrap(), "hello", "{point}");
+    let seen = check(&witness);
+    assert_eq!(seen.matching("call_done error=null").len(), 2, "{point}");
+    if let (Some(events), read) = held {
+        let waiting = events.try_iter();
+        let waiting = waiting.filter(|event| event.kind() != EventKind::EventsLost);
+        let known = read + waiting.count() + events.lost() as usize;
+        assert_eq!(known, seen.len(), "{point}");
+    }
     peer.finish();
 }

@@ -4,10 +4,10 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use wirescope::ErrorKind;
 use wirescope::error::Timer;
 use wirescope::testkit::check::check;
 use wirescope::testkit::{Gate, Peer, Script};
+use wirescope::{ErrorKind, Phase};
 
 use crate::support::{Server, trusted, watched};
 
@@ -328,4 +328,43 @@ fn bytes_that_are_no_tls_record_yet_do_not_renew_a_write_stall() {
     assert!(took < Duration::from_secs(2), "{took:?}");
     drop(client);
     check(&events);
+}
+
+/// A FIN was told as of the wait for the first byte, a reset as of where the exchange was.
+#[test]
+fn a_peer_that_ends_the_stream_ends_it_in_the_phase_of_the_exchange() {
+    let interim = "HTTP/1.1 100 Con";
+    let waits = || Script::new().expect_head();
+    let deaf = || waits().stop_reading();
+    let plays = [
+        (waits().half_close().expect_gone(), true, Phase::Expect),
+        (
+            waits().send(interim).half_close().expect_gone(),
+            true,
+            Phase::Expect,
+        ),
+        (deaf().half_close().stall(), false, Phase::Send),
+    ];
+    for (script, waits, phase) in plays {
+        let peer = Peer::builder().receive_buffer_bytes(4096).script(script);
+        let peer = peer.start().unwrap();
+        let (client, events) = watched(|builder| builder);
+        let mut request = client.post(&peer.url("/")).unwrap();
+        request = request.body(vec![b'x'; 16 << 20]);
+        if waits {
+            request = request.expect_continue();
+        }
+        let error = request.send().unwrap_err();
+        assert_eq!(error.phase(), phase, "{error:?}");
+        assert!(
+            matches!(
+                error.kind(),
+                ErrorKind::PeerClosed | ErrorKind::PeerIncompleteHead { .. }
+            ),
+            "{error:?}"
+        );
+        drop(client);
+        check(&events).assert_sequence(["conn_closed reason=connection_lost"]);
+        drop(peer);
+    }
 }

@@ -66,7 +66,9 @@ impl Call {
         };
         let (now, timeouts, timers) = (turn.now, &self.settings.timeouts, &mut self.timers);
         let inbound = turn.buffers.inbound.len();
-        let stuck = exchange.sending().stuck_since();
+        let in_head = !exchange.receiving().has_head();
+        // Behind an early head the upload only goes along: the response has limits of its own.
+        let stuck = exchange.sending().stuck_since().filter(|_| in_head);
         timers.set(
             Timer::WriteStall,
             stuck.is_some(),
@@ -79,7 +81,6 @@ impl Call {
             now,
             Some(timeouts.expect),
         );
-        let in_head = !exchange.receiving().has_head();
         let begun = in_head && inbound > 0;
         timers.set(
             Timer::FirstByte,

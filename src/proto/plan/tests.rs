@@ -332,6 +332,9 @@ fn rfc_b17_expect_never_goes_without_a_body() {
     };
     assert!(!with(BodyPlan::Empty).contains("Expect"));
     assert!(!with(BodyPlan::Memory(0)).contains("Expect"));
+    assert!(!with(source(Some(0))).contains("Expect"));
+    assert!(with(source(Some(1))).contains("Expect: 100-continue\r\n"));
+    assert!(with(source(None)).contains("Expect: 100-continue\r\n"));
     assert!(with(BodyPlan::Memory(1)).contains("Expect: 100-continue\r\n"));
     assert!(head(wish("POST", BodyPlan::Memory(1), &[("Expect", "200-ok")])).is_err());
     assert!(
