@@ -365,7 +365,7 @@ fn dialed(kind: EventKind, v: &Values<'_>) -> Payload {
         })),
         EventKind::DialPlan => Payload::DialPlan(Arc::new(DialPlan {
             order: Vec::new(),
-            profile: DialProfile::InOrder,
+            profile: DialProfile::Fast,
         })),
         EventKind::ConnectStart => Payload::ConnectStart(Arc::new(ConnectStart {
             network: "tcp4",
@@ -383,6 +383,7 @@ fn dialed(kind: EventKind, v: &Values<'_>) -> Payload {
                     ConnectOutcome::Connected,
                     ConnectOutcome::Failed,
                     ConnectOutcome::Canceled,
+                    ConnectOutcome::Lost,
                     ConnectOutcome::Pruned,
                 ],
                 ConnectOutcome::tag,
