@@ -14,6 +14,7 @@ mod costs;
 mod cuts;
 mod deadlines;
 mod desync;
+mod dialing;
 mod early;
 mod expect;
 mod faults;
