@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use crate::config::{EarlyResponse, Limits, Strictness, Timeouts};
 use crate::drive::apply::{Running, Upload};
+use crate::drive::contestants::Contestants;
 use crate::drive::engine::{Engine, Parts, next_call};
 use crate::error::{Error, ErrorKind, Result, TlsFailure};
 use crate::event::{Emitter, ObserverRef, Observers, Redaction};
 use crate::flow::call::{Call, Settings};
 use crate::flow::redirect::RedirectPolicy;
 use crate::flow::{call, lookup, pool};
-use crate::message::answer::Address;
+use crate::message::answer::{Address, Family};
+use crate::message::connect_to::ConnectTo;
+use crate::message::dial::DialProfile;
 use crate::message::method::Method;
 use crate::message::overrides::Overrides;
 use crate::net::cancel::CancelHandle;
@@ -69,6 +72,9 @@ pub struct ClientBuilder {
     dns_cache: Duration,
     resolver: Option<CustomResolver>,
     overrides: Overrides,
+    connect_to: ConnectTo,
+    dial_profile: DialProfile,
+    family: Option<Family>,
     tls: TlsConfig,
     redaction: Redaction,
     observers: Vec<ObserverRef>,
@@ -227,8 +233,7 @@ impl Client {
             upload,
             cancel,
             lease: None,
-            contestant: None,
-            mailbox: None,
+            contestants: Contestants::default(),
             now: clock::now(),
         };
         round_trip::run(Box::new(running), self.chain.as_ref())
@@ -256,6 +261,9 @@ impl ClientBuilder {
             dns_cache: Duration::from_secs(10),
             resolver: None,
             overrides: Overrides::new(),
+            connect_to: ConnectTo::new(),
+            dial_profile: DialProfile::default(),
+            family: None,
             tls: TlsConfig::new(),
             redaction: Redaction::default(),
             observers: Vec::new(),
@@ -403,6 +411,48 @@ impl ClientBuilder {
         self
     }
 
+    /// Connects to another host and port than a URL says, as curl's `--connect-to` does. An empty host and port 0
+    /// stand for every host and port, and as a target for no change. The first entry that fits counts.
+    ///
+    /// Only what is dialed changes: `Host`, the name that the certificate has to speak for, and the key under
+    /// which connections are kept stay those of the URL. The table is the client's and does not change, so all
+    /// connections of one origin go to the same place and the key need not name it.
+    ///
+    /// # Errors
+    /// [`RequestRule::Setting`](crate::error::RequestRule::Setting) when a host cannot be one.
+    pub fn connect_to(
+        mut self,
+        host: &str,
+        port: u16,
+        to_host: &str,
+        to_port: u16,
+    ) -> Result<Self> {
+        self.connect_to
+            .add(host, port, to_host, to_port)
+            .map_err(|error| Error::setting("connect_to").with_source(Box::new(error)))?;
+        Ok(self)
+    }
+
+    /// Sets how the addresses of a host are raced (RFC 8305). Default [`DialProfile::Fast`]. How long all of it
+    /// may take is set by [`connect_timeout`](Self::connect_timeout), for either profile.
+    #[must_use]
+    pub fn dial_profile(mut self, profile: DialProfile) -> Self {
+        self.dial_profile = profile;
+        self
+    }
+
+    /// Uses only addresses of one family, as curl's `-4` and `-6` do: only they are asked for and tried. Default
+    /// none: both.
+    ///
+    /// A host that has no such address, be it an IP literal, is
+    /// [`LookupFailure::OtherFamily`](crate::error::LookupFailure::OtherFamily) or, when the resolver says so,
+    /// [`LookupFailure::NoAddress`](crate::error::LookupFailure::NoAddress).
+    #[must_use]
+    pub fn address_family(mut self, family: Option<Family>) -> Self {
+        self.family = family;
+        self
+    }
+
     /// Sets the TLS configuration. Default: the webpki roots, TLS 1.2 and 1.3.
     #[must_use]
     pub fn tls(mut self, tls: TlsConfig) -> Self {
@@ -455,6 +505,9 @@ impl ClientBuilder {
                 retries: self.retries,
                 redirects: self.redirects,
                 overrides: self.overrides,
+                connect_to: self.connect_to,
+                dial_profile: self.dial_profile,
+                family: self.family,
                 is_resolver_custom,
             },
             resolver,

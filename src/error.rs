@@ -15,6 +15,8 @@ pub use crate::error::rule::{
     TlsFailure,
 };
 use crate::ids::{CallId, ConnId};
+use crate::message::answer::{Family, LookupError};
+use crate::message::dial::ConnectReason;
 use crate::message::fields::Fields;
 pub use crate::message::url::UrlError;
 
@@ -45,6 +47,7 @@ pub(crate) struct Report {
     /// Name of a field, file or setting the error is about.
     pub(crate) subject: Option<Box<str>>,
     pub(crate) tried: Vec<Tried>,
+    pub(crate) looked_up: Vec<LookedUp>,
     pub(crate) bytes_out: u64,
     pub(crate) bytes_in: u64,
     pub(crate) reused: Option<bool>,
@@ -58,6 +61,8 @@ pub(crate) struct Report {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tried {
     pub(crate) addr: SocketAddr,
+    pub(crate) contestant: u16,
+    pub(crate) reason: ConnectReason,
     pub(crate) outcome: TriedOutcome,
     pub(crate) elapsed: Duration,
 }
@@ -67,6 +72,18 @@ impl Tried {
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Its number within the dial, from 0; the events of the dial have the same.
+    #[must_use]
+    pub fn contestant(&self) -> u16 {
+        self.contestant
+    }
+
+    /// Why it was tried when it was.
+    #[must_use]
+    pub fn reason(&self) -> ConnectReason {
+        self.reason
     }
 
     /// What became of it.
@@ -79,6 +96,52 @@ impl Tried {
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.elapsed
+    }
+}
+
+/// What the lookup of one address family came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LookedUp {
+    pub(crate) family: Family,
+    pub(crate) result: Result<usize, LookupError>,
+    pub(crate) elapsed: Duration,
+}
+
+impl LookedUp {
+    /// The family.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        self.family
+    }
+
+    /// How many addresses there are, or why there are none.
+    ///
+    /// # Errors
+    /// What the resolver said.
+    pub fn result(&self) -> Result<usize, LookupError> {
+        self.result
+    }
+
+    /// Time from the start of the lookup to the answer.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.elapsed
+    }
+}
+
+impl fmt::Display for LookedUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let record = match self.family {
+            Family::V4 => "A",
+            Family::V6 => "AAAA",
+        };
+        match self.result {
+            Ok(0) => write!(f, "{record}: no address")?,
+            Ok(1) => write!(f, "{record}: 1 address")?,
+            Ok(count) => write!(f, "{record}: {count} addresses")?,
+            Err(error) => write!(f, "{record}: {error}")?,
+        }
+        write!(f, " in {} ms", self.elapsed.as_millis())
     }
 }
 
@@ -95,6 +158,14 @@ pub enum TriedOutcome {
     },
     /// No answer until the dial ended.
     Unanswered,
+    /// It gave way to a newer one, because too many were open.
+    Pruned,
+    /// Another address was quicker.
+    Lost,
+    /// It took the connection and did not come to an end with TLS.
+    TlsStalled,
+    /// It connected, and TLS failed.
+    Tls(TlsFailure),
 }
 
 impl fmt::Display for TriedOutcome {
@@ -114,6 +185,10 @@ impl fmt::Display for TriedOutcome {
             } => write!(f, "{kind} (os error {code})"),
             Self::Failed { kind, code: None } => write!(f, "{kind}"),
             Self::Unanswered => f.write_str("no answer"),
+            Self::Pruned => f.write_str("pruned"),
+            Self::Lost => f.write_str("lost"),
+            Self::TlsStalled => f.write_str("tls stalled"),
+            Self::Tls(failure) => write!(f, "tls: {failure}"),
         }
     }
 }
@@ -392,8 +467,9 @@ impl Error {
     }
 
     #[must_use]
-    pub(crate) fn with_tried(mut self, tried: Vec<Tried>) -> Self {
+    pub(crate) fn with_tried(mut self, tried: Vec<Tried>, looked_up: Vec<LookedUp>) -> Self {
         self.0.report.tried = tried;
+        self.0.report.looked_up = looked_up;
         self
     }
 
@@ -425,6 +501,12 @@ impl Error {
     #[must_use]
     pub fn connection(&self) -> Option<ConnId> {
         self.0.report.conn
+    }
+
+    /// What the lookup came to, for each family whose answer came before the error. Empty when nothing was asked.
+    #[must_use]
+    pub fn looked_up(&self) -> &[LookedUp] {
+        &self.0.report.looked_up
     }
 
     /// Every address that was tried, in order.
@@ -549,6 +631,10 @@ impl fmt::Debug for Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let report = &self.0.report;
+        if let (ErrorKind::Connect, Some(authority)) = (self.0.kind, &report.authority) {
+            write!(f, "cannot connect to {authority}")?;
+            return report.fmt_dial(f);
+        }
         write!(f, "{}", self.0.kind)?;
         if let Some(subject) = &report.subject {
             write!(f, " ({subject})")?;
@@ -562,17 +648,78 @@ impl fmt::Display for Error {
         if let Some(elapsed) = report.elapsed {
             write!(f, ", after {} ms", elapsed.as_millis())?;
         }
-        for (index, tried) in report.tried.iter().enumerate() {
-            f.write_str(if index == 0 { ": " } else { ", " })?;
-            write!(
-                f,
-                "{} {} ({} ms)",
-                tried.addr,
-                tried.outcome,
-                tried.elapsed.as_millis()
-            )?;
+        report.fmt_tried(f)?;
+        if matches!(self.0.kind, ErrorKind::Lookup(_)) {
+            report.fmt_looked_up(f)?;
         }
         Ok(())
+    }
+}
+
+impl Report {
+    /// The rest of a line about a dial of which every contestant failed.
+    fn fmt_dial(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut addrs: Vec<_> = self.tried.iter().map(|tried| tried.addr).collect();
+        addrs.sort_unstable();
+        addrs.dedup();
+        match addrs.len() {
+            1 => f.write_str(": 1 address tried")?,
+            count => write!(f, ": {count} addresses tried")?,
+        }
+        if let Some(elapsed) = self.elapsed {
+            write!(f, " in {} ms", elapsed.as_millis())?;
+        }
+        self.fmt_tried(f)?;
+        if self
+            .looked_up
+            .iter()
+            .any(|one| !matches!(one.result, Ok(1..)))
+        {
+            self.fmt_looked_up(f)?;
+        }
+        match self.only_unreachable() {
+            Some(Family::V4) => f.write_str("; ipv4 only and no ipv4 route"),
+            Some(Family::V6) => f.write_str("; ipv6 only and no ipv6 route"),
+            None => Ok(()),
+        }
+    }
+
+    fn fmt_tried(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, tried) in self.tried.iter().enumerate() {
+            f.write_str(if index == 0 { ": " } else { ", " })?;
+            match tried.addr {
+                SocketAddr::V4(addr) => write!(f, "{}", addr.ip())?,
+                SocketAddr::V6(addr) if addr.scope_id() == 0 => write!(f, "[{}]", addr.ip())?,
+                SocketAddr::V6(addr) => write!(f, "[{}%{}]", addr.ip(), addr.scope_id())?,
+            }
+            write!(f, " {} ({} ms)", tried.outcome, tried.elapsed.as_millis())?;
+        }
+        Ok(())
+    }
+
+    fn fmt_looked_up(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, one) in self.looked_up.iter().enumerate() {
+            write!(f, "{}{one}", if index == 0 { " (" } else { "; " })?;
+        }
+        f.write_str(if self.looked_up.is_empty() { "" } else { ")" })
+    }
+
+    /// The family of all that was tried, if none of it can be reached and the other family has no address.
+    fn only_unreachable(&self) -> Option<Family> {
+        let family = Family::of(self.tried.first()?.addr.ip());
+        let is_lost = |tried: &Tried| {
+            let unreachable = matches!(
+                tried.outcome,
+                TriedOutcome::Failed {
+                    kind: io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable,
+                    ..
+                }
+            );
+            unreachable && Family::of(tried.addr.ip()) == family
+        };
+        let has_other = (self.looked_up.iter())
+            .any(|one| one.family != family && matches!(one.result, Ok(1..)));
+        (!has_other && self.tried.iter().all(is_lost)).then_some(family)
     }
 }
 

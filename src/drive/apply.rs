@@ -4,25 +4,20 @@
 //! observer's wish to abort is the next input.
 
 use std::io::{self, IoSlice, Read};
-use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::drive::engine::{Engine, Mailbox, next_connection};
+use crate::drive::contestants::Contestants;
+use crate::drive::engine::Engine;
 use crate::drive::lease::{Idle, Lease, Memory};
-use crate::error::{LookupFailure, TlsFailure};
-use crate::event::{CanceledBy, Emitter, EventKind};
-use crate::flow::action::{Action, DialInput, ExchangeInput, Input, PoolInput, TlsFault, Wait};
+use crate::event::{CanceledBy, Emitter};
+use crate::flow::action::{Action, ExchangeInput, Input, PoolInput, TlsFault, Wait};
 use crate::flow::call::{Call, Settings};
-use crate::flow::lookup::Joined;
-use crate::message::answer::{Answer, Failure, Family, LookupError};
 use crate::message::close::CloseReason;
 use crate::net::cancel::CancelHandle;
 use crate::net::clock;
-use crate::net::resolver::{Query, Sink};
-use crate::net::socket::{Socket, Unconnected};
-use crate::net::tls::{TlsError, TlsName};
+use crate::net::tls::TlsError;
 use crate::net::transport::{Broken, Transport};
 use crate::proto::Turn;
 use crate::proto::sending::Pulled;
@@ -74,24 +69,8 @@ pub(crate) struct Running {
     pub(crate) upload: Upload,
     pub(crate) cancel: Option<CancelHandle>,
     pub(crate) lease: Option<Lease>,
-    pub(crate) contestant: Option<Contestant>,
-    pub(crate) mailbox: Option<Arc<Mailbox>>,
+    pub(crate) contestants: Contestants,
     pub(crate) now: Instant,
-}
-
-/// A socket of the dial.
-pub(crate) enum Contestant {
-    /// To be connected in the next wait.
-    Opening(u16, Unconnected),
-    /// Connected; in the TLS handshake if one was begun.
-    Open(u16, Transport, Handshake),
-}
-
-/// Where a contestant is with TLS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Handshake {
-    Absent,
-    UnderWay,
 }
 
 /// Where control goes after all actions that do not wait.
@@ -158,8 +137,9 @@ impl Running {
                 Action::TakeIdle => self.take_idle(),
                 Action::Resolve => self.resolve(),
                 Action::EndDial { winner, forget } => self.end_dial(winner, forget),
+                Action::ProbeRoute { addr } => self.probe_route(addr),
                 Action::Connect { contestant, addr } => self.open(contestant, addr),
-                Action::AbortConnect { .. } => self.drop_contestant(),
+                Action::AbortConnect { contestant } => self.contestants.close(contestant),
                 Action::StartTls { contestant } => self.start_tls(contestant),
                 Action::Send { body } => self.send(body),
                 Action::PullBody { max, is_first } => self.pull(max, is_first),
@@ -185,7 +165,7 @@ impl Running {
     }
 
     /// Takes a connection on loan: memory is lent to it, and a cancel ends its waits.
-    fn adopt(&mut self, mut transport: Transport, generation: u64) {
+    pub(crate) fn adopt(&mut self, mut transport: Transport, generation: u64) {
         transport.lend(&mut self.memory.cipher);
         if let Some(cancel) = &self.cancel {
             cancel.block_on_socket(transport.shared());
@@ -196,185 +176,11 @@ impl Running {
         });
     }
 
-    fn resolve(&mut self) {
-        let waker = match self.engine.wakers.lease() {
-            Ok(waker) => waker,
-            Err(error) => return self.lookup_failed(&error),
-        };
-        if let Some(cancel) = &self.cancel {
-            cancel.block_on_waker(waker.clone());
-        }
-        let mailbox = Arc::new(Mailbox::new(waker));
-        self.mailbox = Some(mailbox.clone());
-        let host = self.call.plan().url.host_str().to_owned();
-        let waiter = self.call.id().get();
-        let joined = self.engine.lookup().join(&host, waiter, mailbox, self.now);
-        match joined {
-            Joined::Start(flight) => {
-                self.input(DialInput::Asked { shared: false });
-                let (engine, name) = (Arc::downgrade(&self.engine), host.clone());
-                let sink = Sink::new(move |family, outcome| {
-                    Engine::deliver_answer(&engine, &name, flight, family, outcome);
-                });
-                let ticket = self.engine.resolver.resolve(&Query::new(&host), sink);
-                let over = self.engine.lookup().hold(&host, flight, ticket);
-                drop(over);
-            }
-            Joined::Shared(families) => {
-                self.input(DialInput::Asked { shared: true });
-                for family in Family::BOTH {
-                    if let Some(outcome) = families.get(family).cloned() {
-                        self.input(DialInput::Resolved {
-                            family,
-                            outcome,
-                            coalesced: true,
-                        });
-                    }
-                }
-            }
-            Joined::Cached(families) => {
-                self.input(DialInput::Asked { shared: false });
-                for family in Family::BOTH {
-                    let outcome = families
-                        .get(family)
-                        .cloned()
-                        .unwrap_or_else(|| Ok(Answer::none()));
-                    self.input(DialInput::Resolved {
-                        family,
-                        outcome,
-                        coalesced: false,
-                    });
-                }
-            }
-            Joined::Full(max) => {
-                let text = format!("{max} lookups wait, and no more may");
-                self.lookup_failed(&io::Error::other(text));
-            }
-        }
-    }
-
-    /// Answers for a resolver that cannot be asked or waited for.
-    pub(crate) fn lookup_failed(&mut self, error: &io::Error) {
-        for family in Family::BOTH {
-            let cause = io::Error::new(error.kind(), error.to_string());
-            let failure = LookupError::new(LookupFailure::System);
-            let outcome = Err(Failure::caused(failure, cause));
-            self.input(DialInput::Resolved {
-                family,
-                outcome,
-                coalesced: false,
-            });
-        }
-    }
-
-    /// Leaves the lookup, keeps the winner, closes the others.
-    fn end_dial(&mut self, winner: Option<u16>, forget: bool) {
-        if let Some(mailbox) = self.mailbox.take() {
-            let host = self.call.plan().url.host_str().to_owned();
-            let left = self.engine.lookup().leave(&host, self.call.id().get());
-            drop(left);
-            if forget {
-                self.engine.lookup().evict(&host);
-            }
-            self.block_on_nothing();
-            if let Some(mailbox) = Arc::into_inner(mailbox) {
-                self.engine.wakers.give_back(mailbox.into_waker());
-            }
-        }
-        self.block_on_nothing();
-        match self.contestant.take() {
-            Some(Contestant::Open(number, transport, _)) if winner == Some(number) => {
-                let generation = match self.call.connection() {
-                    Some(connection) => self.engine.opened(&connection.key),
-                    None => 0,
-                };
-                self.adopt(transport, generation);
-            }
-            Some(Contestant::Open(_, transport, _)) => transport.close(),
-            Some(Contestant::Opening(..)) | None => {}
-        }
-    }
-
-    fn open(&mut self, number: u16, addr: SocketAddr) {
-        match Unconnected::open(addr) {
-            Ok(socket) => {
-                if let Some(cancel) = &self.cancel {
-                    cancel.block_on_socket(socket.shared());
-                }
-                self.contestant = Some(Contestant::Opening(number, socket));
-            }
-            Err(error) => {
-                self.read_clock();
-                self.input(DialInput::Connected {
-                    contestant: number,
-                    result: Err(error),
-                });
-            }
-        }
-    }
-
-    /// Tells the core that a contestant connected.
-    pub(crate) fn opened(&mut self, number: u16, socket: Socket) {
-        let local = self.wants_local().then(|| socket.local_addr()).flatten();
-        self.contestant = Some(Contestant::Open(
-            number,
-            Transport::plain(socket),
-            Handshake::Absent,
-        ));
-        self.input(DialInput::Connected {
-            contestant: number,
-            result: Ok((next_connection(), local)),
-        });
-    }
-
-    fn wants_local(&self) -> bool {
-        [
-            EventKind::ConnectDone,
-            EventKind::ConnOpened,
-            EventKind::GotConn,
-        ]
-        .into_iter()
-        .any(|kind| self.emitter.wants(kind))
-    }
-
-    fn drop_contestant(&mut self) {
-        self.contestant = None;
-        self.block_on_nothing();
-    }
-
     /// A cancel touches no socket and no wake-up any more, and keeps none of them open.
-    fn block_on_nothing(&self) {
+    pub(crate) fn block_on_nothing(&self) {
         if let Some(cancel) = &self.cancel {
             cancel.clear();
         }
-    }
-
-    fn start_tls(&mut self, number: u16) {
-        let result = self.begin_tls();
-        if let Err(fault) = result {
-            self.input(DialInput::TlsDone {
-                contestant: number,
-                result: Err(fault),
-            });
-        }
-    }
-
-    fn begin_tls(&mut self) -> Result<(), TlsFault> {
-        let client = self.engine.tls.as_ref().map_err(|error| TlsFault {
-            failure: error.tls_failure().unwrap_or(TlsFailure::Config),
-            alert: None,
-            source: Box::new(error.again()),
-        })?;
-        let name = TlsName::new(self.call.plan().url.host_str()).map_err(|failure| TlsFault {
-            failure,
-            alert: None,
-            source: "the host is not a name that a certificate can speak for".into(),
-        })?;
-        if let Some(Contestant::Open(_, transport, handshake)) = &mut self.contestant {
-            transport.start_tls(client, &name).map_err(tls_fault)?;
-            *handshake = Handshake::UnderWay;
-        }
-        Ok(())
     }
 
     fn send(&mut self, body: Range<u64>) {

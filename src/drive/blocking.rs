@@ -2,12 +2,10 @@
 
 use std::time::Instant;
 
-use crate::drive::apply::{Contestant, Handshake, Rest, Running, tls_fault};
-use crate::error::TlsFailure;
-use crate::event::{CanceledBy, EventKind};
-use crate::flow::action::{DialInput, ExchangeInput, Input, Receive, TlsFault, Wait};
-use crate::net::socket::Unconnected;
-use crate::net::transport::{Broken, Received, read_timeout};
+use crate::drive::apply::{Rest, Running, tls_fault};
+use crate::event::CanceledBy;
+use crate::flow::action::{ExchangeInput, Input, Receive, Wait};
+use crate::net::transport::{Broken, Received};
 use crate::net::wait::{Interest, for_socket};
 
 /// Least room in the inbound buffer for one receive.
@@ -115,98 +113,10 @@ impl Running {
         if self.is_canceled() {
             return None;
         }
-        match self.contestant.take() {
-            Some(Contestant::Opening(number, socket)) => {
-                self.connect(number, socket, wait.deadline)
-            }
-            Some(Contestant::Open(number, transport, Handshake::UnderWay)) => {
-                self.contestant = Some(Contestant::Open(number, transport, Handshake::UnderWay));
-                self.handshake(number, wait.deadline)
-            }
-            other => {
-                self.contestant = other;
-                match wait.receive {
-                    None => self.wait_for_answers(wait.deadline),
-                    Some(receive) => self.wait_for_peer(wait, receive, into),
-                }
-            }
+        match wait.receive {
+            None => self.wait_for_dial(wait.deadline),
+            Some(receive) => self.wait_for_peer(wait, receive, into),
         }
-    }
-
-    fn connect(
-        &mut self,
-        number: u16,
-        socket: Unconnected,
-        deadline: Option<Instant>,
-    ) -> Option<Input> {
-        let timeouts = &self.call.settings().timeouts;
-        let reads = [
-            timeouts.total,
-            timeouts.first_byte,
-            timeouts.head,
-            timeouts.body_idle,
-            timeouts.tls,
-        ];
-        let shortest = reads.into_iter().flatten().min();
-        match socket.connect(deadline, read_timeout(shortest), self.cancel.as_ref()) {
-            Ok(Some(socket)) => {
-                self.read_clock();
-                self.opened(number, socket);
-                None
-            }
-            Ok(None) => Some(Input::Timeout),
-            Err(error) => {
-                let result = Err(error);
-                let contestant = number;
-                Some(DialInput::Connected { contestant, result }.into())
-            }
-        }
-    }
-
-    fn handshake(&mut self, number: u16, deadline: Option<Instant>) -> Option<Input> {
-        let certificates = self.emitter.wants(EventKind::TlsHandshakeDone);
-        let Some(Contestant::Open(_, transport, handshake)) = &mut self.contestant else {
-            return None;
-        };
-        let result = match transport.handshake(deadline, certificates) {
-            Ok(Some(facts)) => {
-                *handshake = Handshake::Absent;
-                Ok(facts)
-            }
-            Ok(None) => return Some(Input::Timeout),
-            Err(Broken::Tls(error)) => Err(tls_fault(error)),
-            Err(Broken::Io(error)) => Err(TlsFault {
-                failure: TlsFailure::Lost,
-                alert: None,
-                source: Box::new(error),
-            }),
-        };
-        let contestant = number;
-        Some(DialInput::TlsDone { contestant, result }.into())
-    }
-
-    /// Waits for the resolver.
-    fn wait_for_answers(&mut self, deadline: Option<Instant>) -> Option<Input> {
-        let mailbox = self.mailbox.clone()?;
-        if mailbox.is_empty() {
-            match mailbox.waker().wait(deadline) {
-                Ok(true) => {}
-                Ok(false) => return Some(Input::Timeout),
-                Err(error) => {
-                    self.lookup_failed(&error);
-                    return None;
-                }
-            }
-        }
-        self.read_clock();
-        for (family, outcome, coalesced) in mailbox.take() {
-            self.input(DialInput::Resolved {
-                family,
-                outcome,
-                coalesced,
-            });
-        }
-        None
     }
 
     /// Waits for the peer: in one blocking receive if nothing else can end the wait, else in a poll.

@@ -10,7 +10,7 @@ use crate::event::{ClosedBy, Emitter, ObserverRef, Observers, Redaction};
 use crate::flow::action::{Discarded, IdleAnswer};
 use crate::flow::call::Settings;
 use crate::flow::connection::Connection;
-use crate::flow::lookup::Lookup;
+use crate::flow::lookup::{FlightId, Lookup};
 use crate::flow::pool::{Key, Pool};
 use crate::ids::{CallId, ConnId, DialId};
 use crate::message::answer::{Family, Outcome};
@@ -42,8 +42,17 @@ pub(crate) struct Engine {
 /// Where the resolver leaves answers for one call.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
-    letters: Mutex<Vec<(Family, Outcome, bool)>>,
+    letters: Mutex<Vec<Letter>>,
     waker: Arc<Waker>,
+}
+
+/// What the resolver says.
+#[derive(Debug)]
+pub(crate) enum Letter {
+    /// It asks about a family now. This wakes nobody.
+    Began(Family, Instant),
+    /// The answer for a family, and whether its lookup was shared.
+    Answer(Family, Outcome, bool),
 }
 
 impl Mailbox {
@@ -54,17 +63,16 @@ impl Mailbox {
         }
     }
 
-    fn post(&self, family: Family, outcome: Outcome, coalesced: bool) {
-        lock(&self.letters).push((family, outcome, coalesced));
-        self.waker.wake();
+    fn post(&self, letter: Letter) {
+        let wakes = matches!(letter, Letter::Answer(..));
+        lock(&self.letters).push(letter);
+        if wakes {
+            self.waker.wake();
+        }
     }
 
-    pub(crate) fn take(&self) -> Vec<(Family, Outcome, bool)> {
+    pub(crate) fn take(&self) -> Vec<Letter> {
         std::mem::take(&mut *lock(&self.letters))
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        lock(&self.letters).is_empty()
     }
 
     pub(crate) fn waker(&self) -> &Arc<Waker> {
@@ -339,7 +347,7 @@ impl Engine {
     pub(crate) fn deliver_answer(
         engine: &Weak<Self>,
         host: &str,
-        flight: crate::flow::lookup::FlightId,
+        flight: FlightId,
         family: Family,
         outcome: Outcome,
     ) {
@@ -350,9 +358,20 @@ impl Engine {
             .lookup()
             .family_done(host, flight, family, outcome, clock::now());
         for (_, mailbox) in &delivery.to {
-            mailbox.post(family, delivery.outcome.clone(), delivery.coalesced);
+            let outcome = delivery.outcome.clone();
+            mailbox.post(Letter::Answer(family, outcome, delivery.coalesced));
         }
         drop(delivery.ticket);
+    }
+
+    /// What the resolver calls when it really asks about a family.
+    pub(crate) fn deliver_began(engine: &Weak<Self>, host: &str, flight: FlightId, family: Family) {
+        if let Some(engine) = engine.upgrade() {
+            let (waiting, now) = (engine.lookup().waiting(host, flight), clock::now());
+            for mailbox in waiting {
+                mailbox.post(Letter::Began(family, now));
+            }
+        }
     }
 }
 

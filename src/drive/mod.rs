@@ -4,5 +4,7 @@
 
 pub(crate) mod apply;
 pub(crate) mod blocking;
+pub(crate) mod contestants;
 pub(crate) mod engine;
 pub(crate) mod lease;
+pub(crate) mod names;

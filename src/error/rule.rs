@@ -211,6 +211,8 @@ rules! {
         ServerFailure => "the name server failed",
         /// The system refused (out of memory, descriptors, or another error with a code).
         System => "the system could not look the name up",
+        /// The host has only addresses of the family that the client may not use.
+        OtherFamily => "the host has no address of the family in use",
         /// The caller's own resolver failed.
         Custom => "the custom resolver failed",
     }
@@ -241,6 +243,8 @@ rules! {
         Protocol => "the peer broke the tls protocol",
         /// The connection was lost in the handshake; the I/O error is the source.
         Lost => "the connection was lost in the handshake",
+        /// Another contestant of the dial was quicker; told in events only.
+        Overtaken => "another contestant was quicker",
         /// The configuration of TLS cannot be used.
         Config => "the tls configuration cannot be used",
         /// The build has no TLS (feature `tls`) or no crypto provider.

@@ -11,6 +11,7 @@ use crate::ids::ConnId;
 use crate::message::anomaly::Anomaly as AnomalyKind;
 use crate::message::answer::{Address, AnswerSource, Family};
 use crate::message::close::CloseReason;
+pub use crate::message::dial::{ConnectReason, DialProfile};
 use crate::message::fields::{FieldLine, Fields};
 use crate::message::framing::Framing;
 use crate::message::tls::{CertificateFacts, TlsFacts};
@@ -776,25 +777,15 @@ tags! {
         /// The host is `localhost` or below it (RFC 6761 §6.3).
         Localhost => "localhost",
     }
-    /// How the dialer orders and staggers.
-    DialProfile {
-        /// One address after the other, each with its share of the time.
-        InOrder => "in_order",
-    }
-    /// Why a contestant starts.
-    ConnectReason {
-        /// It is the first.
-        First => "first",
-        /// The one before it failed or had its share of the time.
-        Next => "next",
-    }
     /// What became of a contestant.
     ConnectOutcome {
         /// It is connected.
         Connected => "connected",
         /// The system reported an error.
         Failed => "failed",
-        /// Its share of the time was over.
+        /// Another one is the connection of the dial.
+        Lost => "lost",
+        /// Too many were open, and it was the oldest.
         Pruned => "pruned",
         /// The dial was given up.
         Canceled => "canceled",
@@ -872,7 +863,7 @@ tags! {
     }
 }
 
-tagged! { AnomalyKind, CloseReason, Family, AnswerSource }
+tagged! { AnomalyKind, CloseReason, Family, AnswerSource, ConnectReason, DialProfile }
 
 /// A moment of the wall clock, shown as RFC 3339 with nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -951,6 +942,8 @@ impl Show for Tried {
     fn show(&self, text: &mut String) {
         let mut object = Object::open(text);
         object.member("addr", &self.addr());
+        object.member("contestant", &self.contestant());
+        object.member("reason", &self.reason());
         object.member("outcome", &Box::<str>::from(self.outcome().to_string()));
         object.member("elapsed_ns", &self.elapsed());
         object.close();

@@ -390,7 +390,7 @@ fn dialed(kind: EventKind, v: &Values<'_>) -> Payload {
         })),
         EventKind::DialPlan => Payload::DialPlan(Arc::new(DialPlan {
             order: Vec::new(),
-            profile: DialProfile::InOrder,
+            profile: DialProfile::Fast,
         })),
         EventKind::ConnectStart => Payload::ConnectStart(Arc::new(ConnectStart {
             network: "tcp4",
@@ -408,6 +408,7 @@ fn dialed(kind: EventKind, v: &Values<'_>) -> Payload {
                     ConnectOutcome::Connected,
                     ConnectOutcome::Failed,
                     ConnectOutcome::Canceled,
+                    ConnectOutcome::Lost,
                     ConnectOutcome::Pruned,
                 ],
                 ConnectOutcome::tag,

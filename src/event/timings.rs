@@ -24,6 +24,10 @@ pub(crate) struct Marks {
     dns_start: Option<Instant>,
     connect_first: Option<Instant>,
     connect_won: Option<(Instant, Instant)>,
+    /// Since when the race is blocked on nothing but names, if it is.
+    names_since: Option<Instant>,
+    /// How long it was, after its first contestant.
+    names_later: Duration,
     tls_start: Option<Instant>,
     tls_done: Option<Instant>,
     first_write: Option<Instant>,
@@ -50,9 +54,15 @@ impl Marks {
                 self.conn_end = Some(now);
                 self.got_conn = true;
             }
-            EventKind::GetConnFailed => self.conn_end = Some(now),
+            EventKind::GetConnFailed => {
+                self.conn_end = Some(now);
+                self.names_came(now);
+            }
             EventKind::DnsStart => self.dns_start = Some(now),
-            EventKind::ConnectStart => self.connect_first = self.connect_first.or(Some(now)),
+            EventKind::ConnectStart => {
+                self.connect_first = self.connect_first.or(Some(now));
+                self.names_came(now);
+            }
             EventKind::TlsHandshakeStart => self.tls_start = Some(now),
             EventKind::TlsHandshakeDone => self.tls_done = Some(now),
             EventKind::WroteRequest => self.wrote_request = Some(now),
@@ -94,6 +104,17 @@ impl Marks {
     /// Notes when the contestant that connected had started.
     pub(crate) fn connected(&mut self, started: Instant, now: Instant) {
         self.connect_won = Some((started, now));
+    }
+
+    /// Notes that the race has nobody to start until names come.
+    pub(crate) fn blocked_on_names(&mut self, now: Instant) {
+        self.names_since = self.names_since.or(Some(now));
+    }
+
+    fn names_came(&mut self, now: Instant) {
+        if let Some(since) = self.names_since.take() {
+            self.names_later += length(since, now);
+        }
     }
 
     /// Notes that the first byte of the request was handed to the kernel.
@@ -159,15 +180,24 @@ impl Marks {
     /// The phases from a start to an end, of which the hop under way has the part from its own start.
     fn phases(&self, start: Instant, hop: Instant, end: Instant) -> Phases {
         let conn_end = self.conn_end.unwrap_or(end);
+        let names_later = self.names_later
+            + self
+                .names_since
+                .map_or(Duration::ZERO, |from| length(from, conn_end));
         let dns = self
             .dns_start
-            .map(|from| length(from, self.connect_first.unwrap_or(conn_end)));
+            .map(|from| length(from, self.connect_first.unwrap_or(conn_end)) + names_later);
+        let connected = self.connect_won.map(|(_, won)| won);
         let tcp = self
             .connect_first
-            .map(|from| length(from, self.connect_won.map_or(conn_end, |(_, won)| won)));
-        let tls = self
-            .tls_start
-            .map(|from| length(from, self.tls_done.unwrap_or(conn_end)));
+            .map(|from| length(from, connected.unwrap_or(conn_end)).saturating_sub(names_later));
+        // Of several handshakes, what lies behind the connect of the winner.
+        let tls = self.tls_start.map(|from| {
+            length(
+                connected.map_or(from, |at| from.max(at)),
+                self.tls_done.unwrap_or(conn_end),
+            )
+        });
         let made = sum([dns, tcp, tls]);
         let queue = self
             .get_conn

@@ -5,7 +5,7 @@
 //! every span that it opened.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,14 +13,11 @@ use std::time::Instant;
 use crate::error::TlsFailure;
 use crate::event::{Abort, CanceledBy, ClosedBy};
 use crate::flow::connection::Connection;
-use crate::flow::lookup::localhost;
 use crate::ids::{ConnId, DialId};
+use crate::message::answer::Family;
 use crate::message::answer::Outcome;
-use crate::message::answer::{Address, Family};
 use crate::message::close::CloseReason;
-use crate::message::overrides::Overrides;
 use crate::message::tls::TlsFacts;
-use crate::message::url::{Host, Url};
 use crate::proto::sending::Pulled;
 
 /// What the core wants done.
@@ -32,7 +29,13 @@ pub(crate) enum Action {
     TakeIdle,
     /// Look the host up, both families; answered by [`DialInput::Asked`] and [`DialInput::Resolved`].
     Resolve,
-    /// Connect; answered by [`DialInput::Connected`].
+    /// Ask the system whether it knows a way to an address, without a packet; answered by [`DialInput::Route`].
+    ProbeRoute {
+        /// Where to.
+        addr: SocketAddr,
+    },
+    /// Connect; several may be under way. Answered by [`DialInput::Connected`], before the next action if no
+    /// packet left.
     Connect {
         /// Number of the contestant.
         contestant: u16,
@@ -51,7 +54,8 @@ pub(crate) enum Action {
         /// Whether the addresses that were remembered are of no use.
         forget: bool,
     },
-    /// Begin TLS on a connected contestant; answered by [`DialInput::TlsDone`].
+    /// Begin TLS on a connected contestant; answered by [`DialInput::TlsProgress`] when the peer spoke, and by
+    /// [`DialInput::TlsDone`].
     StartTls {
         /// Number of the contestant.
         contestant: u16,
@@ -69,7 +73,8 @@ pub(crate) enum Action {
         /// Whether the body begins: a source that can be made anew is.
         is_first: bool,
     },
-    /// The machine stopped at a head so that observers could speak; answered by [`ExchangeInput::Wake`].
+    /// The machine stopped at a head, or at the end of a dial, so that observers could speak; answered by
+    /// [`ExchangeInput::Wake`].
     Resume,
     /// The response can be handed out, and nothing more happens until the caller asks.
     HandOut,
@@ -143,6 +148,13 @@ pub(crate) enum DialInput {
         /// Whether it was under way.
         shared: bool,
     },
+    /// A question of the lookup was really asked, after it had waited for a thread.
+    QueryBegan {
+        /// Which.
+        family: Family,
+        /// When.
+        at: Instant,
+    },
     /// One family of a lookup is in.
     Resolved {
         /// Which.
@@ -152,14 +164,26 @@ pub(crate) enum DialInput {
         /// Whether the lookup was shared.
         coalesced: bool,
     },
-    /// A contestant connected or failed.
+    /// Whether there is a way to an address.
+    Route {
+        /// Where to.
+        addr: SocketAddr,
+        /// Whether the system knows one.
+        reachable: bool,
+    },
+    /// A contestant connected or failed; failed, it is closed.
     Connected {
         /// Number of the contestant.
         contestant: u16,
         /// The id of the connection and our address if somebody wants to know it, or the error.
         result: Result<(ConnId, Option<SocketAddr>), io::Error>,
     },
-    /// A TLS handshake ended.
+    /// The peer of a TLS handshake said something, and the handshake goes on.
+    TlsProgress {
+        /// Number of the contestant.
+        contestant: u16,
+    },
+    /// A TLS handshake ended; failed, its contestant is closed.
     TlsDone {
         /// Number of the contestant.
         contestant: u16,
@@ -263,40 +287,4 @@ pub(crate) struct TlsFault {
     pub(crate) alert: Option<u8>,
     /// The cause: an error of the TLS library or of the operating system.
     pub(crate) source: Abort,
-}
-
-impl Names {
-    /// Where the addresses of a URL's host come from: its own text, the rule for `localhost` (RFC 6761 §6.3),
-    /// the caller's table, or the resolver.
-    pub(crate) fn of(url: &Url, overrides: &Overrides, custom: bool) -> Self {
-        if let Some(addresses) = overrides.lookup(url.host_str(), url.port()) {
-            return Self::Override(addresses.to_vec());
-        }
-        match url.host() {
-            Host::V4(ip) => Self::Literal(IpAddr::from(ip).into()),
-            Host::V6(ip, zone) => Self::Literal(Address::in_zone(ip, zone.map_or(0, zone_index))),
-            Host::Name(name) => localhost(name).map_or(Self::Ask { custom }, Self::Localhost),
-        }
-    }
-}
-
-/// What has to be known of an address before the dial: where it comes from and what stands for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Names {
-    /// An IP literal.
-    Literal(Address),
-    /// `localhost`.
-    Localhost([Address; 2]),
-    /// The caller's table.
-    Override(Vec<Address>),
-    /// The resolver has to be asked: the system's, or the caller's own.
-    Ask {
-        /// Whether the resolver is the caller's own.
-        custom: bool,
-    },
-}
-
-/// A zone given as a number; a name of an interface is for the operating system, and reads as none here.
-fn zone_index(zone: &str) -> u32 {
-    zone.parse().unwrap_or(0)
 }

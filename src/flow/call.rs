@@ -34,7 +34,10 @@ use crate::flow::dial::Dial;
 use crate::flow::redirect::RedirectPolicy;
 use crate::flow::timers::Timers;
 use crate::ids::{CallId, ConnId};
+use crate::message::answer::Family;
 use crate::message::close::CloseReason;
+use crate::message::connect_to::ConnectTo;
+use crate::message::dial::DialProfile;
 use crate::message::fields::Fields;
 use crate::message::overrides::Overrides;
 use crate::message::tls::TlsFacts;
@@ -86,6 +89,12 @@ pub(crate) struct Settings {
     pub(crate) redirects: RedirectPolicy,
     /// Addresses that the caller gave in advance.
     pub(crate) overrides: Overrides,
+    /// Other places to connect to than the URL says.
+    pub(crate) connect_to: ConnectTo,
+    /// How contestants are ordered and staggered.
+    pub(crate) dial_profile: DialProfile,
+    /// The only address family that is used, if not both.
+    pub(crate) family: Option<Family>,
     /// Whether the resolver is the caller's own.
     pub(crate) is_resolver_custom: bool,
 }
@@ -107,6 +116,7 @@ impl Settings {
             timeouts,
             overrides: self.overrides.clone(),
             redirects: redirects.unwrap_or_else(|| self.redirects.clone()),
+            connect_to: self.connect_to.clone(),
             ..*self
         }
     }
@@ -258,21 +268,8 @@ impl Call {
             State::Left(_) => Action::HandOut,
             State::Pooling => Action::TakeIdle,
             State::Dialing(dial) => {
-                if let Some(action) = dial.next(turn.now, turn.emitter) {
-                    return action;
-                }
-                if let Some(contestant) = dial.start_tls(turn.now, turn.emitter, &mut self.timers) {
-                    return Action::StartTls { contestant };
-                }
-                let deadline = [dial.deadline(), self.timers.next()]
-                    .into_iter()
-                    .flatten()
-                    .min();
-                Action::Wait(Wait {
-                    send: false,
-                    receive: None,
-                    deadline,
-                })
+                let step = dial.next(turn.now, turn.emitter, &mut self.timers);
+                self.follow_dial(step, turn)
             }
             State::Exchanging(..) => self.next_of_exchange(turn),
             State::Returning(..) => Action::AskPlace,
@@ -380,6 +377,21 @@ impl Call {
             | State::Pooling
             | State::Dialing(_)
             | State::Left(_)
+            | State::Over(_) => None,
+        }
+    }
+
+    /// The connection being made, if one is.
+    pub(crate) fn dialing(&self) -> Option<&Dial> {
+        match &self.state {
+            State::Dialing(dial) => Some(dial),
+            State::Fresh
+            | State::Ready
+            | State::Pooling
+            | State::Exchanging(..)
+            | State::Returning(..)
+            | State::Left(_)
+            | State::Closing(..)
             | State::Over(_) => None,
         }
     }

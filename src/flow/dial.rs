@@ -1,82 +1,91 @@
-//! One connection being made: names, then one contestant after the other.
+//! One connection being made: names, then a race of contestants (RFC 8305), then TLS.
 //!
-//! The rule guarded here: a failure of one contestant never ends the dial by itself, whatever its error, and an
-//! error lists everything that was tried.
+//! The rules guarded here: a failure of one contestant never ends the dial by itself, whatever its error; who
+//! wins does not depend on the order in which the system reports what happened at one moment; and an error lists
+//! everything that was tried.
 //!
 //! ```text
-//!   Naming --address usable--> Connecting --connected--> (Securing) --> won
-//!     |                          ^      |failed, share of time over
-//!     |                          \------/ next address
-//!     \--no address, deadline, cancel--> failed
+//!   Asking --> Resolving --IPv6 address, or IPv4 and no more time for IPv6--> Racing --all failed--> failed
+//!                 |no address: failed                                          |  ^
+//!                                        http, connected: won <----------------|  |failed, or silent
+//!                                                                       https, |  |for too long
+//!                                                                    connected v  |
+//!                                        handshake done: won <-------------- Securing
 //! ```
 //!
-//! Addresses are tried in turn, the families alternating, each with its share of the time that is left.
+//! Inputs only note what happened; [`Dial::next`] judges, when the driver has told all that it knows. So several
+//! completions of one poll are one batch, and the contestant that began first wins.
+//!
+//! What earlier dials teach (times to an address, addresses that were dead, families that are sick, the family
+//! that won last) is not remembered yet. It enters at two places: the family that [`Candidates`] begins with and
+//! the order within each, and the delays of [`Pace::due`].
 
 mod candidates;
+mod contestants;
+mod ending;
 mod naming;
+mod pace;
+mod profile;
+mod securing;
+pub(crate) mod target;
 mod tell;
+#[cfg(test)]
+mod tests;
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, ErrorKind, Phase, Timer, Tried, TriedOutcome};
-use crate::event::{
-    ConnOpened, ConnectOutcome, ConnectReason, ConnectStart, DialDone, DialPlan, DialProfile,
-    DialReason, DialStart, Emitter, ErrorFacts, EventKind, Payload, TlsHandshakeStart, TlsRole,
-};
-use crate::flow::action::{Action, Names, TlsFault};
+use crate::error::{Error, ErrorKind, LookedUp, Phase, Timer, TriedOutcome};
+use crate::event::{ConnectOutcome, DialReason, DialStart, Emitter, EventKind, Payload};
+use crate::flow::action::Action;
 use crate::flow::dial::candidates::Candidates;
-use crate::flow::dial::tell::{network, tell_connect_done, tell_tls_done};
+use crate::flow::dial::contestants::{Contestant, Contestants, Gravest, Reached, Stage};
+use crate::flow::dial::ending::End;
+use crate::flow::dial::naming::{Lookup, lookup_error};
+use crate::flow::dial::pace::{Due, Pace, Target as Goal};
+use crate::flow::dial::profile::Profile;
+use crate::flow::dial::target::{Names, Target};
+use crate::flow::dial::tell::{tell_connect_done, tell_connect_start};
 use crate::flow::timers::Timers;
 use crate::ids::{ConnId, DialId};
-use crate::message::answer::{Address, Outcome};
+use crate::message::answer::{Address, Failure, Family};
+use crate::message::dial::DialProfile;
 use crate::message::tls::TlsFacts;
 
-/// How long the second family may take once the first has an address.
-const SECOND_FAMILY_WAIT: Duration = Duration::from_millis(20);
-
-/// Least share of the time that one address gets, if there is as much.
-const LEAST_SHARE: Duration = Duration::from_secs(2);
+/// The code of a system that does not speak the family of an address; no kind of [`io::Error`] says it.
+const FAMILY_NOT_SUPPORTED: i32 = if cfg!(target_os = "linux") { 97 } else { 47 };
 
 /// What a dial has to know beside its names.
 #[derive(Debug, Clone)]
-pub(crate) struct DialPlanFacts {
+pub(crate) struct DialFacts {
     pub(crate) id: DialId,
-    pub(crate) host: Arc<str>,
-    pub(crate) port: u16,
+    pub(crate) target: Target,
+    /// The name that the certificate has to speak for.
+    pub(crate) server_name: Arc<str>,
     pub(crate) is_tls: bool,
+    pub(crate) profile: DialProfile,
+    /// The only family that is used, if not both.
+    pub(crate) family: Option<Family>,
+    /// Addresses of one family that are used.
+    pub(crate) addresses_max: usize,
     pub(crate) lookup_limit: Option<Duration>,
     pub(crate) tls_limit: Option<Duration>,
-    /// When the whole dial has to be over.
-    pub(crate) deadline: Option<Instant>,
 }
 
 /// A dial under way.
 #[derive(Debug)]
 pub(crate) struct Dial {
-    facts: DialPlanFacts,
+    facts: DialFacts,
+    profile: &'static Profile,
     started: Instant,
     lookup: Lookup,
+    names: Vec<LookedUp>,
     candidates: Candidates,
-    tried: Vec<Tried>,
-    contestants: u16,
+    contestants: Contestants,
+    pace: Pace,
     state: State,
-}
-
-/// Where the addresses come from.
-#[derive(Debug)]
-enum Lookup {
-    /// They are all known, and the events of the lookup are told.
-    Told,
-    /// The resolver was asked.
-    Asked {
-        since: Instant,
-        v4: Option<Outcome>,
-        v6: Option<Outcome>,
-        shared: bool,
-        usable_since: Option<Instant>,
-    },
 }
 
 #[derive(Debug)]
@@ -84,41 +93,25 @@ enum State {
     /// The resolver is to be asked.
     Asking,
     /// No address can be tried yet.
-    Naming,
-    /// A contestant is to be started.
-    Starting,
-    /// A contestant connects.
-    Connecting(Contestant),
-    /// A contestant connected; TLS is to be begun.
-    Connected(Contestant, Reached),
-    /// A contestant is in its TLS handshake.
-    Securing(Contestant, Reached, Instant),
+    Resolving,
+    /// There is none.
+    Nameless(Failure),
+    /// Contestants start and connect.
+    Racing,
+    /// This contestant connected and is in its TLS handshake; nobody else starts.
+    Securing(u16),
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Contestant {
-    number: u16,
-    addr: SocketAddr,
-    since: Instant,
-    until: Option<Instant>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Reached {
-    conn: ConnId,
-    local: Option<SocketAddr>,
-}
-
-/// What a dial came to.
+/// What is to be done next.
 #[derive(Debug)]
-pub(crate) enum Outcomes {
-    /// It goes on.
-    Going,
-    /// A contestant is done with and its socket has to be closed; the dial goes on.
-    Drop(u16),
-    /// It has a connection.
+pub(crate) enum Step {
+    /// This.
+    Do(Action),
+    /// Wait, until then at the latest.
+    Wait(Option<Instant>),
+    /// Use this connection.
     Won(Won),
-    /// It failed.
+    /// Fail.
     Failed(Error),
 }
 
@@ -134,7 +127,7 @@ pub(crate) struct Won {
 
 impl Dial {
     pub(crate) fn begin(
-        facts: DialPlanFacts,
+        facts: DialFacts,
         names: Names,
         now: Instant,
         emitter: &mut Emitter,
@@ -147,404 +140,224 @@ impl Dial {
             })
         });
         let mut dial = Self {
+            profile: Profile::of(facts.profile),
             facts,
             started: now,
             lookup: Lookup::Told,
-            candidates: Candidates::new(),
-            tried: Vec::new(),
-            contestants: 0,
-            state: State::Naming,
+            names: Vec::new(),
+            candidates: Candidates::new(Family::V6),
+            contestants: Contestants::default(),
+            pace: Pace::default(),
+            state: State::Resolving,
         };
         dial.name(names, now, emitter, timers);
         dial
     }
 
-    /// What is to be done now, if anything; asking the resolver and starting a contestant are done once.
-    pub(crate) fn next(&mut self, now: Instant, emitter: &mut Emitter) -> Option<Action> {
-        match std::mem::replace(&mut self.state, State::Naming) {
-            State::Asking => Some(Action::Resolve),
-            State::Starting => self.start_next(now, emitter),
-            other @ (State::Naming
-            | State::Connecting(_)
-            | State::Connected(..)
-            | State::Securing(..)) => {
-                self.state = other;
-                None
+    /// Judges what has happened, and says what is to be done.
+    pub(crate) fn next(
+        &mut self,
+        now: Instant,
+        emitter: &mut Emitter,
+        timers: &mut Timers,
+    ) -> Step {
+        self.contestants.under_way();
+        if let Some(won) = self.win(now, emitter) {
+            return Step::Won(won);
+        }
+        self.tell_plan(now, emitter);
+        match &self.state {
+            State::Asking => {
+                self.state = State::Resolving;
+                Step::Do(Action::Resolve)
+            }
+            State::Nameless(failure) => {
+                let error = lookup_error(failure.clone());
+                Step::Failed(self.failed_for(error, now, emitter))
+            }
+            State::Resolving if self.may_race(now) => {
+                if !self.candidates.has(Family::V6) && self.awaits_names() {
+                    self.pace.missed(Family::V6);
+                }
+                self.state = State::Racing;
+                timers.disarm(Timer::Lookup);
+                self.race(now, emitter, timers)
+            }
+            State::Resolving => Step::Wait(self.asked_v6_until()),
+            State::Racing => self.race(now, emitter, timers),
+            State::Securing(number) => self.secure(*number, now, emitter, timers),
+        }
+    }
+
+    /// Contestants start as the pace says.
+    fn race(&mut self, now: Instant, emitter: &mut Emitter, timers: &mut Timers) -> Step {
+        if self.facts.is_tls {
+            if let Some(number) = self.contestants.first(Contestant::is_reached) {
+                return self.begin_tls(number, now, emitter, timers);
             }
         }
-    }
-
-    fn add(&mut self, addresses: &[Address], now: Instant, emitter: &mut Emitter) {
-        self.candidates.add(addresses);
-        if addresses.is_empty() {
-            return;
+        let has_candidate = !self.candidates.is_empty();
+        if self.contestants.is_empty() && !has_candidate {
+            if !self.awaits_names() {
+                return Step::Failed(self.fail(now, emitter));
+            }
+            emitter.marks().blocked_on_names(now);
+            self.limit_lookup(timers);
+            return Step::Wait(None);
         }
-        if matches!(self.lookup, Lookup::Told) {
-            self.state = State::Starting;
+        match self
+            .pace
+            .due(&self.contestants, has_candidate, self.profile, now)
+        {
+            Some(due) if due.at <= now => self.start(due, now, emitter, timers),
+            due => Step::Wait(due.map(|due| due.at)),
         }
-        emitter.emit(EventKind::DialPlan, now, |_| {
-            let order = self
-                .candidates
-                .order()
-                .map(|address| address.with_port(self.facts.port))
-                .collect();
-            Payload::DialPlan(Arc::new(DialPlan {
-                order,
-                profile: DialProfile::InOrder,
-            }))
-        });
     }
 
-    fn start_next(&mut self, now: Instant, emitter: &mut Emitter) -> Option<Action> {
-        let left = self.candidates.len();
-        let addr = self.candidates.take_next()?.with_port(self.facts.port);
-        let number = self.contestants;
-        self.contestants = number.saturating_add(1);
-        let until = self.facts.deadline.and_then(|deadline| {
-            now.checked_add(share(deadline.saturating_duration_since(now), left))
-        });
-        let until = if left > 1 || self.awaits_lookup() {
-            until
-        } else {
-            None
+    /// Starts a contestant, or does first what has to be done before.
+    fn start(
+        &mut self,
+        due: Due,
+        now: Instant,
+        emitter: &mut Emitter,
+        timers: &mut Timers,
+    ) -> Step {
+        let port = self.facts.target.port;
+        if let Some(address) = self.candidates.to_probe() {
+            let addr = address.with_port(port);
+            return Step::Do(Action::ProbeRoute { addr });
+        }
+        if self.contestants.len() >= self.profile.open_max {
+            return self.prune(now, emitter);
+        }
+        let addr = match due.to {
+            Goal::Next => self.candidates.take_next().map(|next| next.with_port(port)),
+            Goal::Again(addr) => Some(addr),
         };
-        let reason = if number == 0 {
-            ConnectReason::First
-        } else {
-            ConnectReason::Next
+        let Some(addr) = addr else {
+            return Step::Wait(None);
         };
-        emitter.emit(EventKind::ConnectStart, now, |_| {
-            Payload::ConnectStart(Arc::new(ConnectStart {
-                network: network(addr),
-                addr,
-                contestant: number,
-                reason,
-            }))
-        });
-        self.state = State::Connecting(Contestant {
-            number,
-            addr,
-            since: now,
-            until,
-        });
-        Some(Action::Connect {
-            contestant: number,
-            addr,
-        })
+        let contestant = self.contestants.begin(addr, due.reason, now);
+        self.pace.started(&due, self.profile, now);
+        timers.disarm(Timer::Lookup);
+        tell_connect_start(contestant, addr, due.reason, now, emitter);
+        Step::Do(Action::Connect { contestant, addr })
     }
 
-    /// Takes what became of a contestant.
+    /// The oldest gives way, one that connects and was not hedged before the others.
+    fn prune(&mut self, now: Instant, emitter: &mut Emitter) -> Step {
+        let is_plain = |one: &Contestant| one.is_connecting() && !self.pace.is_hedged(one.addr);
+        let oldest = self
+            .contestants
+            .first(is_plain)
+            .or_else(|| self.contestants.first(|_| true));
+        let Some(contestant) = oldest else {
+            return Step::Wait(None);
+        };
+        self.end_one(contestant, End::Pruned, now, emitter);
+        Step::Do(Action::AbortConnect { contestant })
+    }
+
+    /// Takes the verdict of a probe.
+    pub(crate) fn routed(&mut self, addr: SocketAddr, reachable: bool) {
+        self.candidates.probed(Address::from(addr), reachable);
+    }
+
+    /// Takes what became of a contestant that was to connect.
     pub(crate) fn connected(
         &mut self,
         contestant: u16,
-        result: Result<(ConnId, Option<SocketAddr>), std::io::Error>,
+        result: Result<(ConnId, Option<SocketAddr>), io::Error>,
         now: Instant,
         emitter: &mut Emitter,
-    ) -> Outcomes {
-        let State::Connecting(current) = self.state else {
-            return Outcomes::Going;
+    ) {
+        let Some(one) = self.contestants.get_mut(contestant) else {
+            return;
         };
-        if current.number != contestant {
-            return Outcomes::Going;
+        if !one.is_connecting() {
+            return;
         }
         match result {
             Ok((conn, local)) => {
-                tell_connect_done(
-                    current,
-                    ConnectOutcome::Connected,
-                    None,
+                tell_connect_done(one, ConnectOutcome::Connected, None, local, now, emitter);
+                emitter.marks().connected(one.since, now);
+                one.stage = Stage::Reached(Reached {
+                    conn,
                     local,
-                    now,
-                    emitter,
-                );
-                emitter.marks().connected(current.since, now);
-                let reached = Reached { conn, local };
-                if self.facts.is_tls {
-                    self.state = State::Connected(current, reached);
-                    return Outcomes::Going;
-                }
-                self.win(current, reached, None, now, emitter)
+                    at: now,
+                });
             }
             Err(error) => {
-                tell_connect_done(
-                    current,
-                    ConnectOutcome::Failed,
-                    error.raw_os_error(),
-                    None,
-                    now,
-                    emitter,
-                );
-                let outcome = TriedOutcome::Failed {
-                    kind: error.kind(),
-                    code: error.raw_os_error(),
-                };
-                self.tried.push(current.tried(outcome, now));
-                self.go_on(Some(error), now, emitter)
+                let code = error.raw_os_error();
+                tell_connect_done(one, ConnectOutcome::Failed, code, None, now, emitter);
+                self.failed(contestant, error, now);
             }
         }
     }
 
-    /// Says which contestant TLS is to be begun on, once.
-    pub(crate) fn start_tls(
-        &mut self,
-        now: Instant,
-        emitter: &mut Emitter,
-        timers: &mut Timers,
-    ) -> Option<u16> {
-        let State::Connected(current, reached) = self.state else {
-            return None;
+    fn failed(&mut self, contestant: u16, error: io::Error, now: Instant) {
+        let outcome = TriedOutcome::Failed {
+            kind: error.kind(),
+            code: error.raw_os_error(),
         };
-        let server_name = self.facts.host.clone();
-        emitter.emit(EventKind::TlsHandshakeStart, now, |_| {
-            Payload::TlsHandshakeStart(Arc::new(TlsHandshakeStart {
-                contestant: current.number,
-                server_name,
-                alpn: "http/1.1",
-                to: TlsRole::Origin,
-            }))
-        });
-        timers.arm(Timer::Tls, now, self.facts.tls_limit);
-        self.state = State::Securing(current, reached, now);
-        Some(current.number)
-    }
-
-    /// Takes what became of a TLS handshake. Its failure ends the dial: another address would say the same.
-    pub(crate) fn secured(
-        &mut self,
-        contestant: u16,
-        result: Result<Arc<TlsFacts>, TlsFault>,
-        now: Instant,
-        emitter: &mut Emitter,
-        timers: &mut Timers,
-    ) -> Outcomes {
-        let State::Securing(current, reached, since) = self.state else {
-            return Outcomes::Going;
+        let Some(one) = self.contestants.end(contestant, outcome, now) else {
+            return;
         };
-        if current.number != contestant {
-            return Outcomes::Going;
-        }
-        timers.disarm(Timer::Tls);
-        match result {
-            Ok(facts) => {
-                tell_tls_done(
-                    current,
-                    Some(facts.clone()),
-                    None,
-                    None,
-                    since,
-                    now,
-                    emitter,
-                );
-                self.win(current, reached, Some(facts), now, emitter)
-            }
-            Err(fault) => {
-                let error =
-                    Error::new(ErrorKind::Tls(fault.failure), Phase::Tls).with_source(fault.source);
-                tell_tls_done(
-                    current,
-                    None,
-                    Some(ErrorFacts::of(&error)),
-                    fault.alert,
-                    since,
-                    now,
-                    emitter,
-                );
-                self.state = State::Naming;
-                self.fail(error, now, emitter)
+        self.pace.failed(one.reason, self.profile);
+        if matches!(one.stage, Stage::Opening) {
+            self.pace.sent_nothing();
+            if has_no_route(&error) {
+                self.candidates.strand(Family::of(one.addr.ip()));
             }
         }
-    }
-
-    /// When the dial wants to be told the time, beside the timers of the call.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        match (&self.state, &self.lookup) {
-            (State::Connecting(current), _) => current.until,
-            (
-                State::Naming,
-                Lookup::Asked {
-                    usable_since: Some(since),
-                    ..
-                },
-            ) => since.checked_add(SECOND_FAMILY_WAIT),
-            _ => None,
-        }
-    }
-
-    /// Takes that time passed.
-    pub(crate) fn tick(
-        &mut self,
-        now: Instant,
-        emitter: &mut Emitter,
-        timers: &mut Timers,
-    ) -> Outcomes {
-        match self.state {
-            State::Connecting(current) if current.until.is_some_and(|until| until <= now) => {
-                tell_connect_done(current, ConnectOutcome::Pruned, None, None, now, emitter);
-                self.tried
-                    .push(current.tried(TriedOutcome::Unanswered, now));
-                match self.go_on(None, now, emitter) {
-                    Outcomes::Going => Outcomes::Drop(current.number),
-                    other @ (Outcomes::Drop(_) | Outcomes::Won(_) | Outcomes::Failed(_)) => other,
-                }
-            }
-            State::Naming => self.lookup_moved(now, emitter, timers),
-            State::Asking
-            | State::Starting
-            | State::Connecting(_)
-            | State::Connected(..)
-            | State::Securing(..) => Outcomes::Going,
-        }
-    }
-
-    /// Goes on after a contestant that did not win.
-    fn go_on(
-        &mut self,
-        error: Option<std::io::Error>,
-        now: Instant,
-        emitter: &mut Emitter,
-    ) -> Outcomes {
-        if !self.candidates.is_empty() {
-            self.state = State::Starting;
-            return Outcomes::Going;
-        }
-        if self.awaits_lookup() {
-            self.state = State::Naming;
-            return Outcomes::Going;
-        }
-        let mut failure = Error::new(ErrorKind::Connect, Phase::Connect);
-        if let Some(error) = error {
-            failure = failure.with_source(Box::new(error));
-        }
-        self.fail(failure, now, emitter)
-    }
-
-    fn win(
-        &mut self,
-        current: Contestant,
-        reached: Reached,
-        tls: Option<Arc<TlsFacts>>,
-        now: Instant,
-        emitter: &mut Emitter,
-    ) -> Outcomes {
-        self.end_lookup(None, now, emitter);
-        emitter.join_connection(reached.conn, 0);
-        let elapsed = now.saturating_duration_since(self.started);
-        let is_tls = tls.is_some();
-        emitter.emit(EventKind::ConnOpened, now, |_| {
-            Payload::ConnOpened(Arc::new(ConnOpened {
-                local: reached.local,
-                remote: current.addr,
-                tls: is_tls,
-                setup: elapsed,
-            }))
+        self.contestants.blame(Gravest {
+            weight: weight(&error),
+            number: contestant,
+            kind: ErrorKind::Connect,
+            phase: Phase::Connect,
+            source: Box::new(error),
         });
-        let won = (Some(current.number), Some(reached.conn));
-        self.tell_done(won, None, false, now, emitter);
-        emitter.set_dial(None);
-        Outcomes::Won(Won {
-            contestant: current.number,
-            conn: reached.conn,
-            remote: current.addr,
-            local: reached.local,
-            tls,
-        })
-    }
-
-    fn fail(&mut self, error: Error, now: Instant, emitter: &mut Emitter) -> Outcomes {
-        self.end_lookup(None, now, emitter);
-        self.tell_done(
-            (None, None),
-            Some(ErrorFacts::of(&error)),
-            false,
-            now,
-            emitter,
-        );
-        emitter.set_dial(None);
-        Outcomes::Failed(error)
-    }
-
-    /// Gives the dial up: everything that began gets its end.
-    pub(crate) fn abandon(&mut self, error: &Error, now: Instant, emitter: &mut Emitter) {
-        match self.state {
-            State::Connecting(current) => {
-                tell_connect_done(current, ConnectOutcome::Canceled, None, None, now, emitter);
-                self.tried
-                    .push(current.tried(TriedOutcome::Unanswered, now));
-            }
-            State::Securing(current, _, since) => {
-                tell_tls_done(
-                    current,
-                    None,
-                    Some(ErrorFacts::of(error)),
-                    None,
-                    since,
-                    now,
-                    emitter,
-                );
-            }
-            State::Connected(..) | State::Asking | State::Naming | State::Starting => {}
-        }
-        self.end_lookup(Some(error), now, emitter);
-        self.tell_done(
-            (None, None),
-            Some(ErrorFacts::of(error)),
-            true,
-            now,
-            emitter,
-        );
-        emitter.set_dial(None);
     }
 
     /// Where the dial is, for errors.
     pub(crate) fn phase(&self) -> Phase {
         match self.state {
-            State::Asking | State::Naming => Phase::Lookup,
-            State::Starting | State::Connecting(_) => Phase::Connect,
-            State::Connected(..) | State::Securing(..) => Phase::Tls,
+            State::Asking | State::Resolving | State::Nameless(_) => Phase::Lookup,
+            State::Racing if self.contestants.is_empty() && self.awaits_names() => Phase::Lookup,
+            State::Racing => Phase::Connect,
+            State::Securing(_) => Phase::Tls,
         }
     }
 
-    /// Every address that was tried so far.
-    pub(crate) fn take_tried(&mut self) -> Vec<Tried> {
-        std::mem::take(&mut self.tried)
+    /// The host whose addresses are looked up.
+    pub(crate) fn host(&self) -> &str {
+        &self.facts.target.host
     }
 
-    fn tell_done(
-        &self,
-        won: (Option<u16>, Option<ConnId>),
-        error: Option<ErrorFacts>,
-        abandoned: bool,
-        now: Instant,
-        emitter: &mut Emitter,
-    ) {
-        let (winner, connection) = won;
-        emitter.emit(EventKind::DialDone, now, |_| {
-            Payload::DialDone(Arc::new(DialDone {
-                winner,
-                connection,
-                error,
-                abandoned,
-                tried: self.tried.clone(),
-                elapsed: now.saturating_duration_since(self.started),
-            }))
-        });
+    /// Says whether at most one contestant is open, and nobody else can start but a second socket to its address.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.contestants.len() <= 1 && self.candidates.is_empty() && !self.awaits_names()
     }
 }
 
-impl Contestant {
-    fn tried(self, outcome: TriedOutcome, now: Instant) -> Tried {
-        Tried {
-            addr: self.addr,
-            outcome,
-            elapsed: now.saturating_duration_since(self.since),
-        }
-    }
+/// Says whether an error means that the system knows no way to the address.
+fn has_no_route(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::AddrNotAvailable
+    ) || error.raw_os_error() == Some(FAMILY_NOT_SUPPORTED)
 }
 
-/// The share of the time left that one of `left` addresses gets.
-fn share(time: Duration, left: usize) -> Duration {
-    let parts = u32::try_from(left).unwrap_or(u32::MAX).max(1);
-    time.checked_div(parts)
-        .unwrap_or_default()
-        .max(LEAST_SHARE.min(time))
+/// How much a failure to connect tells; see [`Gravest`].
+fn weight(error: &io::Error) -> u8 {
+    use io::ErrorKind as K;
+    if matches!(error.kind(), K::ConnectionRefused | K::ConnectionReset) {
+        3
+    } else if has_no_route(error) {
+        2
+    } else {
+        u8::from(error.kind() != K::TimedOut)
+    }
 }

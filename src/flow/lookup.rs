@@ -208,6 +208,19 @@ impl<W: Clone, T> Lookup<W, T> {
         Left::Forgotten { coalesced, ticket }
     }
 
+    /// Who waits for a flight now.
+    pub(crate) fn waiting(&self, host: &str, flight: FlightId) -> Vec<W> {
+        let live = self.flights.get(&folded(host));
+        live.filter(|live| live.id == flight)
+            .map(|live| {
+                live.waiters
+                    .iter()
+                    .map(|(_, waiter)| waiter.clone())
+                    .collect()
+            })
+            .unwrap_or_default()
+    }
+
     /// The resolver answered for one family. Also for a flight that was forgotten: its answer is remembered. The
     /// first answer of a family counts.
     pub(crate) fn family_done(
@@ -414,7 +427,7 @@ fn failure_of(outcome: &Outcome) -> Failure {
 fn weight(failure: &Failure) -> u8 {
     match failure.rule() {
         LookupFailure::NoSuchHost => 0,
-        LookupFailure::NoAddress => 1,
+        LookupFailure::NoAddress | LookupFailure::OtherFamily => 1,
         LookupFailure::Temporary => 2,
         LookupFailure::ServerFailure => 3,
         LookupFailure::Custom => 4,
@@ -428,7 +441,7 @@ fn is_none_of_family(outcome: &Outcome) -> bool {
         Ok(answer) => answer.is_empty(),
         Err(failure) => matches!(
             failure.rule(),
-            LookupFailure::NoSuchHost | LookupFailure::NoAddress
+            LookupFailure::NoSuchHost | LookupFailure::NoAddress | LookupFailure::OtherFamily
         ),
     }
 }

@@ -29,11 +29,13 @@ pub enum Anomaly {
     TransferEncodingInHttp10,
     /// A trailer field that may not stand there was not used (RFC 9110 §6.5.1).
     ForbiddenTrailer,
+    /// A name has more addresses than are used; told within its dial, with the number of those left out.
+    TooManyAddresses,
 }
 
 impl Anomaly {
     /// Every kind, in the order of declaration.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::LeadingEmptyLine,
         Self::Version,
         Self::NoReason,
@@ -44,6 +46,7 @@ impl Anomaly {
         Self::LengthAndTransferEncoding,
         Self::TransferEncodingInHttp10,
         Self::ForbiddenTrailer,
+        Self::TooManyAddresses,
     ];
 
     /// The name in exports.
@@ -60,6 +63,7 @@ impl Anomaly {
             Self::LengthAndTransferEncoding => "length_and_transfer_encoding",
             Self::TransferEncodingInHttp10 => "transfer_encoding_in_http10",
             Self::ForbiddenTrailer => "forbidden_trailer",
+            Self::TooManyAddresses => "too_many_addresses",
         }
     }
 }
@@ -79,6 +83,7 @@ impl fmt::Display for Anomaly {
             }
             Self::TransferEncodingInHttp10 => "transfer-encoding stood in an http/1.0 response",
             Self::ForbiddenTrailer => "a trailer field may not stand there",
+            Self::TooManyAddresses => "a name has more addresses than are used",
         })
     }
 }

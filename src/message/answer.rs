@@ -32,6 +32,14 @@ impl Family {
         }
     }
 
+    /// The one that it is not.
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::V4 => Self::V6,
+            Self::V6 => Self::V4,
+        }
+    }
+
     /// The name in exports.
     #[must_use]
     pub fn tag(self) -> &'static str {

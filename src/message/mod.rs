@@ -3,6 +3,8 @@
 pub mod anomaly;
 pub mod answer;
 pub mod close;
+pub(crate) mod connect_to;
+pub mod dial;
 pub mod fields;
 pub mod framing;
 pub mod method;

@@ -4,6 +4,7 @@ pub(crate) mod cancel;
 pub(crate) mod clock;
 pub(crate) mod count;
 pub(crate) mod resolver;
+pub(crate) mod route;
 pub(crate) mod socket;
 pub(crate) mod tls;
 pub(crate) mod transport;

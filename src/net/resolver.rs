@@ -65,13 +65,27 @@ pub trait Resolve: Send + Sync {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
     host: Box<str>,
+    only: Option<Family>,
 }
 
 impl Query {
     pub(crate) fn new(host: &str) -> Self {
         Self {
             host: host.to_ascii_lowercase().into(),
+            only: None,
         }
+    }
+
+    /// The same question about one family only, or about both.
+    #[must_use]
+    pub(crate) fn only(self, only: Option<Family>) -> Self {
+        Self { only, ..self }
+    }
+
+    /// Says whether the addresses of a family are wanted; an answer for a family that is not is ignored.
+    #[must_use]
+    pub fn wants(&self, family: Family) -> bool {
+        self.only.is_none_or(|only| only == family)
     }
 
     /// The name in lower case; a trailing dot is kept.
@@ -94,15 +108,27 @@ pub struct Sink {
 struct SinkInner {
     /// One bit for each family that was answered.
     answered: AtomicU8,
+    began: Box<dyn Fn(Family) + Send + Sync>,
     deliver: Box<dyn Fn(Family, Outcome) + Send + Sync>,
 }
 
 impl Sink {
-    /// Each family is delivered exactly once, on the thread that answers. `deliver` may not panic.
+    #[cfg(test)]
     pub(crate) fn new(deliver: impl Fn(Family, Outcome) + Send + Sync + 'static) -> Self {
+        Self::telling(|_| {}, deliver)
+    }
+
+    /// Each family is delivered exactly once, on the thread that answers. `began` is called when the question
+    /// about a family is really asked, after it had waited for a thread; resolvers that ask at once may never do
+    /// so. Neither may panic.
+    pub(crate) fn telling(
+        began: impl Fn(Family) + Send + Sync + 'static,
+        deliver: impl Fn(Family, Outcome) + Send + Sync + 'static,
+    ) -> Self {
         Self {
             inner: Arc::new(SinkInner {
                 answered: AtomicU8::new(0),
+                began: Box::new(began),
                 deliver: Box::new(deliver),
             }),
         }
@@ -333,7 +359,10 @@ impl Default for SystemResolver {
 impl Resolve for SystemResolver {
     fn resolve(&self, query: &Query, sink: Sink) -> Ticket {
         let batch = self.workers.batch();
-        for family in Family::BOTH {
+        for family in Family::BOTH
+            .into_iter()
+            .filter(|family| query.wants(*family))
+        {
             let job = SystemJob {
                 family,
                 host: query.host.clone(),
@@ -354,6 +383,7 @@ struct SystemJob {
 
 impl Job for SystemJob {
     fn run(&mut self) {
+        (self.sink.inner.began)(self.family);
         let outcome = ask_system(&self.host, self.family);
         self.sink.inner.answer(self.family, outcome);
     }

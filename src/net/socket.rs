@@ -13,10 +13,8 @@ use std::time::{Duration, Instant};
 use rustix::net::{RecvFlags, SendFlags};
 use socket2::{Domain, Protocol, Type};
 
-use crate::net::cancel::CancelHandle;
 use crate::net::clock::now;
 use crate::net::count::{Syscall, syscall};
-use crate::net::wait;
 
 /// Shortest receive timeout that is armed: zero would mean none.
 const LEAST_TIMEOUT: Duration = Duration::from_micros(1);
@@ -48,6 +46,14 @@ pub(crate) struct Socket {
 pub(crate) struct Unconnected {
     inner: Arc<socket2::Socket>,
     addr: SocketAddr,
+    mode: Mode,
+}
+
+/// How a connect is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Blocking,
+    Polled,
 }
 
 /// What receiving came to.
@@ -60,17 +66,30 @@ pub(crate) enum Incoming {
 }
 
 impl Unconnected {
-    /// Opens a socket for an address, with Nagle's algorithm off.
+    /// Opens a socket for an address, to be connected by [`connect`](Self::connect).
     pub(crate) fn open(addr: SocketAddr) -> io::Result<Self> {
         syscall(Syscall::Socket);
         let inner =
             socket2::Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-        syscall(Syscall::Option);
-        inner.set_tcp_nodelay(true)?;
         Ok(Self {
             inner: Arc::new(inner),
             addr,
+            mode: Mode::Blocking,
         })
+    }
+
+    /// Opens a socket for an address and begins to connect without waiting; [`finish`](Self::finish) says how it
+    /// ended. An error means that no packet left, or that the answer was there at once.
+    pub(crate) fn begin(addr: SocketAddr) -> io::Result<Self> {
+        let socket = Self {
+            mode: Mode::Polled,
+            ..Self::open(addr)?
+        };
+        socket.set_blocking(false)?;
+        match socket.connect_now() {
+            Err(error) if !is_under_way(&error) => Err(error),
+            Ok(()) | Err(_) => Ok(socket),
+        }
     }
 
     /// The socket, for canceling: shutting it down ends the wait.
@@ -78,15 +97,19 @@ impl Unconnected {
         self.inner.clone()
     }
 
-    /// Connects, blocking, until the deadline or until canceled. None: neither connected nor failed.
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inner.as_fd()
+    }
+
+    /// Connects, blocking, until the deadline, and for a short time only if it can be canceled. False: the
+    /// connect goes on in the background, and the socket is to be polled.
     pub(crate) fn connect(
-        self,
+        &self,
         deadline: Option<Instant>,
-        read_timeout: Option<Duration>,
-        cancel: Option<&CancelHandle>,
-    ) -> io::Result<Option<Socket>> {
+        is_cancelable: bool,
+    ) -> io::Result<bool> {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(now()));
-        let slice = [left, cancel.map(|_| CANCELABLE)]
+        let slice = [left, is_cancelable.then_some(CANCELABLE)]
             .into_iter()
             .flatten()
             .min();
@@ -95,45 +118,49 @@ impl Unconnected {
             self.inner
                 .set_write_timeout(Some(ahead_of(slice).max(LEAST_TIMEOUT)))?;
         }
+        match self.connect_now() {
+            Ok(()) => Ok(true),
+            Err(error) if is_under_way(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn connect_now(&self) -> io::Result<()> {
         syscall(Syscall::Connect);
-        match self.inner.connect(&self.addr.into()) {
-            Ok(()) => {}
-            Err(error) if is_under_way(&error) => {
-                if cancel.is_some_and(CancelHandle::is_canceled)
-                    || !self.finish_connect(deadline)?
-                {
-                    return Ok(None);
-                }
-            }
-            Err(error) => return Err(error),
+        self.inner.connect(&self.addr.into())
+    }
+
+    /// Says whether a socket that a poll found ready is connected; if not, the poll was wrong.
+    pub(crate) fn finish(&self) -> io::Result<bool> {
+        syscall(Syscall::Option);
+        if self.inner.peer_addr().is_ok() {
+            return Ok(true);
+        }
+        syscall(Syscall::Option);
+        match self.inner.take_error()? {
+            Some(error) => Err(error),
+            None => Ok(false),
+        }
+    }
+
+    /// Makes a connected socket of it: blocking, Nagle's algorithm off, the receive timeout armed.
+    pub(crate) fn into_socket(self, read_timeout: Option<Duration>) -> io::Result<Socket> {
+        syscall(Syscall::Option);
+        self.inner.set_tcp_nodelay(true)?;
+        if self.mode == Mode::Polled {
+            syscall(Syscall::Option);
+            self.set_blocking(true)?;
         }
         let mut socket = Socket {
             inner: self.inner,
             armed: None,
         };
         socket.arm(read_timeout)?;
-        Ok(Some(socket))
+        Ok(socket)
     }
 
-    /// Waits for a connect that goes on in the background: the timeout fired, or a signal came.
-    fn finish_connect(&self, deadline: Option<Instant>) -> io::Result<bool> {
-        if !wait::for_socket(
-            self.inner.as_fd(),
-            wait::Interest {
-                read: false,
-                write: true,
-            },
-            deadline,
-        )?
-        .is_any()
-        {
-            return Ok(false);
-        }
-        syscall(Syscall::Option);
-        match self.inner.take_error()? {
-            Some(error) => Err(error),
-            None => Ok(true),
-        }
+    fn set_blocking(&self, blocking: bool) -> io::Result<()> {
+        Ok(rustix::io::ioctl_fionbio(&*self.inner, !blocking)?)
     }
 }
 

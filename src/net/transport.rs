@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::message::tls::TlsFacts;
 use crate::net::socket::{Incoming, Socket};
 use crate::net::tls::{PlainRead, Progress, TlsClient, TlsError, TlsName, TlsStage};
+use crate::net::wait::{Interest, for_socket};
 
 /// Ciphertext that one receive takes at the most.
 const CIPHER_ROOM: usize = 64 * 1024;
@@ -39,6 +40,17 @@ pub(crate) enum Received {
     Ended(bool),
     /// The deadline passed.
     TimedOut,
+}
+
+/// How far a TLS handshake came without waiting.
+#[derive(Debug)]
+pub(crate) enum Shaken {
+    /// To its end.
+    Done(Arc<TlsFacts>),
+    /// The peer said something, and more has to come.
+    Heard,
+    /// The peer said nothing.
+    Silent,
 }
 
 /// Why a connection broke.
@@ -116,6 +128,42 @@ impl Transport {
                 Incoming::Bytes(0) => return Err(Broken::Io(io::ErrorKind::UnexpectedEof.into())),
                 Incoming::Bytes(_) => {}
             }
+        }
+    }
+
+    /// Does what can be done of the TLS handshake without waiting.
+    pub(crate) fn handshake_now(&mut self, certificates: bool) -> Result<Shaken, Broken> {
+        let Some(tls) = &mut self.tls else {
+            return Err(Broken::Io(io::ErrorKind::NotConnected.into()));
+        };
+        let mut heard = false;
+        loop {
+            let progress = tls.stage.advance();
+            if progress.is_err() || tls.stage.is_handshaking() {
+                tls.flush(&self.socket)?;
+            }
+            progress?;
+            if !tls.stage.is_handshaking() {
+                let facts = tls.stage.facts(certificates).map(Arc::new);
+                return facts
+                    .map(Shaken::Done)
+                    .ok_or_else(|| Broken::Io(io::ErrorKind::InvalidData.into()));
+            }
+            tls.stage.incoming().reserve(CIPHER_ROOM);
+            match self.socket.receive_now(tls.stage.incoming())? {
+                None if heard => return Ok(Shaken::Heard),
+                None => return Ok(Shaken::Silent),
+                Some(0) => return Err(Broken::Io(io::ErrorKind::UnexpectedEof.into())),
+                Some(_) => heard = true,
+            }
+        }
+    }
+
+    /// What a TLS handshake waits for.
+    pub(crate) fn handshake_interest(&self) -> Interest {
+        Interest {
+            read: true,
+            write: self.tls.as_ref().is_some_and(|tls| tls.stage.wants_write()),
         }
     }
 
@@ -262,7 +310,6 @@ impl Secured {
 
     /// As `flush`, waiting for room until the deadline.
     fn flush_waiting(&mut self, socket: &Socket, deadline: Option<Instant>) -> io::Result<()> {
-        use crate::net::wait::{Interest, for_socket};
         while !self.flush(socket)? {
             let ready = for_socket(
                 socket.as_fd(),

@@ -40,18 +40,51 @@ pub(crate) fn for_socket(
     interest: Interest,
     deadline: Option<Instant>,
 ) -> io::Result<Ready> {
+    let mut polled = [to_poll(socket, interest)];
+    wait(&mut polled, deadline)?;
+    let [socket] = &polled;
+    Ok(found(socket, interest))
+}
+
+/// Waits for any of the sockets, or for a wake-up, until the deadline. Says of each socket what it is ready for;
+/// nothing at all means that the deadline passed or somebody woke.
+pub(crate) fn for_any(
+    sockets: &[(BorrowedFd<'_>, Interest)],
+    waker: Option<&Waker>,
+    deadline: Option<Instant>,
+) -> io::Result<Vec<Ready>> {
+    let woken = waker.map(|waker| PollFd::from_borrowed_fd(waker.receiver.as_fd(), PollFlags::IN));
+    let mut polled: Vec<_> = sockets
+        .iter()
+        .map(|(socket, interest)| to_poll(*socket, *interest))
+        .chain(woken)
+        .collect();
+    wait(&mut polled, deadline)?;
+    if let (Some(waker), Some(last)) = (waker, polled.last()) {
+        if !last.revents().is_empty() {
+            waker.quiet();
+        }
+    }
+    let ready = sockets.iter().zip(&polled);
+    Ok(ready
+        .map(|((_, interest), polled)| found(polled, *interest))
+        .collect())
+}
+
+fn to_poll(socket: BorrowedFd<'_>, interest: Interest) -> PollFd<'_> {
     let mut flags = PollFlags::empty();
     flags.set(PollFlags::IN, interest.read);
     flags.set(PollFlags::OUT, interest.write);
-    let mut polled = [PollFd::from_borrowed_fd(socket, flags)];
-    wait(&mut polled, deadline)?;
-    let [socket] = &polled;
-    let found = socket.revents();
+    PollFd::from_borrowed_fd(socket, flags)
+}
+
+fn found(polled: &PollFd<'_>, interest: Interest) -> Ready {
+    let found = polled.revents();
     let broken = found.intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL);
-    Ok(Ready {
+    Ready {
         read: interest.read && (broken || found.contains(PollFlags::IN)),
         write: interest.write && (broken || found.contains(PollFlags::OUT)),
-    })
+    }
 }
 
 /// Polls until something is ready or the deadline passed; never early, and at most a millisecond late.
@@ -90,17 +123,6 @@ impl Waker {
     /// Ends the wait. A wake-up that is already there is enough, so a full buffer is no error.
     pub(crate) fn wake(&self) {
         let _ = rustix::io::write(&self.sender, &[1]);
-    }
-
-    /// Waits until woken or until the deadline; says whether woken.
-    pub(crate) fn wait(&self, deadline: Option<Instant>) -> io::Result<bool> {
-        let mut polled = [PollFd::from_borrowed_fd(
-            self.receiver.as_fd(),
-            PollFlags::IN,
-        )];
-        let woken = wait(&mut polled, deadline)? > 0;
-        self.quiet();
-        Ok(woken)
     }
 
     /// Takes all wake-ups.
@@ -153,8 +175,11 @@ mod tests {
         for _ in 0..1000 {
             waker.wake();
         }
-        assert!(waker.wait(None).unwrap());
-        assert!(!waker.wait(Some(now() + Duration::from_millis(1))).unwrap());
+        let wait = |deadline| for_any(&[], Some(&waker), deadline).unwrap();
+        assert!(wait(None).is_empty());
+        let later = now() + Duration::from_millis(1);
+        wait(Some(later));
+        assert!(now() >= later);
         let other = waker.clone();
         wakers.give_back(waker);
         assert!(

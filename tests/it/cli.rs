@@ -150,11 +150,12 @@ fn an_error_is_one_line_with_what_was_tried() {
     assert_eq!((ran.code, ran.out + &ran.err), (7, String::new()));
     let ran = run(&[&format!("http://{}/", refused.addr())]);
     let line = ran.err.lines().next().unwrap();
-    assert!(line.starts_with("wirescope: cannot connect"), "{line}");
-    assert!(
-        line.contains(&format!("{} refused", refused.addr())),
-        "{line}"
+    let start = format!(
+        "wirescope: cannot connect to {}: 1 address tried in ",
+        refused.addr()
     );
+    assert!(line.starts_with(&start), "{line}");
+    assert!(line.contains(" ms: 127.0.0.1 refused ("), "{line}");
     assert!(
         ran.out.starts_with("no response  GET http://"),
         "{}",

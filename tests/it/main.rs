@@ -15,6 +15,7 @@ mod credentials;
 mod cuts;
 mod deadlines;
 mod desync;
+mod dialing;
 mod early;
 mod expect;
 mod faults;

@@ -317,7 +317,8 @@ impl Attempt {
             )?,
             _ => {}
         }
-        if event.kind() == EventKind::Anomaly {
+        // While a connection is wanted it is one of the dial.
+        if event.kind() == EventKind::Anomaly && event.dial().is_none() {
             self.exchange_event(event, causes)?;
         }
         self.note(event)?;

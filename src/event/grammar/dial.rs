@@ -10,6 +10,7 @@ use crate::event::{
     TlsHandshakeDone,
 };
 use crate::ids::ConnId;
+use crate::message::anomaly::Anomaly;
 use crate::message::answer::Family;
 
 /// Events of one dial beside those of its contestants.
@@ -27,6 +28,7 @@ pub(super) struct Dial {
     told: bool,
     contestants: Vec<Contestant>,
     opened: Option<ConnId>,
+    anomalies: Vec<Anomaly>,
     count: usize,
 }
 
@@ -64,6 +66,7 @@ impl Dial {
             told: false,
             contestants: Vec::new(),
             opened: None,
+            anomalies: Vec::new(),
             count: 0,
         }
     }
@@ -79,7 +82,7 @@ impl Dial {
     /// Takes an event that carries the id of the dial.
     pub(super) fn event(&mut self, event: &Event) -> Result<(), Fault> {
         if Group::of(event.kind()) != Group::Dial {
-            return self.guest(event.kind());
+            return self.guest(event);
         }
         ensure(
             !self.is_ended(),
@@ -103,10 +106,21 @@ impl Dial {
     }
 
     /// Checks an event that is not of the dial and carries its id: the attempt still waits for it.
-    fn guest(&self, kind: EventKind) -> Result<(), Fault> {
+    fn guest(&mut self, event: &Event) -> Result<(), Fault> {
+        let kind = event.kind();
         let welcome = matches!(kind, EventKind::GetConnFailed)
             || Group::of(kind) == Group::Floating && !self.is_ended();
-        ensure(welcome, Rule::Dial, "this is not an event of a dial")
+        ensure(welcome, Rule::Dial, "this is not an event of a dial")?;
+        let EventData::Anomaly(seen) = event.data() else {
+            return Ok(());
+        };
+        let fresh = !self.anomalies.contains(&seen.anomaly());
+        self.anomalies.push(seen.anomaly());
+        ensure(
+            fresh && seen.count() > 0,
+            Rule::Bounded,
+            "one anomaly per kind and dial, with its count",
+        )
     }
 
     fn payload(&mut self, event: &Event) -> Result<(), Fault> {

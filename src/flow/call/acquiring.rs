@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::error::{ErrorKind, Report, Tried};
+use crate::error::{ErrorKind, LookedUp, Tried};
 use crate::event::{EventKind, GotConn, Payload, PoolLookup};
-use crate::flow::action::{Action, DialInput, IdleAnswer, Names};
+use crate::flow::action::{Action, DialInput, IdleAnswer, Wait};
 use crate::flow::call::{Call, ReachedFacts, State};
 use crate::flow::connection::Connection;
-use crate::flow::dial::{Dial, DialPlanFacts, Outcomes, Won};
+use crate::flow::dial::target::Target;
+use crate::flow::dial::{Dial, DialFacts, Step, Won};
 use crate::flow::pool::Key;
 use crate::ids::DialId;
 use crate::message::url::Scheme;
@@ -53,28 +54,22 @@ impl Call {
     }
 
     pub(super) fn dial(&mut self, id: DialId, turn: &mut Turn<'_>) {
-        let timeouts = &self.settings.timeouts;
-        let host = self.plan.url.host_str();
-        let facts = DialPlanFacts {
+        let (settings, url) = (&self.settings, &self.plan.url);
+        let target = Target::of(url, &settings.connect_to);
+        let names = target.names(&settings.overrides, settings.is_resolver_custom);
+        let facts = DialFacts {
             id,
-            host: host.trim_matches(['[', ']']).into(),
-            port: self.plan.url.port(),
-            is_tls: self.plan.url.scheme() == Scheme::Https,
-            lookup_limit: timeouts.lookup,
-            tls_limit: timeouts.tls,
-            deadline: self.timers.next(),
+            target,
+            server_name: url.host_str().trim_matches(['[', ']']).into(),
+            is_tls: url.scheme() == Scheme::Https,
+            profile: settings.dial_profile,
+            family: settings.family,
+            addresses_max: settings.rules.limits.addresses,
+            lookup_limit: settings.timeouts.lookup,
+            tls_limit: settings.timeouts.tls,
         };
-        let dial = Dial::begin(
-            facts,
-            Names::of(
-                &self.plan.url,
-                &self.settings.overrides,
-                self.settings.is_resolver_custom,
-            ),
-            turn.now,
-            turn.emitter,
-            &mut self.timers,
-        );
+        let (now, timers) = (turn.now, &mut self.timers);
+        let dial = Dial::begin(facts, names, now, turn.emitter, timers);
         self.state = State::Dialing(Box::new(dial));
     }
 
@@ -83,58 +78,62 @@ impl Call {
             return;
         };
         let (now, emitter, timers) = (turn.now, &mut *turn.emitter, &mut self.timers);
-        let outcome = match input {
-            DialInput::Asked { shared } => {
-                dial.asked(shared);
-                Outcomes::Going
-            }
+        match input {
+            DialInput::Asked { shared } => dial.asked(shared, now),
+            DialInput::QueryBegan { family, at } => dial.query_began(family, at),
             DialInput::Resolved {
                 family,
                 outcome,
                 coalesced,
             } => dial.resolved(family, outcome, coalesced, now, emitter, timers),
+            DialInput::Route { addr, reachable } => dial.routed(addr, reachable),
             DialInput::Connected { contestant, result } => {
-                dial.connected(contestant, result, now, emitter)
+                dial.connected(contestant, result, now, emitter);
             }
+            DialInput::TlsProgress { contestant } => dial.tls_progress(contestant),
             DialInput::TlsDone { contestant, result } => {
-                dial.secured(contestant, result, now, emitter, timers)
+                dial.secured(contestant, result, now, emitter, timers);
             }
-        };
-        self.follow_dial(outcome, turn);
+        }
     }
 
-    pub(super) fn follow_dial(&mut self, outcome: Outcomes, turn: &mut Turn<'_>) {
-        match outcome {
-            Outcomes::Going => {}
-            Outcomes::Drop(contestant) => self.chore = Some(Action::AbortConnect { contestant }),
-            Outcomes::Won(won) => {
+    /// Does what the dial says. When it is over, observers speak before anything else is done.
+    pub(super) fn follow_dial(&mut self, step: Step, turn: &mut Turn<'_>) -> Action {
+        match step {
+            Step::Do(action) => action,
+            Step::Wait(until) => Action::Wait(Wait {
+                send: false,
+                receive: None,
+                deadline: [until, self.timers.next()].into_iter().flatten().min(),
+            }),
+            Step::Won(won) => {
                 self.chore = Some(Action::EndDial {
                     winner: Some(won.contestant),
                     forget: false,
                 });
                 let connection = self.opened(won, turn.now);
                 self.got(connection, turn);
+                Action::Resume
             }
-            Outcomes::Failed(error) => {
+            Step::Failed(error) => {
                 // No address of the host could be connected to: the next call asks for new ones.
                 let forget = error.kind() == ErrorKind::Connect;
                 self.chore = Some(Action::EndDial {
                     winner: None,
                     forget,
                 });
-                let tried = self.take_tried();
-                let report = Report {
-                    tried,
-                    ..self.report(None, turn)
-                };
-                self.conn_failed(error.with_report(report), turn);
+                let (tried, looked_up) = self.take_tried();
+                let report = self.report(None, turn);
+                let error = error.with_report(report).with_tried(tried, looked_up);
+                self.conn_failed(error, turn);
+                Action::Resume
             }
         }
     }
 
-    pub(super) fn take_tried(&mut self) -> Vec<Tried> {
+    fn take_tried(&mut self) -> (Vec<Tried>, Vec<LookedUp>) {
         match &mut self.state {
-            State::Dialing(dial) => dial.take_tried(),
+            State::Dialing(dial) => (dial.tried(), dial.take_names()),
             State::Fresh
             | State::Ready
             | State::Pooling
@@ -142,7 +141,7 @@ impl Call {
             | State::Returning(..)
             | State::Closing(..)
             | State::Left(_)
-            | State::Over(_) => Vec::new(),
+            | State::Over(_) => (Vec::new(), Vec::new()),
         }
     }
 

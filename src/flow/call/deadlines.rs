@@ -33,10 +33,7 @@ impl Call {
             elapsed,
         }) = self.timers.take_fired(turn.now)
         else {
-            if let State::Dialing(dial) = &mut self.state {
-                let outcome = dial.tick(turn.now, turn.emitter, &mut self.timers);
-                self.follow_dial(outcome, turn);
-            }
+            // A dial looks at the time itself, when it is asked what to do.
             return;
         };
         if !self.can_break() {

@@ -215,8 +215,8 @@ impl Call {
                     winner: None,
                     forget: false,
                 });
-                let tried = dial.take_tried();
-                self.conn_failed(error.with_tried(tried), turn);
+                let (tried, looked_up) = (dial.tried(), dial.take_names());
+                self.conn_failed(error.with_tried(tried, looked_up), turn);
             }
             State::Returning(exchange, connection) => {
                 let report = self.report(Some(&exchange), turn);
@@ -334,6 +334,7 @@ impl Call {
             authority: Some(format!("{}:{}", url.host_str(), url.port()).into()),
             subject: None,
             tried: Vec::new(),
+            looked_up: Vec::new(),
             bytes_out,
             bytes_in,
             reused: self.reached.as_ref().map(|reached| reached.reused),

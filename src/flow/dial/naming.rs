@@ -1,18 +1,51 @@
 //! Where the addresses of a dial come from, and when the first of them may be tried.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, ErrorKind, Phase, Timer};
+use crate::error::{Error, ErrorKind, LookedUp, LookupFailure, Phase, Timer};
 use crate::event::{
-    DnsSkipReason, DnsSkipped, DnsSource, DnsStart, Emitter, ErrorFacts, EventKind, Payload,
+    DnsDone, DnsSkipReason, DnsSkipped, DnsSource, Emitter, ErrorFacts, EventKind, Payload,
 };
-use crate::flow::action::Names;
+use crate::flow::dial::profile::{AaaaWait, START_UP};
+use crate::flow::dial::target::Names;
 use crate::flow::dial::tell::{tell_dns_done, tell_family};
-use crate::flow::dial::{Dial, Lookup, Outcomes, SECOND_FAMILY_WAIT, State};
+use crate::flow::dial::{Dial, State};
 use crate::flow::lookup::{Merged, merge};
 use crate::flow::timers::Timers;
-use crate::message::answer::{Address, AnswerSource, Family, Outcome};
+use crate::message::answer::{
+    Address, Answer, AnswerSource, Failure, Family, LookupError, Outcome,
+};
+
+/// Where the addresses come from.
+#[derive(Debug)]
+pub(super) enum Lookup {
+    /// They are all known, and the events of the lookup are told.
+    Told,
+    /// The resolver was asked.
+    Asked(Asked),
+}
+
+/// A lookup under way.
+#[derive(Debug)]
+pub(super) struct Asked {
+    since: Instant,
+    /// When the question for IPv6 addresses was really asked, if that is known.
+    aaaa_asked: Option<Instant>,
+    /// When the first address came.
+    usable_since: Option<Instant>,
+    v4: Option<Outcome>,
+    v6: Option<Outcome>,
+    coalesced: bool,
+}
+
+impl Asked {
+    fn outcome(&self, family: Family) -> Option<&Outcome> {
+        match family {
+            Family::V4 => self.v4.as_ref(),
+            Family::V6 => self.v6.as_ref(),
+        }
+    }
+}
 
 impl Dial {
     pub(super) fn name(
@@ -26,29 +59,26 @@ impl Dial {
         match names {
             Names::Literal(address) => {
                 emitter.emit(EventKind::DnsSkipped, now, skipped(DnsSkipReason::Literal));
-                self.add(&[address], now, emitter);
+                self.given(&[address]);
             }
             Names::Localhost(addresses) => {
-                emitter.emit(
-                    EventKind::DnsSkipped,
-                    now,
-                    skipped(DnsSkipReason::Localhost),
-                );
-                self.add(&addresses, now, emitter);
+                let reason = skipped(DnsSkipReason::Localhost);
+                emitter.emit(EventKind::DnsSkipped, now, reason);
+                self.given(&addresses);
             }
             Names::Override(addresses) => {
                 self.tell_dns_start(DnsSource::Override, now, emitter);
-                tell_dns_done(
-                    addresses.clone(),
-                    None,
-                    false,
-                    true,
-                    AnswerSource::Override,
-                    Duration::ZERO,
-                    now,
-                    emitter,
-                );
-                self.add(&addresses, now, emitter);
+                let (kept, surplus) = self.bounded(addresses);
+                let done = DnsDone {
+                    addrs: kept.clone(),
+                    error: None,
+                    coalesced: false,
+                    complete: true,
+                    source: AnswerSource::Override,
+                    elapsed: Duration::ZERO,
+                };
+                tell_dns_done(done, surplus, now, emitter);
+                self.given(&kept);
             }
             Names::Ask { custom } => {
                 let source = if custom {
@@ -58,21 +88,61 @@ impl Dial {
                 };
                 self.tell_dns_start(source, now, emitter);
                 timers.arm(Timer::Lookup, now, self.facts.lookup_limit);
-                self.lookup = Lookup::Asked {
+                self.lookup = Lookup::Asked(Asked {
                     since: now,
+                    aaaa_asked: custom.then_some(now),
+                    usable_since: None,
                     v4: None,
                     v6: None,
-                    shared: false,
-                    usable_since: None,
-                };
+                    coalesced: false,
+                });
                 self.state = State::Asking;
             }
         }
     }
 
-    pub(crate) fn asked(&mut self, was_shared: bool) {
-        if let Lookup::Asked { shared, .. } = &mut self.lookup {
-            *shared = was_shared;
+    /// Takes addresses that need no lookup.
+    fn given(&mut self, addresses: &[Address]) {
+        let wanted: Vec<_> = addresses
+            .iter()
+            .filter(|address| self.wants(address.family()))
+            .copied()
+            .collect();
+        self.candidates.add(&wanted);
+        self.state = if wanted.is_empty() {
+            State::Nameless(LookupError::new(LookupFailure::OtherFamily).into())
+        } else {
+            State::Racing
+        };
+    }
+
+    /// The addresses that are used of a list of the caller's, and how many are not.
+    fn bounded(&self, addresses: Vec<Address>) -> (Vec<Address>, usize) {
+        let all = Answer::new(addresses);
+        let of = |family| all.clone().tidy(family, self.facts.addresses_max);
+        let (v6, v4) = (of(Family::V6), of(Family::V4));
+        let is_kept =
+            |address: &&Address| v6.addrs().contains(address) || v4.addrs().contains(address);
+        let kept = all.addrs().iter().filter(is_kept).copied().collect();
+        (kept, v6.surplus().saturating_add(v4.surplus()))
+    }
+
+    fn wants(&self, family: Family) -> bool {
+        self.facts.family.is_none_or(|only| only == family)
+    }
+
+    /// Takes that the lookup began, or was under way already.
+    pub(crate) fn asked(&mut self, shared: bool, now: Instant) {
+        if let (Lookup::Asked(asked), true) = (&mut self.lookup, shared) {
+            asked.coalesced = true;
+            asked.aaaa_asked = Some(now);
+        }
+    }
+
+    /// Takes that a question was really asked.
+    pub(crate) fn query_began(&mut self, family: Family, at: Instant) {
+        if let (Lookup::Asked(asked), Family::V6) = (&mut self.lookup, family) {
+            asked.aaaa_asked.get_or_insert(at);
         }
     }
 
@@ -85,141 +155,142 @@ impl Dial {
         now: Instant,
         emitter: &mut Emitter,
         timers: &mut Timers,
-    ) -> Outcomes {
-        let Lookup::Asked {
-            since,
-            v4,
-            v6,
-            shared,
-            ..
-        } = &mut self.lookup
-        else {
-            return Outcomes::Going;
-        };
-        let place = if family == Family::V4 { v4 } else { v6 };
-        if place.is_some() {
-            return Outcomes::Going;
+    ) {
+        if !self.wants(family) {
+            return;
         }
-        *shared = *shared || coalesced;
-        tell_family(
+        let Lookup::Asked(asked) = &mut self.lookup else {
+            return;
+        };
+        if asked.outcome(family).is_some() {
+            return;
+        }
+        asked.coalesced = asked.coalesced || coalesced;
+        let elapsed = now.saturating_duration_since(asked.since);
+        tell_family(family, &outcome, elapsed, now, emitter);
+        self.names.push(LookedUp {
             family,
-            &outcome,
-            now.saturating_duration_since(*since),
-            now,
-            emitter,
-        );
-        let addresses: Vec<Address> = outcome
-            .as_ref()
-            .map(|answer| answer.addrs().to_vec())
-            .unwrap_or_default();
-        *place = Some(outcome);
-        self.add(&addresses, now, emitter);
-        self.lookup_moved(now, emitter, timers)
+            result: match &outcome {
+                Ok(answer) => Ok(answer.addrs().len()),
+                Err(failure) => Err(failure.error()),
+            },
+            elapsed,
+        });
+        let addresses = outcome.as_ref().map_or(&[][..], Answer::addrs);
+        if !addresses.is_empty() {
+            asked.usable_since.get_or_insert(now);
+            self.candidates.add(addresses);
+            self.pace.came(family, self.contestants.begun());
+        }
+        match family {
+            Family::V4 => asked.v4 = Some(outcome),
+            Family::V6 => asked.v6 = Some(outcome),
+        }
+        self.lookup_moved(now, emitter, timers);
     }
 
-    /// Looks whether the lookup is over, and whether a contestant may start.
-    pub(super) fn lookup_moved(
-        &mut self,
-        now: Instant,
-        emitter: &mut Emitter,
-        timers: &mut Timers,
-    ) -> Outcomes {
-        let Lookup::Asked { v4, v6, .. } = &self.lookup else {
-            return Outcomes::Going;
+    /// Ends the lookup if all that was asked for is in.
+    fn lookup_moved(&mut self, now: Instant, emitter: &mut Emitter, timers: &mut Timers) {
+        let Lookup::Asked(asked) = &self.lookup else {
+            return;
         };
-        let merged = merge(v4.as_ref(), v6.as_ref());
-        let is_complete = v4.is_some() && v6.is_some();
-        if is_complete {
-            timers.disarm(Timer::Lookup);
-            self.end_lookup(None, now, emitter);
+        let is_wanted = |family: &Family| self.wants(*family);
+        if (Family::BOTH.iter().filter(|family| is_wanted(family)))
+            .any(|family| asked.outcome(*family).is_none())
+        {
+            return;
         }
-        match merged {
-            Merged::Failed(failure) if is_complete => {
-                let kind = ErrorKind::Lookup(failure.rule());
-                let error = Error::new(kind, Phase::Lookup).with_source(Box::new(failure));
-                self.fail(error, now, emitter)
-            }
-            _ if is_complete
-                && matches!(self.state, State::Naming)
-                && self.candidates.is_empty() =>
-            {
-                self.fail(Error::new(ErrorKind::Connect, Phase::Connect), now, emitter)
-            }
-            _ if matches!(self.state, State::Naming) && self.may_start(now) => {
-                timers.disarm(Timer::Lookup);
-                self.state = State::Starting;
-                Outcomes::Going
-            }
-            Merged::Waiting | Merged::Found | Merged::Failed(_) => Outcomes::Going,
+        let merged = self.merged(asked);
+        timers.disarm(Timer::Lookup);
+        self.end_lookup(None, now, emitter);
+        if let (Merged::Failed(failure), State::Asking | State::Resolving) = (merged, &self.state) {
+            self.state = State::Nameless(failure);
+        }
+    }
+
+    /// What the answers mean together; a family that was not asked for says nothing of its own.
+    fn merged(&self, asked: &Asked) -> Merged {
+        match self.facts.family {
+            None => merge(asked.v4.as_ref(), asked.v6.as_ref()),
+            Some(only) => merge(asked.outcome(only), asked.outcome(only)),
         }
     }
 
     /// An IPv6 address may be tried at once; an IPv4 address waits a moment for the other family.
-    pub(super) fn may_start(&mut self, now: Instant) -> bool {
-        let Lookup::Asked {
-            v6,
-            v4,
-            usable_since,
-            ..
-        } = &mut self.lookup
-        else {
-            return !self.candidates.is_empty();
+    pub(super) fn may_race(&self, now: Instant) -> bool {
+        !self.candidates.is_empty()
+            && (self.candidates.has(Family::V6)
+                || !self.awaits_names()
+                || self.asked_v6_until().is_some_and(|until| until <= now))
+    }
+
+    /// Until when an IPv4 address waits for the other family.
+    pub(super) fn asked_v6_until(&self) -> Option<Instant> {
+        let Lookup::Asked(asked) = &self.lookup else {
+            return None;
         };
-        if self.candidates.is_empty() {
-            return false;
+        let usable = asked.usable_since?;
+        if !self.wants(Family::V6) || asked.v6.is_some() {
+            return Some(usable);
         }
-        let since = *usable_since.get_or_insert(now);
-        self.candidates.has_v6()
-            || (v4.is_some() && v6.is_some())
-            || now.saturating_duration_since(since) >= SECOND_FAMILY_WAIT
+        match self.profile.aaaa_wait {
+            AaaaWait::FromA(wait) => usable.checked_add(wait),
+            AaaaWait::FromQuery(wait) => {
+                let latest = asked.since.checked_add(START_UP)?;
+                let began = asked.aaaa_asked.map_or(latest, |at| at.min(latest));
+                began.checked_add(wait)
+            }
+        }
     }
 
-    pub(super) fn awaits_lookup(&self) -> bool {
-        matches!(self.lookup, Lookup::Asked { .. })
+    /// Says whether addresses may still come.
+    pub(crate) fn awaits_names(&self) -> bool {
+        matches!(self.lookup, Lookup::Asked(_))
     }
 
-    pub(super) fn tell_dns_start(&self, source: DnsSource, now: Instant, emitter: &mut Emitter) {
-        let (host, port) = (self.facts.host.clone(), self.facts.port);
-        emitter.emit(EventKind::DnsStart, now, |_| {
-            Payload::DnsStart(Arc::new(DnsStart { host, port, source }))
-        });
+    /// Bounds the lookup again, now that nothing else is waited for.
+    pub(super) fn limit_lookup(&self, timers: &mut Timers) {
+        if let Lookup::Asked(asked) = &self.lookup {
+            timers.arm(Timer::Lookup, asked.since, self.facts.lookup_limit);
+        }
     }
 
-    /// Ends the lookup in events, if it has not ended: both families are in, or the dial is over.
+    /// Ends the lookup in events, if it has not ended: all families are in, or the dial is over.
     pub(super) fn end_lookup(&mut self, cut: Option<&Error>, now: Instant, emitter: &mut Emitter) {
-        let Lookup::Asked {
-            since,
-            v4,
-            v6,
-            shared,
-            ..
-        } = std::mem::replace(&mut self.lookup, Lookup::Told)
-        else {
-            return;
+        let asked = match std::mem::replace(&mut self.lookup, Lookup::Told) {
+            Lookup::Told => return,
+            Lookup::Asked(asked) => asked,
         };
-        let complete = v4.is_some() && v6.is_some();
-        let answers = [&v6, &v4]
+        let complete = Family::BOTH
             .into_iter()
-            .flatten()
-            .filter_map(|outcome| outcome.as_ref().ok());
-        let source = answers
-            .clone()
-            .map(|answer| answer.source())
-            .next()
-            .unwrap_or(AnswerSource::Query);
+            .filter(|family| self.wants(*family))
+            .all(|family| asked.outcome(family).is_some());
+        let answers = Family::BOTH
+            .into_iter()
+            .filter_map(|family| asked.outcome(family)?.as_ref().ok());
         let addrs: Vec<Address> = answers
+            .clone()
             .flat_map(|answer| answer.addrs().iter().copied())
             .collect();
-        let error = match merge(v4.as_ref(), v6.as_ref()) {
-            Merged::Failed(failure) => Some(ErrorFacts::of(&Error::new(
-                ErrorKind::Lookup(failure.rule()),
-                Phase::Lookup,
-            ))),
+        let surplus: usize = answers.clone().map(Answer::surplus).sum();
+        let mut sources = answers.map(Answer::source);
+        let error = match self.merged(&asked) {
+            Merged::Failed(failure) => Some(ErrorFacts::of(&lookup_error(failure))),
             Merged::Waiting | Merged::Found => cut.filter(|_| addrs.is_empty()).map(ErrorFacts::of),
         };
-        let elapsed = now.saturating_duration_since(since);
-        tell_dns_done(
-            addrs, error, shared, complete, source, elapsed, now, emitter,
-        );
+        let done = DnsDone {
+            error,
+            coalesced: asked.coalesced,
+            complete,
+            source: sources.next().unwrap_or(AnswerSource::Query),
+            elapsed: now.saturating_duration_since(asked.since),
+            addrs,
+        };
+        tell_dns_done(done, surplus, now, emitter);
     }
+}
+
+/// The error of a dial that found no address.
+pub(super) fn lookup_error(failure: Failure) -> Error {
+    Error::new(ErrorKind::Lookup(failure.rule()), Phase::Lookup).with_source(Box::new(failure))
 }

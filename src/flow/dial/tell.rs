@@ -6,19 +6,81 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::{
-    ConnectDone, ConnectOutcome, DnsDone, DnsFamilyDone, Emitter, ErrorFacts, EventKind, Payload,
-    TlsHandshakeDone, TlsRole,
+    Anomaly, ConnectDone, ConnectOutcome, ConnectStart, DialPlan, DnsDone, DnsFamilyDone, DnsStart,
+    Emitter, ErrorFacts, EventKind, Payload, TlsHandshakeDone, TlsHandshakeStart, TlsRole,
 };
-use crate::flow::dial::Contestant;
-use crate::message::answer::{Address, AnswerSource, Family, Outcome};
+use crate::flow::dial::Dial;
+use crate::flow::dial::contestants::Contestant;
+use crate::message::anomaly::Anomaly as AnomalyKind;
+use crate::message::answer::{Family, Outcome};
+use crate::message::dial::ConnectReason;
 use crate::message::tls::TlsFacts;
 
-pub(super) fn network(addr: SocketAddr) -> &'static str {
+fn network(addr: SocketAddr) -> &'static str {
     if addr.is_ipv4() { "tcp4" } else { "tcp6" }
 }
 
+impl Dial {
+    /// Tells the order of the addresses, if it is another one than before.
+    pub(super) fn tell_plan(&mut self, now: Instant, emitter: &mut Emitter) {
+        if !self.candidates.take_news() {
+            return;
+        }
+        let (candidates, target) = (&self.candidates, &self.facts.target);
+        let profile = self.profile.name;
+        emitter.emit(EventKind::DialPlan, now, |_| {
+            let order = candidates
+                .order()
+                .map(|address| address.with_port(target.port))
+                .collect();
+            Payload::DialPlan(Arc::new(DialPlan { order, profile }))
+        });
+    }
+
+    pub(super) fn tell_dns_start(
+        &self,
+        source: crate::event::DnsSource,
+        now: Instant,
+        emitter: &mut Emitter,
+    ) {
+        let (host, port) = (self.facts.target.host.clone(), self.facts.target.port);
+        emitter.emit(EventKind::DnsStart, now, |_| {
+            Payload::DnsStart(Arc::new(DnsStart { host, port, source }))
+        });
+    }
+
+    pub(super) fn tell_tls_start(&self, number: u16, now: Instant, emitter: &mut Emitter) {
+        let server_name = self.facts.server_name.clone();
+        emitter.emit(EventKind::TlsHandshakeStart, now, |_| {
+            Payload::TlsHandshakeStart(Arc::new(TlsHandshakeStart {
+                contestant: number,
+                server_name,
+                alpn: "http/1.1",
+                to: TlsRole::Origin,
+            }))
+        });
+    }
+}
+
+pub(super) fn tell_connect_start(
+    contestant: u16,
+    addr: SocketAddr,
+    reason: ConnectReason,
+    now: Instant,
+    emitter: &mut Emitter,
+) {
+    emitter.emit(EventKind::ConnectStart, now, |_| {
+        Payload::ConnectStart(Arc::new(ConnectStart {
+            network: network(addr),
+            addr,
+            contestant,
+            reason,
+        }))
+    });
+}
+
 pub(super) fn tell_connect_done(
-    current: Contestant,
+    one: &Contestant,
     outcome: ConnectOutcome,
     code: Option<i32>,
     local: Option<SocketAddr>,
@@ -27,29 +89,32 @@ pub(super) fn tell_connect_done(
 ) {
     emitter.emit(EventKind::ConnectDone, now, |_| {
         Payload::ConnectDone(Arc::new(ConnectDone {
-            network: network(current.addr),
-            addr: current.addr,
-            contestant: current.number,
+            network: network(one.addr),
+            addr: one.addr,
+            contestant: one.number,
             outcome,
             code,
             local,
-            elapsed: now.saturating_duration_since(current.since),
+            elapsed: now.saturating_duration_since(one.since),
         }))
     });
 }
 
 pub(super) fn tell_tls_done(
-    current: Contestant,
-    facts: Option<Arc<TlsFacts>>,
-    error: Option<ErrorFacts>,
+    contestant: u16,
+    result: Result<Arc<TlsFacts>, ErrorFacts>,
     alert: Option<u8>,
     since: Instant,
     now: Instant,
     emitter: &mut Emitter,
 ) {
     emitter.emit(EventKind::TlsHandshakeDone, now, |_| {
+        let (facts, error) = match result {
+            Ok(facts) => (Some(facts), None),
+            Err(error) => (None, Some(error)),
+        };
         Payload::TlsHandshakeDone(Arc::new(TlsHandshakeDone {
-            contestant: current.number,
+            contestant,
             facts,
             error,
             alert: alert.map(u16::from),
@@ -90,24 +155,18 @@ pub(super) fn tell_family(
     });
 }
 
-pub(super) fn tell_dns_done(
-    addrs: Vec<Address>,
-    error: Option<ErrorFacts>,
-    coalesced: bool,
-    complete: bool,
-    source: AnswerSource,
-    elapsed: Duration,
-    now: Instant,
-    emitter: &mut Emitter,
-) {
+/// Tells the end of a lookup, and before it that not all addresses are used.
+pub(super) fn tell_dns_done(done: DnsDone, surplus: usize, now: Instant, emitter: &mut Emitter) {
+    if surplus > 0 {
+        emitter.emit(EventKind::Anomaly, now, |_| {
+            Payload::Anomaly(Anomaly {
+                anomaly: AnomalyKind::TooManyAddresses,
+                offset: 0,
+                count: u32::try_from(surplus).unwrap_or(u32::MAX),
+            })
+        });
+    }
     emitter.emit(EventKind::DnsDone, now, |_| {
-        Payload::DnsDone(Arc::new(DnsDone {
-            addrs,
-            error,
-            coalesced,
-            complete,
-            source,
-            elapsed,
-        }))
+        Payload::DnsDone(Arc::new(done))
     });
 }

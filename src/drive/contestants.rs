@@ -1,0 +1,392 @@
+//! The sockets of a dial. One alone with nothing else to wait for connects and shakes hands in blocking calls;
+//! otherwise nobody blocks, and one poll waits for all of them, for the resolver, and for a cancel.
+
+use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::drive::apply::{Running, tls_fault};
+use crate::drive::engine::next_connection;
+use crate::drive::names::Names;
+use crate::error::TlsFailure;
+use crate::event::EventKind;
+use crate::flow::action::{DialInput, Input, TlsFault};
+use crate::flow::dial::Dial;
+use crate::message::tls::TlsFacts;
+use crate::net::route::has_route;
+use crate::net::socket::Unconnected;
+use crate::net::tls::TlsName;
+use crate::net::transport::{Broken, Shaken, Transport, read_timeout};
+use crate::net::wait::{Interest, Waker, for_any};
+
+/// The sockets of a dial, by the number of their contestant, and the lookup that may bring more.
+#[derive(Debug, Default)]
+pub(crate) struct Contestants {
+    open: Vec<(u16, Contestant)>,
+    pub(crate) names: Option<Names>,
+    /// What a cancel wakes while several sockets are polled without a lookup.
+    waker: Option<Arc<Waker>>,
+}
+
+/// A socket of the dial.
+#[derive(Debug)]
+enum Contestant {
+    /// To be connected in the next wait, blocking.
+    Opening(Unconnected),
+    /// Connecting in the background.
+    Connecting(Unconnected),
+    /// Connected.
+    Open(Box<Transport>, Handshake),
+}
+
+/// Where a contestant is with TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Handshake {
+    Absent,
+    UnderWay,
+}
+
+impl Contestants {
+    /// Closes the socket of a contestant.
+    pub(crate) fn close(&mut self, number: u16) {
+        drop(self.take(number));
+    }
+
+    fn take(&mut self, number: u16) -> Option<Contestant> {
+        let place = self.open.iter().position(|(of, _)| *of == number)?;
+        Some(self.open.remove(place).1)
+    }
+
+    fn put(&mut self, number: u16, contestant: Contestant) {
+        let place = self.open.partition_point(|(of, _)| *of < number);
+        self.open.insert(place, (number, contestant));
+    }
+
+    fn transport(&mut self, number: u16) -> Option<(&mut Transport, &mut Handshake)> {
+        let is_it = |(of, _): &&mut (u16, Contestant)| *of == number;
+        match self.open.iter_mut().find(is_it) {
+            Some((_, Contestant::Open(transport, handshake))) => Some((transport, handshake)),
+            _ => None,
+        }
+    }
+}
+
+impl Running {
+    pub(crate) fn probe_route(&mut self, addr: SocketAddr) {
+        let reachable = has_route(addr);
+        self.input(DialInput::Route { addr, reachable });
+    }
+
+    /// Opens the socket of a contestant, and begins to connect unless that can be done in one blocking call.
+    pub(crate) fn open(&mut self, number: u16, addr: SocketAddr) {
+        let is_alone = self.call.dialing().is_some_and(Dial::is_alone);
+        let opened = if is_alone {
+            Unconnected::open(addr).map(Contestant::Opening)
+        } else {
+            Unconnected::begin(addr).map(Contestant::Connecting)
+        };
+        match opened {
+            Ok(contestant) => self.contestants.put(number, contestant),
+            Err(error) => {
+                self.read_clock();
+                self.failed(number, error);
+            }
+        }
+    }
+
+    fn failed(&mut self, number: u16, error: std::io::Error) {
+        self.input(DialInput::Connected {
+            contestant: number,
+            result: Err(error),
+        });
+    }
+
+    /// Tells the core that a contestant connected.
+    fn opened(&mut self, number: u16, socket: Unconnected) {
+        let socket = match socket.into_socket(self.read_timeout()) {
+            Ok(socket) => socket,
+            Err(error) => return self.failed(number, error),
+        };
+        let local = self.wants_local().then(|| socket.local_addr()).flatten();
+        let transport = Box::new(Transport::plain(socket));
+        let contestant = Contestant::Open(transport, Handshake::Absent);
+        self.contestants.put(number, contestant);
+        self.input(DialInput::Connected {
+            contestant: number,
+            result: Ok((next_connection(), local)),
+        });
+    }
+
+    fn read_timeout(&self) -> Option<Duration> {
+        let timeouts = &self.call.settings().timeouts;
+        let reads = [
+            timeouts.total,
+            timeouts.first_byte,
+            timeouts.head,
+            timeouts.body_idle,
+            timeouts.tls,
+        ];
+        read_timeout(reads.into_iter().flatten().min())
+    }
+
+    fn wants_local(&self) -> bool {
+        [
+            EventKind::ConnectDone,
+            EventKind::ConnOpened,
+            EventKind::GotConn,
+        ]
+        .into_iter()
+        .any(|kind| self.emitter.wants(kind))
+    }
+
+    pub(crate) fn start_tls(&mut self, number: u16) {
+        if let Err(fault) = self.begin_tls(number) {
+            self.shaken(number, Err(fault));
+        }
+    }
+
+    fn begin_tls(&mut self, number: u16) -> Result<(), TlsFault> {
+        let client = self.engine.tls.as_ref().map_err(|error| TlsFault {
+            failure: error.tls_failure().unwrap_or(TlsFailure::Config),
+            alert: None,
+            source: Box::new(error.again()),
+        })?;
+        let name = TlsName::new(self.call.plan().url.host_str()).map_err(|failure| TlsFault {
+            failure,
+            alert: None,
+            source: "the host is not a name that a certificate can speak for".into(),
+        })?;
+        if let Some((transport, handshake)) = self.contestants.transport(number) {
+            transport.start_tls(client, &name).map_err(tls_fault)?;
+            *handshake = Handshake::UnderWay;
+        }
+        Ok(())
+    }
+
+    /// Tells the core how a handshake ended. A contestant that failed says its alert and is closed.
+    fn shaken(&mut self, number: u16, result: Result<Arc<TlsFacts>, TlsFault>) {
+        if result.is_err() {
+            if let Some(Contestant::Open(transport, _)) = self.contestants.take(number) {
+                transport.close();
+            }
+        } else if let Some((_, handshake)) = self.contestants.transport(number) {
+            *handshake = Handshake::Absent;
+        }
+        self.input(DialInput::TlsDone {
+            contestant: number,
+            result,
+        });
+    }
+
+    /// Leaves the lookup, keeps the winner, closes the others.
+    pub(crate) fn end_dial(&mut self, winner: Option<u16>, forget: bool) {
+        self.leave_lookup(forget);
+        if let Some(waker) = self.contestants.waker.take() {
+            self.engine.wakers.give_back(waker);
+        }
+        for (number, contestant) in std::mem::take(&mut self.contestants.open) {
+            let Contestant::Open(transport, _) = contestant else {
+                continue;
+            };
+            if winner != Some(number) {
+                transport.close();
+                continue;
+            }
+            let generation = match self.call.connection() {
+                Some(connection) => self.engine.opened(&connection.key),
+                None => 0,
+            };
+            self.adopt(*transport, generation);
+        }
+    }
+
+    /// Waits for what a dial waits for; no input means that the core is to be asked again.
+    pub(crate) fn wait_for_dial(&mut self, deadline: Option<Instant>) -> Option<Input> {
+        let is_alone = self.call.dialing().is_some_and(Dial::is_alone);
+        match self.contestants.open.first() {
+            Some((number, Contestant::Opening(_))) => self.connect(*number, deadline),
+            Some((number, Contestant::Open(_, Handshake::UnderWay))) if is_alone => {
+                self.handshake(*number, deadline)
+            }
+            _ => self.poll_contestants(deadline),
+        }
+    }
+
+    fn connect(&mut self, number: u16, deadline: Option<Instant>) -> Option<Input> {
+        let Some(Contestant::Opening(socket)) = self.contestants.take(number) else {
+            return None;
+        };
+        if let Some(cancel) = &self.cancel {
+            cancel.block_on_socket(socket.shared());
+        }
+        if self.is_canceled() {
+            return None;
+        }
+        let result = socket.connect(deadline, self.cancel.is_some());
+        self.read_clock();
+        if self.is_canceled() {
+            return None;
+        }
+        match result {
+            Ok(true) => self.opened(number, socket),
+            Ok(false) => {
+                self.contestants.put(number, Contestant::Connecting(socket));
+                return deadline
+                    .is_some_and(|deadline| deadline <= self.now)
+                    .then_some(Input::Timeout);
+            }
+            Err(error) => self.failed(number, error),
+        }
+        None
+    }
+
+    fn handshake(&mut self, number: u16, deadline: Option<Instant>) -> Option<Input> {
+        let certificates = self.emitter.wants(EventKind::TlsHandshakeDone);
+        let (transport, _) = self.contestants.transport(number)?;
+        if let Some(cancel) = &self.cancel {
+            cancel.block_on_socket(transport.shared());
+            if cancel.is_canceled() {
+                return None;
+            }
+        }
+        let result = transport.handshake(deadline, certificates);
+        self.read_clock();
+        if self.is_canceled() {
+            return None;
+        }
+        match result {
+            Ok(None) => return Some(Input::Timeout),
+            Ok(Some(facts)) => self.shaken(number, Ok(facts)),
+            Err(broken) => self.shaken(number, Err(fault_of(broken))),
+        }
+        None
+    }
+
+    /// Waits for all at once, and tells the core of everything that happened before it is asked again.
+    fn poll_contestants(&mut self, deadline: Option<Instant>) -> Option<Input> {
+        if self.read_mail() {
+            return None;
+        }
+        let waker = match self.waker() {
+            Ok(waker) => waker,
+            Err(error) => {
+                // Without a wake-up nobody can be waited for: what is open ends as failed.
+                for (number, _) in std::mem::take(&mut self.contestants.open) {
+                    self.failed(number, std::io::Error::new(error.kind(), error.to_string()));
+                }
+                return None;
+            }
+        };
+        if self.is_canceled() {
+            return None;
+        }
+        let polled = |(number, one): &'_ (u16, Contestant)| one.interest().map(|_| *number);
+        let numbers: Vec<u16> = self.contestants.open.iter().filter_map(polled).collect();
+        let open = self.contestants.open.iter();
+        let sockets: Vec<_> = open.filter_map(|(_, one)| one.interest()).collect();
+        let ready = for_any(&sockets, waker.as_deref(), deadline);
+        self.read_clock();
+        if self.is_canceled() {
+            return None;
+        }
+        let ready = match ready {
+            Ok(ready) => ready,
+            Err(error) => {
+                self.lookup_failed(&error);
+                return Some(Input::Timeout);
+            }
+        };
+        let mut happened = self.read_mail();
+        for (number, ready) in numbers.into_iter().zip(ready) {
+            if ready.is_any() {
+                happened = true;
+                self.go_on(number);
+            }
+        }
+        (!happened && deadline.is_some_and(|deadline| deadline <= self.now))
+            .then_some(Input::Timeout)
+    }
+
+    /// The wake-up that ends the poll: the resolver's, or one that only a cancel uses.
+    fn waker(&mut self) -> std::io::Result<Option<Arc<Waker>>> {
+        let contestants = &mut self.contestants;
+        let waker = match (&contestants.names, &self.cancel) {
+            (Some(names), _) => Some(names.mailbox.waker().clone()),
+            (None, None) => None,
+            (None, Some(_)) => match &contestants.waker {
+                Some(waker) => Some(waker.clone()),
+                None => {
+                    contestants.waker = Some(self.engine.wakers.lease()?);
+                    contestants.waker.clone()
+                }
+            },
+        };
+        if let (Some(cancel), Some(waker)) = (&self.cancel, &waker) {
+            cancel.block_on_waker(waker.clone());
+        }
+        Ok(waker)
+    }
+
+    /// A contestant that was found ready goes on.
+    fn go_on(&mut self, number: u16) {
+        match self.contestants.take(number) {
+            Some(Contestant::Opening(socket) | Contestant::Connecting(socket)) => {
+                match socket.finish() {
+                    Ok(true) => self.opened(number, socket),
+                    Ok(false) => self.contestants.put(number, Contestant::Connecting(socket)),
+                    Err(error) => self.failed(number, error),
+                }
+            }
+            Some(open @ Contestant::Open(..)) => {
+                self.contestants.put(number, open);
+                self.shake(number);
+            }
+            None => {}
+        }
+    }
+
+    /// A handshake goes on as far as it can.
+    fn shake(&mut self, number: u16) {
+        let certificates = self.emitter.wants(EventKind::TlsHandshakeDone);
+        let Some((transport, Handshake::UnderWay)) = self.contestants.transport(number) else {
+            return;
+        };
+        match transport.handshake_now(certificates) {
+            Ok(Shaken::Silent) => {}
+            Ok(Shaken::Heard) => self.input(DialInput::TlsProgress { contestant: number }),
+            Ok(Shaken::Done(facts)) => self.shaken(number, Ok(facts)),
+            Err(broken) => self.shaken(number, Err(fault_of(broken))),
+        }
+    }
+}
+
+impl Contestant {
+    /// What the poll is to look for; nothing on a connection that waits for its turn.
+    fn interest(&self) -> Option<(BorrowedFd<'_>, Interest)> {
+        match self {
+            Self::Opening(socket) | Self::Connecting(socket) => {
+                let interest = Interest {
+                    read: false,
+                    write: true,
+                };
+                Some((socket.as_fd(), interest))
+            }
+            Self::Open(transport, Handshake::UnderWay) => {
+                Some((transport.as_fd(), transport.handshake_interest()))
+            }
+            Self::Open(_, Handshake::Absent) => None,
+        }
+    }
+}
+
+fn fault_of(broken: Broken) -> TlsFault {
+    match broken {
+        Broken::Tls(error) => tls_fault(error),
+        Broken::Io(error) => TlsFault {
+            failure: TlsFailure::Lost,
+            alert: None,
+            source: Box::new(error),
+        },
+    }
+}

@@ -1,0 +1,480 @@
+//! A dial in a world of its own: a clock, a resolver, and addresses with a fate each.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::error::{Error, ErrorKind, LookupFailure, TlsFailure};
+use crate::event::grammar::check;
+use crate::event::{
+    Clock, Emitter, Event, EventData, EventKind, Interest, Observer, ObserverRef, Observers,
+    Redaction, Timings, Verdict,
+};
+use crate::flow::action::{Action, TlsFault};
+use crate::flow::dial::target::{Names, Target};
+use crate::flow::dial::{Dial, DialFacts, Step};
+use crate::flow::timers::Timers;
+use crate::ids::{ConnId, DialId};
+use crate::message::answer::{Address, Answer, Family, LookupError, Outcome};
+use crate::message::connect_to::ConnectTo;
+use crate::message::dial::{ConnectReason, DialProfile};
+use crate::message::tls::{TlsFacts, TlsHandshake, TlsVersion};
+use crate::message::url::Url;
+
+/// What becomes of a connect; times in milliseconds from its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It connects after one round trip.
+    Answers(u64),
+    /// It fails with this kind.
+    Fails(u64, io::ErrorKind),
+    /// It fails before a packet leaves.
+    FailsAtOnce(io::ErrorKind),
+    /// The first packet to this address is lost, and sent again after a second; the round trip is this long.
+    LosesFirst(u64),
+    /// Nothing ever comes back.
+    Silence,
+}
+
+/// What becomes of a handshake; times from its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tls {
+    /// The first byte comes, and then the end.
+    Done(u64, u64),
+    /// It fails.
+    Fails(u64),
+    /// Nothing ever comes back.
+    Silence,
+}
+
+/// When a family is answered, and how.
+pub(super) type Reply = Option<(u64, Outcome)>;
+
+/// The world of one dial.
+#[derive(Debug, Clone)]
+pub(super) struct World {
+    pub(super) profile: DialProfile,
+    pub(super) v6: Reply,
+    pub(super) v4: Reply,
+    pub(super) fates: BTreeMap<IpAddr, Fate>,
+    /// With an entry, TLS is spoken.
+    pub(super) tls: BTreeMap<IpAddr, Tls>,
+    pub(super) no_route: Vec<IpAddr>,
+    pub(super) family: Option<Family>,
+    /// When the dial is given up.
+    pub(super) deadline: Option<u64>,
+    /// Whether what happens at one moment is told backwards.
+    pub(super) backwards: bool,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) struct Outcomes {
+    /// The address that won, or the error; and when.
+    pub(super) end: Result<IpAddr, Error>,
+    pub(super) at: u64,
+    pub(super) starts: Vec<(u64, IpAddr, ConnectReason)>,
+    pub(super) events: Vec<Event>,
+    pub(super) timings: Timings,
+}
+
+pub(super) fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// Addresses that are answered after so many milliseconds.
+pub(super) fn reply(after: u64, addresses: &[&str]) -> Reply {
+    Some((
+        after,
+        Ok(Answer::new(addresses.iter().map(|text| ip(text)))),
+    ))
+}
+
+/// A failure that is answered after so many milliseconds.
+pub(super) fn refusal(after: u64, failure: LookupFailure) -> Reply {
+    Some((after, Err(LookupError::new(failure).into())))
+}
+
+impl World {
+    /// Both families are answered at once, and nothing is ever heard of any address.
+    pub(super) fn new(v6: &[&str], v4: &[&str]) -> Self {
+        Self {
+            profile: DialProfile::Fast,
+            v6: reply(0, v6),
+            v4: reply(0, v4),
+            fates: BTreeMap::new(),
+            tls: BTreeMap::new(),
+            no_route: Vec::new(),
+            family: None,
+            deadline: Some(60_000),
+            backwards: false,
+        }
+    }
+
+    pub(super) fn profile(self, profile: DialProfile) -> Self {
+        Self { profile, ..self }
+    }
+
+    pub(super) fn v6(self, v6: Reply) -> Self {
+        Self { v6, ..self }
+    }
+
+    pub(super) fn v4(self, v4: Reply) -> Self {
+        Self { v4, ..self }
+    }
+
+    pub(super) fn fate(mut self, address: &str, fate: Fate) -> Self {
+        self.fates.insert(ip(address), fate);
+        self
+    }
+
+    pub(super) fn tls(mut self, address: &str, tls: Tls) -> Self {
+        self.tls.insert(ip(address), tls);
+        self
+    }
+
+    /// Runs the dial to its end, and checks its events.
+    pub(super) fn run(&self) -> Outcomes {
+        let outcomes = Run::new(self).run();
+        if let Err(violation) = check(&outcomes.events) {
+            panic!("{violation}\n{:#?}\n{self:#?}", outcomes.events);
+        }
+        outcomes
+    }
+}
+
+/// Keeps events.
+#[derive(Debug, Clone, Default)]
+struct Keeper(Arc<Mutex<Vec<Event>>>);
+
+impl Observer for Keeper {
+    fn interest(&self) -> Interest {
+        Interest::ALL
+    }
+
+    fn on_event(&self, event: &Event) -> Verdict {
+        self.0.lock().unwrap().push(event.clone());
+        Verdict::Continue
+    }
+}
+
+#[derive(Debug)]
+enum Happening {
+    Reply(Family),
+    Connect(u16, Result<(), io::ErrorKind>),
+    TlsByte(u16),
+    TlsEnd(u16, bool),
+}
+
+struct Run<'a> {
+    world: &'a World,
+    dial: Dial,
+    origin: Instant,
+    now: u64,
+    emitter: Emitter,
+    timers: Timers,
+    kept: Keeper,
+    /// What will happen, with the moment.
+    coming: Vec<(u64, Happening)>,
+    open: BTreeMap<u16, SocketAddr>,
+    /// How often each address was tried.
+    tried: BTreeMap<IpAddr, u32>,
+    starts: Vec<(u64, IpAddr, ConnectReason)>,
+}
+
+impl<'a> Run<'a> {
+    fn new(world: &'a World) -> Self {
+        let origin = crate::testing::origin();
+        let kept = Keeper::default();
+        let observers = Observers::of_call(&[ObserverRef::new(kept.clone())], &[]);
+        let clock = Clock::new(origin, SystemTime::UNIX_EPOCH);
+        let mut emitter = Emitter::new(clock, observers, Redaction::default().into());
+        let mut timers = Timers::default();
+        let url = Url::parse("http://name.test/").unwrap();
+        let facts = DialFacts {
+            id: DialId::new(1),
+            target: Target::of(&url, &ConnectTo::new()),
+            server_name: "name.test".into(),
+            is_tls: !world.tls.is_empty(),
+            profile: world.profile,
+            family: world.family,
+            addresses_max: 64,
+            lookup_limit: None,
+            tls_limit: None,
+        };
+        let names = Names::Ask { custom: false };
+        let dial = Dial::begin(facts, names, origin, &mut emitter, &mut timers);
+        Self {
+            world,
+            dial,
+            origin,
+            now: 0,
+            emitter,
+            timers,
+            kept,
+            coming: Vec::new(),
+            open: BTreeMap::new(),
+            tried: BTreeMap::new(),
+            starts: Vec::new(),
+        }
+    }
+
+    fn at(&self, ms: u64) -> Instant {
+        self.origin + Duration::from_millis(ms)
+    }
+
+    fn run(mut self) -> Outcomes {
+        for _ in 0..100_000 {
+            let now = self.at(self.now);
+            match self.dial.next(now, &mut self.emitter, &mut self.timers) {
+                Step::Do(action) => self.act(action),
+                Step::Wait(until) => {
+                    if let Some(error) = self.wait(until) {
+                        return self.over(Err(error));
+                    }
+                }
+                Step::Won(won) => return self.over(Ok(won.remote.ip())),
+                Step::Failed(error) => {
+                    let looked_up = self.dial.take_names();
+                    let error = error.with_tried(self.dial.tried(), looked_up);
+                    return self.over(Err(error));
+                }
+            }
+        }
+        panic!("no end: {:#?}", self.world);
+    }
+
+    fn over(mut self, end: Result<IpAddr, Error>) -> Outcomes {
+        self.emitter.deliver();
+        let timings = self.emitter.timings(self.at(self.now));
+        Outcomes {
+            end,
+            at: self.now,
+            timings,
+            starts: self.starts,
+            events: std::mem::take(&mut *self.kept.0.lock().unwrap()),
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Resolve => {
+                self.dial.asked(false, self.at(self.now));
+                self.dial.query_began(Family::V6, self.at(self.now));
+                for (family, reply) in [(Family::V6, &self.world.v6), (Family::V4, &self.world.v4)]
+                {
+                    if let Some((after, _)) = reply {
+                        self.coming.push((*after, Happening::Reply(family)));
+                    }
+                }
+            }
+            Action::ProbeRoute { addr } => {
+                let reachable = !self.world.no_route.contains(&addr.ip());
+                self.dial.routed(addr, reachable);
+            }
+            Action::Connect { contestant, addr } => self.connect(contestant, addr),
+            Action::AbortConnect { contestant } => self.close(contestant),
+            Action::StartTls { contestant } => self.start_tls(contestant),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn connect(&mut self, contestant: u16, addr: SocketAddr) {
+        self.emitter.deliver();
+        let kept = self.kept.0.lock().unwrap();
+        let reason = kept.iter().rev().find_map(|event| match event.data() {
+            EventData::ConnectStart(start) => Some(start.reason()),
+            _ => None,
+        });
+        drop(kept);
+        self.starts.push((self.now, addr.ip(), reason.unwrap()));
+        let times = self.tried.entry(addr.ip()).or_default();
+        *times += 1;
+        let fate = self.world.fates.get(&addr.ip());
+        let (after, result) = match fate.copied().unwrap_or(Fate::Silence) {
+            Fate::Answers(rtt) => (rtt, Ok(())),
+            Fate::Fails(rtt, kind) => (rtt, Err(kind)),
+            Fate::LosesFirst(rtt) if *times == 1 => (1000 + rtt, Ok(())),
+            Fate::LosesFirst(rtt) => (rtt, Ok(())),
+            Fate::Silence => (u64::MAX, Ok(())),
+            Fate::FailsAtOnce(kind) => return self.connected(contestant, Err(kind)),
+        };
+        self.open.insert(contestant, addr);
+        if after < u64::MAX {
+            let happening = Happening::Connect(contestant, result);
+            self.coming.push((self.now + after, happening));
+        }
+    }
+
+    fn connected(&mut self, contestant: u16, result: Result<(), io::ErrorKind>) {
+        let conn = ConnId::new(100 + u64::from(contestant));
+        let result = result.map(|()| (conn, None)).map_err(io::Error::from);
+        if result.is_err() {
+            self.close(contestant);
+        }
+        let now = self.at(self.now);
+        self.dial
+            .connected(contestant, result, now, &mut self.emitter);
+    }
+
+    fn close(&mut self, contestant: u16) {
+        self.open.remove(&contestant);
+        self.coming.retain(|(_, happening)| match happening {
+            Happening::Reply(_) => true,
+            Happening::Connect(of, _) | Happening::TlsByte(of) | Happening::TlsEnd(of, _) => {
+                *of != contestant
+            }
+        });
+    }
+
+    fn start_tls(&mut self, contestant: u16) {
+        let ip = self.open[&contestant].ip();
+        match self.world.tls.get(&ip).copied().unwrap_or(Tls::Silence) {
+            Tls::Silence => {}
+            Tls::Fails(after) => {
+                let end = Happening::TlsEnd(contestant, false);
+                self.coming.push((self.now + after, end));
+            }
+            Tls::Done(byte, end) => {
+                let first = Happening::TlsByte(contestant);
+                self.coming.push((self.now + byte, first));
+                let end = (self.now + byte + end, Happening::TlsEnd(contestant, true));
+                self.coming.push(end);
+            }
+        }
+    }
+
+    /// Goes to the next moment at which something happens. An error: the dial was given up.
+    fn wait(&mut self, until: Option<Instant>) -> Option<Error> {
+        let until = until.map(|until| {
+            let left = until.saturating_duration_since(self.origin);
+            u64::try_from(left.as_micros().div_ceil(1000)).unwrap()
+        });
+        let first = self.coming.iter().map(|(at, _)| *at).min();
+        let next = [first, until, self.world.deadline]
+            .into_iter()
+            .flatten()
+            .min();
+        let next = next.unwrap_or_else(|| panic!("it waits for nothing: {:#?}", self.world));
+        assert!(next >= self.now && Some(next) != until.filter(|at| *at <= self.now));
+        self.now = next;
+        if self.world.deadline == Some(next) {
+            let now = self.at(next);
+            let error = Error::new(ErrorKind::Canceled, self.dial.phase());
+            self.dial.abandon(&error, now, &mut self.emitter);
+            let looked_up = self.dial.take_names();
+            return Some(error.with_tried(self.dial.tried(), looked_up));
+        }
+        let due = |(at, _): &mut (u64, Happening)| *at == next;
+        let mut happened: Vec<_> = self.coming.extract(due);
+        if self.world.backwards {
+            happened.reverse();
+        }
+        for (_, happening) in happened {
+            self.happen(happening);
+        }
+        None
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        let now = self.at(self.now);
+        let (emitter, timers) = (&mut self.emitter, &mut self.timers);
+        match happening {
+            Happening::Reply(family) => {
+                let reply = match family {
+                    Family::V6 => &self.world.v6,
+                    Family::V4 => &self.world.v4,
+                };
+                let (_, outcome) = reply.clone().unwrap();
+                let outcome = outcome.map(|answer| answer.tidy(family, 64));
+                self.dial
+                    .resolved(family, outcome, false, now, emitter, timers);
+            }
+            Happening::Connect(contestant, result) => self.connected(contestant, result),
+            Happening::TlsByte(contestant) => self.dial.tls_progress(contestant),
+            Happening::TlsEnd(contestant, is_done) => {
+                let result = if is_done {
+                    Ok(facts())
+                } else {
+                    Err(TlsFault {
+                        failure: TlsFailure::Expired,
+                        alert: None,
+                        source: "expired".into(),
+                    })
+                };
+                if result.is_err() {
+                    self.close(contestant);
+                }
+                let (emitter, timers) = (&mut self.emitter, &mut self.timers);
+                self.dial.secured(contestant, result, now, emitter, timers);
+            }
+        }
+    }
+}
+
+/// Takes what fits out of a vector, in order.
+trait Extract<T> {
+    fn extract(&mut self, fits: impl FnMut(&mut T) -> bool) -> Vec<T>;
+}
+
+impl<T> Extract<T> for Vec<T> {
+    fn extract(&mut self, mut fits: impl FnMut(&mut T) -> bool) -> Self {
+        let (taken, kept) = std::mem::take(self)
+            .into_iter()
+            .map(|mut one| (fits(&mut one), one))
+            .partition::<Vec<_>, _>(|(fits, _)| *fits);
+        *self = kept.into_iter().map(|(_, one)| one).collect();
+        taken.into_iter().map(|(_, one)| one).collect()
+    }
+}
+
+fn facts() -> Arc<TlsFacts> {
+    Arc::new(TlsFacts {
+        version: TlsVersion::V1_3,
+        cipher_suite: "TLS_AES_128_GCM_SHA256",
+        key_exchange: None,
+        alpn: None,
+        handshake: TlsHandshake::Full,
+        certificates: Vec::new(),
+    })
+}
+
+impl Outcomes {
+    /// The events of a kind.
+    pub(super) fn of(&self, kind: EventKind) -> impl Iterator<Item = &Event> {
+        self.events.iter().filter(move |event| event.kind() == kind)
+    }
+
+    /// Who won, and when.
+    #[track_caller]
+    pub(super) fn won(&self) -> (String, u64) {
+        match &self.end {
+            Ok(ip) => (ip.to_string(), self.at),
+            Err(error) => panic!("{error}\n{:#?}", self.events),
+        }
+    }
+
+    #[track_caller]
+    pub(super) fn error(&self) -> &Error {
+        match &self.end {
+            Ok(ip) => panic!("{ip} won\n{:#?}", self.events),
+            Err(error) => error,
+        }
+    }
+
+    /// Who started when, and why.
+    pub(super) fn started(&self) -> Vec<(u64, String, &'static str)> {
+        let shown = |(at, ip, why): &(u64, IpAddr, ConnectReason)| (*at, ip.to_string(), why.tag());
+        self.starts.iter().map(shown).collect()
+    }
+}
+
+/// A link-local address in a zone.
+pub(super) fn zoned(text: &str, zone: u32) -> Address {
+    match ip(text) {
+        IpAddr::V6(ip) => Address::in_zone(ip, zone),
+        IpAddr::V4(_) => panic!("{text} has no zone"),
+    }
+}
