@@ -13,10 +13,11 @@ use crate::flow::{call, lookup, pool};
 use crate::message::answer::Address;
 use crate::message::method::Method;
 use crate::message::overrides::Overrides;
+use crate::message::pool::PoolStats;
 use crate::net::cancel::CancelHandle;
-use crate::net::clock;
 use crate::net::resolver::{Resolve, SystemResolver};
 use crate::net::tls::TlsConfig;
+use crate::net::{clock, random};
 use crate::proto::Rules;
 use crate::proto::plan::{Plan, Refused};
 use crate::request::Request;
@@ -61,6 +62,10 @@ pub struct ClientBuilder {
     idle_per_key: usize,
     idle_total: usize,
     idle_timeout: Duration,
+    connections_per_key: Option<usize>,
+    connections_total: Option<usize>,
+    max_age: Option<Duration>,
+    max_requests: Option<u64>,
     dns_cache: Duration,
     resolver: Option<CustomResolver>,
     overrides: Overrides,
@@ -169,6 +174,12 @@ impl Client {
         self.0.pool_counts()
     }
 
+    /// Says what the pool holds now, by origin, and what it has done so far.
+    #[must_use]
+    pub fn pool_stats(&self) -> PoolStats {
+        self.0.pool_stats()
+    }
+
     pub(crate) fn engine(&self) -> &Engine {
         &self.0
     }
@@ -210,6 +221,7 @@ impl Client {
             lease: None,
             contestant: None,
             mailbox: None,
+            parker: None,
             now: clock::now(),
         };
         Response::begin(Box::new(running))
@@ -234,6 +246,10 @@ impl ClientBuilder {
             idle_per_key: 8,
             idle_total: 128,
             idle_timeout: Duration::from_secs(30),
+            connections_per_key: None,
+            connections_total: None,
+            max_age: None,
+            max_requests: None,
             dns_cache: Duration::from_secs(10),
             resolver: None,
             overrides: Overrides::new(),
@@ -325,6 +341,40 @@ impl ClientBuilder {
         self
     }
 
+    /// Sets how many connections of one origin there may be: idle, in use, and being made. Default none: a client
+    /// that makes as many as it has threads does not make too many. A call beyond it waits, for [`Timeouts::queue`]
+    /// at the most, and the oldest that waits gets the next connection; 0 counts as 1 (RFC 9112 §9.4).
+    #[must_use]
+    pub fn max_connections_per_origin(mut self, connections: usize) -> Self {
+        self.connections_per_key = Some(connections.max(1));
+        self
+    }
+
+    /// Sets how many connections there may be in all, as [`max_connections_per_origin`](Self::max_connections_per_origin)
+    /// does for one origin. Default none. Before a call waits, the oldest idle connection of another origin is closed.
+    #[must_use]
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.connections_total = Some(connections.max(1));
+        self
+    }
+
+    /// Sets how old a connection may become. Default none: it is for servers behind an address that changes. An older
+    /// one is closed when it would become idle or be used again; each ends up to a tenth earlier, by chance, so that
+    /// those that were opened together do not end together.
+    #[must_use]
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age);
+        self
+    }
+
+    /// Sets how many requests a connection carries. Default none. Each ends up to a tenth earlier, by chance, as with
+    /// [`max_age`](Self::max_age); 0 counts as 1.
+    #[must_use]
+    pub fn max_requests(mut self, requests: u64) -> Self {
+        self.max_requests = Some(requests);
+        self
+    }
+
     /// Sets how long addresses are remembered. Default 10 s; zero remembers nothing.
     #[must_use]
     pub fn dns_cache(mut self, limit: Duration) -> Self {
@@ -413,6 +463,11 @@ impl ClientBuilder {
                 rules,
                 timeouts: self.timeouts,
                 retries: self.retries,
+                life: pool::Life {
+                    age: self.max_age,
+                    requests: self.max_requests,
+                    seed: random::bits(),
+                },
                 overrides: self.overrides,
                 is_resolver_custom,
             },
@@ -425,6 +480,8 @@ impl ClientBuilder {
                 idle_per_key: self.idle_per_key,
                 idle_total: self.idle_total,
                 idle_timeout: self.idle_timeout,
+                per_key: self.connections_per_key,
+                total: self.connections_total,
             },
             lookup: lookup::Bounds {
                 ttl: self.dns_cache,

@@ -99,20 +99,46 @@ impl Running {
         if self.is_canceled() {
             return None;
         }
-        match self.contestant.take() {
-            Some(Contestant::Opening(number, socket)) => {
-                self.connect(number, socket, wait.deadline)
+        match wait.receive {
+            Some(receive) => self.wait_for_peer(wait, receive, into),
+            None => self.wait_for_connection(wait.deadline),
+        }
+    }
+
+    /// Waits while the call has no connection: for its dial or in the queue, and in any case for one that comes back.
+    /// What is left for the call goes before what came of the dial: the wake-up may have shut its socket down.
+    fn wait_for_connection(&mut self, deadline: Option<Instant>) -> Option<Input> {
+        let alarm = self.cancel.get_or_insert_default().listen();
+        if let Some(mail) = self.engine.listen(self.call.id(), alarm) {
+            self.take_mail(mail);
+            return None;
+        }
+        let input = match &self.parker {
+            Some(parker) => (!parker.clone().wait(deadline)).then_some(Input::Timeout),
+            None => self.wait_for_dial(deadline),
+        };
+        if let Some(cancel) = &self.cancel {
+            cancel.stop_listening();
+        }
+        if self.call.awaits_connection() {
+            if let Some(mail) = self.engine.read_mail(self.call.id()) {
+                self.take_mail(mail);
+                return None;
             }
+        }
+        input
+    }
+
+    fn wait_for_dial(&mut self, deadline: Option<Instant>) -> Option<Input> {
+        match self.contestant.take() {
+            Some(Contestant::Opening(number, socket)) => self.connect(number, socket, deadline),
             Some(Contestant::Open(number, transport, Handshake::UnderWay)) => {
                 self.contestant = Some(Contestant::Open(number, transport, Handshake::UnderWay));
-                self.handshake(number, wait.deadline)
+                self.handshake(number, deadline)
             }
             other => {
                 self.contestant = other;
-                match wait.receive {
-                    None => self.wait_for_answers(wait.deadline),
-                    Some(receive) => self.wait_for_peer(wait, receive, into),
-                }
+                self.wait_for_answers(deadline)
             }
         }
     }
@@ -135,8 +161,7 @@ impl Running {
         match socket.connect(deadline, read_timeout(shortest), self.cancel.as_ref()) {
             Ok(Some(socket)) => {
                 self.read_clock();
-                self.opened(number, socket);
-                None
+                Some(self.opened(number, socket))
             }
             Ok(None) => Some(Input::Timeout),
             Err(error) => {

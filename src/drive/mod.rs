@@ -6,3 +6,4 @@ pub(crate) mod apply;
 pub(crate) mod blocking;
 pub(crate) mod engine;
 pub(crate) mod lease;
+pub(crate) mod pool;

@@ -46,7 +46,8 @@ use crate::ids::{CallId, ConnId, DialId};
 pub const TEXT: &str = "\
 call       = CallStart ( attempt ( Retry attempt )* Retry? )? CallDone
                                                   -- no attempt: refused before any I/O, or canceled before it
-attempt    = GetConn PoolLookup* ( GetConnFailed | GotConn ( write || read ) PutIdleConn ) AttemptDone
+attempt    = GetConn ( PoolLookup | QueueStart QueueDone )*
+             ( GetConnFailed | GotConn ( write || read ) PutIdleConn ) AttemptDone
 write      = ( WroteHeaderField+ WroteHeaders ( Wait100Continue Got100Continue? ExpectDone )?
                ( RequestBodyStart RequestBodyChunk* RequestBodyDone WroteTrailerField* )? )? WroteRequest
 read       = ( GotFirstResponseByte Got1xxResponse* ( FinalResponseStart head? )? )?
@@ -281,6 +282,8 @@ fn ids(event: &Event) -> Result<(), Fault> {
     let complete = match event.kind() {
         EventKind::GetConn
         | EventKind::PoolLookup
+        | EventKind::QueueStart
+        | EventKind::QueueDone
         | EventKind::GetConnFailed
         | EventKind::AttemptDone => attempt,
         EventKind::GotConn => attempt && conn,

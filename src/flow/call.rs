@@ -5,13 +5,17 @@
 //!
 //! ```text
 //!   Fresh --> Pooling --idle--> Exchanging --complete--> Returning --> Over
-//!                |                 ^    |not to be kept, broken
-//!                \--none--> Dialing     \--> Closing --> Over
+//!              |   |              ^  ^  |not to be kept, broken
+//!              |   \--may dial--> Dialing  \--> Closing --> Over
+//!              |                  ^  |no descriptor
+//!              \--must wait--> Joining --> Queued --handed--> Exchanging
 //! ```
 
 mod acquiring;
 mod deadlines;
 mod ending;
+mod queueing;
+mod scarcity;
 
 use std::io;
 use std::net::SocketAddr;
@@ -25,14 +29,18 @@ use crate::event::{
 };
 use crate::flow::action::{Action, ExchangeInput, Input, PoolInput, Receive, Wait};
 use crate::flow::call::ending::{Cause, tell_call_done};
+use crate::flow::call::queueing::Queued;
+use crate::flow::call::scarcity::Scarcity;
 use crate::flow::connection::Connection;
 use crate::flow::dial::Dial;
+use crate::flow::pool::{self, Life};
 use crate::flow::timers::Timers;
 use crate::ids::{CallId, ConnId};
 use crate::message::close::CloseReason;
 use crate::message::fields::Fields;
 use crate::message::overrides::Overrides;
 use crate::message::tls::TlsFacts;
+use crate::message::url::Url;
 use crate::proto::exchange::{Exchange, Progress};
 use crate::proto::framing::KeepAliveHint;
 use crate::proto::plan::Plan;
@@ -64,6 +72,8 @@ pub(crate) struct Call {
     reset: Option<io::Error>,
     /// What is to be done before anything else.
     chore: Option<Action>,
+    /// What is known of descriptors and of waiting for them, in this attempt.
+    scarcity: Scarcity,
 }
 
 /// The settings of one call.
@@ -73,6 +83,8 @@ pub(crate) struct Settings {
     pub(crate) timeouts: Timeouts,
     /// Repeats of a broken attempt that are allowed.
     pub(crate) retries: u16,
+    /// How long a connection lives.
+    pub(crate) life: Life,
     /// Addresses that the caller gave in advance.
     pub(crate) overrides: Overrides,
     /// Whether the resolver is the caller's own.
@@ -110,6 +122,10 @@ enum State {
     Fresh,
     /// The pool is asked.
     Pooling,
+    /// The queue is to be joined, for this reason.
+    Joining(pool::Cause),
+    /// The call waits for a connection that comes back, or for the permit to dial.
+    Queued(Queued),
     /// A connection is being made.
     Dialing(Box<Dial>),
     /// Request and response are under way.
@@ -183,6 +199,7 @@ impl Call {
             wanted: 0,
             reset: None,
             chore: None,
+            scarcity: Scarcity::default(),
         }
     }
 
@@ -210,6 +227,12 @@ impl Call {
         match &mut self.state {
             State::Fresh | State::Over(_) => Action::Done,
             State::Pooling => Action::TakeIdle,
+            State::Joining(cause) => Action::WaitPool { cause: *cause },
+            State::Queued(_) => Action::Wait(Wait {
+                send: false,
+                receive: None,
+                deadline: self.timers.next(),
+            }),
             State::Dialing(dial) => {
                 if let Some(action) = dial.next(turn.now, turn.emitter) {
                     return action;
@@ -333,7 +356,35 @@ impl Call {
             | State::Closing(_, connection, _) => Some(connection),
             State::Fresh
             | State::Pooling
+            | State::Joining(_)
+            | State::Queued(_)
             | State::Dialing(_)
+            | State::Returned(_)
+            | State::Over(_) => None,
+        }
+    }
+
+    /// The URL that decides which connection may serve.
+    pub(crate) fn deciding(&self) -> &Url {
+        pool::deciding(&self.plan, &self.settings)
+    }
+
+    /// Says whether the call dials or waits in the queue, so that a connection that comes back can serve it.
+    pub(crate) fn awaits_connection(&self) -> bool {
+        matches!(self.state, State::Queued(_) | State::Dialing(_))
+    }
+
+    /// The connection that is to be closed, and why.
+    pub(crate) fn closing(&self) -> Option<(&Connection, CloseReason)> {
+        match &self.state {
+            State::Closing(_, connection, reason) => Some((connection, *reason)),
+            State::Fresh
+            | State::Pooling
+            | State::Joining(_)
+            | State::Queued(_)
+            | State::Dialing(_)
+            | State::Exchanging(..)
+            | State::Returning(..)
             | State::Returned(_)
             | State::Over(_) => None,
         }
@@ -360,7 +411,12 @@ impl Call {
             | State::Returned(exchange)
             | State::Closing(exchange, ..)
             | State::Over(Some(exchange)) => Some(exchange),
-            State::Fresh | State::Pooling | State::Dialing(_) | State::Over(None) => None,
+            State::Fresh
+            | State::Pooling
+            | State::Joining(_)
+            | State::Queued(_)
+            | State::Dialing(_)
+            | State::Over(None) => None,
         }
     }
 
@@ -390,6 +446,10 @@ impl Call {
     fn pool_input(&mut self, input: PoolInput, turn: &mut Turn<'_>) {
         match input {
             PoolInput::Idle(answer) => self.idle(answer, turn),
+            PoolInput::Queued { limit, depth } => self.queued(limit, depth, turn),
+            PoolInput::Handed(connection) => self.handed(connection, turn),
+            PoolInput::MayDial(id) => self.may_dial(id, turn),
+            PoolInput::Room { contestant, room } => self.room(contestant, room, turn),
             PoolInput::Place(place) => self.placed(place, turn),
             PoolInput::Closed => self.closed(turn),
         }
@@ -535,6 +595,7 @@ impl Call {
         match &self.state {
             State::Fresh => Phase::Prepare,
             State::Pooling => Phase::Connect,
+            State::Joining(_) | State::Queued(_) => Phase::Queue,
             State::Dialing(dial) => dial.phase(),
             State::Exchanging(exchange, _) => exchange.phase(),
             State::Returning(..) | State::Returned(..) | State::Closing(..) | State::Over(_) => {

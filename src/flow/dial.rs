@@ -43,6 +43,7 @@ const LEAST_SHARE: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone)]
 pub(crate) struct DialPlanFacts {
     pub(crate) id: DialId,
+    pub(crate) why: DialReason,
     pub(crate) host: Arc<str>,
     pub(crate) port: u16,
     pub(crate) is_tls: bool,
@@ -142,9 +143,7 @@ impl Dial {
     ) -> Self {
         emitter.set_dial(Some(facts.id));
         emitter.emit(EventKind::DialStart, now, |_| {
-            Payload::DialStart(DialStart {
-                why: DialReason::NoIdle,
-            })
+            Payload::DialStart(DialStart { why: facts.why })
         });
         let mut dial = Self {
             facts,
@@ -463,19 +462,25 @@ impl Dial {
         Outcomes::Failed(error)
     }
 
-    /// Gives the dial up: everything that began gets its end.
-    pub(crate) fn abandon(&mut self, error: &Error, now: Instant, emitter: &mut Emitter) {
+    /// Gives the dial up, because of an error or because the call has another connection: everything that began
+    /// gets its end.
+    pub(crate) fn abandon(&mut self, error: Option<&Error>, now: Instant, emitter: &mut Emitter) {
         match self.state {
             State::Connecting(current) => {
-                tell_connect_done(current, ConnectOutcome::Canceled, None, None, now, emitter);
+                let outcome = match error {
+                    Some(_) => ConnectOutcome::Canceled,
+                    None => ConnectOutcome::Lost,
+                };
+                tell_connect_done(current, outcome, None, None, now, emitter);
                 self.tried
                     .push(current.tried(TriedOutcome::Unanswered, now));
             }
             State::Securing(current, _, since) => {
+                let given_up = Error::new(ErrorKind::Canceled, Phase::Tls);
                 tell_tls_done(
                     current,
                     None,
-                    Some(ErrorFacts::of(error)),
+                    Some(ErrorFacts::of(error.unwrap_or(&given_up))),
                     None,
                     since,
                     now,
@@ -484,14 +489,8 @@ impl Dial {
             }
             State::Connected(..) | State::Asking | State::Naming | State::Starting => {}
         }
-        self.end_lookup(Some(error), now, emitter);
-        self.tell_done(
-            (None, None),
-            Some(ErrorFacts::of(error)),
-            true,
-            now,
-            emitter,
-        );
+        self.end_lookup(error, now, emitter);
+        self.tell_done((None, None), error.map(ErrorFacts::of), true, now, emitter);
         emitter.set_dial(None);
     }
 
@@ -501,6 +500,44 @@ impl Dial {
             State::Asking | State::Naming => Phase::Lookup,
             State::Starting | State::Connecting(_) => Phase::Connect,
             State::Connected(..) | State::Securing(..) => Phase::Tls,
+        }
+    }
+
+    /// Gives the dial up because the system has no descriptor for a contestant.
+    pub(crate) fn starve(
+        &mut self,
+        contestant: u16,
+        cause: std::io::Error,
+        now: Instant,
+        emitter: &mut Emitter,
+    ) {
+        match self.state {
+            State::Connecting(current) if current.number == contestant => {
+                let (outcome, code) = (ConnectOutcome::Failed, cause.raw_os_error());
+                tell_connect_done(current, outcome, code, None, now, emitter);
+                self.state = State::Naming;
+            }
+            State::Asking
+            | State::Naming
+            | State::Starting
+            | State::Connecting(_)
+            | State::Connected(..)
+            | State::Securing(..) => {}
+        }
+        let error = Error::new(ErrorKind::Connect, Phase::Connect).with_source(Box::new(cause));
+        self.abandon(Some(&error), now, emitter);
+    }
+
+    /// Where a contestant that is not connected goes.
+    pub(crate) fn addr_of(&self, contestant: u16) -> Option<SocketAddr> {
+        match self.state {
+            State::Connecting(current) if current.number == contestant => Some(current.addr),
+            State::Asking
+            | State::Naming
+            | State::Starting
+            | State::Connecting(_)
+            | State::Connected(..)
+            | State::Securing(..) => None,
         }
     }
 

@@ -99,9 +99,7 @@ impl Unconnected {
         match self.inner.connect(&self.addr.into()) {
             Ok(()) => {}
             Err(error) if is_under_way(&error) => {
-                if cancel.is_some_and(CancelHandle::is_canceled)
-                    || !self.finish_connect(deadline)?
-                {
+                if cancel.is_some_and(CancelHandle::is_over) || !self.finish_connect(deadline)? {
                     return Ok(None);
                 }
             }

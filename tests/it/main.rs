@@ -22,6 +22,7 @@ mod grammar;
 mod harness;
 mod head;
 mod nginx;
+mod pool;
 mod regressions;
 mod retry;
 mod reuse;

@@ -37,7 +37,8 @@ pub(super) const CALL: Table = Table {
     ],
 };
 
-/// `attempt = GetConn PoolLookup* ( GetConnFailed | GotConn ( write || read ) PutIdleConn ) AttemptDone`
+/// `attempt = GetConn ( PoolLookup | QueueStart QueueDone )*
+/// ( GetConnFailed | GotConn ( write || read ) PutIdleConn ) AttemptDone`
 pub(super) const ATTEMPT: Table = Table {
     rule: Rule::Attempt,
     start: "unknown",
@@ -45,6 +46,8 @@ pub(super) const ATTEMPT: Table = Table {
     rows: &[
         Row(&["unknown"], K::GetConn, GETTING),
         Row(&[GETTING], K::PoolLookup, GETTING),
+        Row(&[GETTING], K::QueueStart, QUEUEING),
+        Row(&[QUEUEING], K::QueueDone, GETTING),
         Row(&[GETTING], K::GetConnFailed, "given up"),
         Row(&[GETTING], K::GotConn, USING),
         Row(&[USING], K::PutIdleConn, "given up"),
@@ -54,6 +57,8 @@ pub(super) const ATTEMPT: Table = Table {
 
 /// The state of an attempt that waits for a connection.
 pub(super) const GETTING: State = "getting";
+/// The state of an attempt that waits in the queue.
+pub(super) const QUEUEING: State = "queueing";
 /// The state of an attempt that has a connection.
 pub(super) const USING: State = "using";
 

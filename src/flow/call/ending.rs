@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, ErrorKind, Phase, Repeat, Report, Timer};
 use crate::event::{
     Abort, AttemptDone, BodyEnd, CallCanceled, CallDone, CanceledBy, ClosedBy, Emitter, ErrorFacts,
-    EventKind, ExpectOutcome, GetConnFailed, Payload, PutIdleConn, Retry, RetryRule, Timings,
-    WriteFailure,
+    EventKind, ExpectOutcome, GetConnFailed, Payload, PutIdleConn, QueueOutcome, Retry, RetryRule,
+    Timings, WriteFailure,
 };
 use crate::flow::action::Action;
+use crate::flow::call::scarcity::Scarcity;
 use crate::flow::call::{Call, Ending, State};
 use crate::flow::connection::Connection;
 use crate::flow::retry::{self, Broken};
@@ -28,7 +29,7 @@ impl Call {
             return;
         };
         connection.count(exchange.bytes_out(), exchange.receiving().bytes());
-        let used_up = (connection.peer_takes == Some(0)).then_some(CloseReason::MaxRequests);
+        let used_up = connection.used_up(turn.now);
         match exchange.close_reason(turn.buffers).or(used_up) {
             None => self.state = State::Returning(exchange, connection),
             Some(reason) => self.close(exchange, connection, reason, turn),
@@ -71,16 +72,7 @@ impl Call {
         else {
             return;
         };
-        let is_peers = matches!(
-            reason,
-            CloseReason::ConnectionLost | CloseReason::DelimitedByClose
-        );
-        let by = if is_peers {
-            ClosedBy::Peer
-        } else {
-            ClosedBy::Local
-        };
-        connection.tell_closed(reason, by, turn.now, turn.emitter);
+        connection.tell_closed(reason, ClosedBy::of(reason), turn.now, turn.emitter);
         turn.emitter.leave_connection();
         self.state = State::Over(Some(exchange));
         match std::mem::replace(&mut self.ending, Ending::Open) {
@@ -112,6 +104,7 @@ impl Call {
         turn.emitter.marks().repeat(turn.now);
         turn.buffers.reset();
         self.reached = None;
+        self.scarcity = Scarcity::default();
         self.begin_attempt(turn);
     }
 
@@ -230,7 +223,7 @@ impl Call {
             }
             State::Dialing(mut dial) => {
                 let error = error.with_report(self.report(None, turn));
-                dial.abandon(&error, turn.now, turn.emitter);
+                dial.abandon(Some(&error), turn.now, turn.emitter);
                 self.chore = Some(Action::EndDial {
                     winner: None,
                     forget: false,
@@ -243,7 +236,14 @@ impl Call {
                 self.ending = Ending::Failed(error.with_report(report));
                 self.close(exchange, connection, cause.close_reason(), turn);
             }
-            State::Fresh | State::Pooling => {
+            State::Queued(queued) => {
+                let outcome = cause.queue_outcome();
+                queued.tell_done(outcome, turn.now, turn.emitter);
+                self.chore = Some(Action::LeavePool);
+                let report = self.report(None, turn);
+                self.conn_failed(error.with_report(report), turn);
+            }
+            State::Fresh | State::Pooling | State::Joining(_) => {
                 let report = self.report(None, turn);
                 self.conn_failed(error.with_report(report), turn);
             }
@@ -286,7 +286,11 @@ impl Call {
     pub(super) fn can_break(&self) -> bool {
         matches!(
             self.state,
-            State::Pooling | State::Dialing(_) | State::Exchanging(..)
+            State::Pooling
+                | State::Joining(_)
+                | State::Queued(_)
+                | State::Dialing(_)
+                | State::Exchanging(..)
         )
     }
 
@@ -307,6 +311,8 @@ impl Call {
                 State::Exchanging(exchange, connection) => (exchange, connection),
                 other @ (State::Fresh
                 | State::Pooling
+                | State::Joining(_)
+                | State::Queued(_)
                 | State::Dialing(_)
                 | State::Returning(..)
                 | State::Returned(_)
@@ -387,6 +393,13 @@ impl Cause {
             Self::Lost | Self::Peer | Self::Source => ExpectOutcome::ConnectionLost,
             Self::Timeout => ExpectOutcome::Deadline,
             Self::Canceled => ExpectOutcome::Canceled,
+        }
+    }
+
+    fn queue_outcome(self) -> QueueOutcome {
+        match self {
+            Self::Timeout => QueueOutcome::TimedOut,
+            Self::Lost | Self::Peer | Self::Source | Self::Canceled => QueueOutcome::Canceled,
         }
     }
 
