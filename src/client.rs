@@ -17,10 +17,11 @@ use crate::message::connect_to::ConnectTo;
 use crate::message::dial::DialProfile;
 use crate::message::method::Method;
 use crate::message::overrides::Overrides;
+use crate::message::pool::PoolStats;
 use crate::net::cancel::CancelHandle;
-use crate::net::clock;
 use crate::net::resolver::{Resolve, SystemResolver};
 use crate::net::tls::TlsConfig;
+use crate::net::{clock, random};
 use crate::proto::Rules;
 use crate::proto::plan::{Plan, Refused};
 use crate::request::Request;
@@ -69,6 +70,10 @@ pub struct ClientBuilder {
     idle_per_key: usize,
     idle_total: usize,
     idle_timeout: Duration,
+    connections_per_key: Option<usize>,
+    connections_total: Option<usize>,
+    max_age: Option<Duration>,
+    max_requests: Option<u64>,
     dns_cache: Duration,
     resolver: Option<CustomResolver>,
     overrides: Overrides,
@@ -193,6 +198,12 @@ impl Client {
         self.engine.pool_counts()
     }
 
+    /// Says what the pool holds now, by origin, and what it has done so far.
+    #[must_use]
+    pub fn pool_stats(&self) -> PoolStats {
+        self.engine.pool_stats()
+    }
+
     pub(crate) fn engine(&self) -> &Engine {
         &self.engine
     }
@@ -234,6 +245,7 @@ impl Client {
             cancel,
             lease: None,
             contestants: Contestants::default(),
+            parker: None,
             now: clock::now(),
         };
         round_trip::run(Box::new(running), self.chain.as_ref())
@@ -258,6 +270,10 @@ impl ClientBuilder {
             idle_per_key: 8,
             idle_total: 128,
             idle_timeout: Duration::from_secs(30),
+            connections_per_key: None,
+            connections_total: None,
+            max_age: None,
+            max_requests: None,
             dns_cache: Duration::from_secs(10),
             resolver: None,
             overrides: Overrides::new(),
@@ -370,6 +386,40 @@ impl ClientBuilder {
     #[must_use]
     pub fn idle_timeout(mut self, limit: Duration) -> Self {
         self.idle_timeout = limit;
+        self
+    }
+
+    /// Sets how many connections of one origin there may be: idle, in use, and being made. Default none: a client
+    /// that makes as many as it has threads does not make too many. A call beyond it waits, for [`Timeouts::queue`]
+    /// at the most, and the oldest that waits gets the next connection; 0 counts as 1 (RFC 9112 §9.4).
+    #[must_use]
+    pub fn max_connections_per_origin(mut self, connections: usize) -> Self {
+        self.connections_per_key = Some(connections.max(1));
+        self
+    }
+
+    /// Sets how many connections there may be in all, as [`max_connections_per_origin`](Self::max_connections_per_origin)
+    /// does for one origin. Default none. Before a call waits, the oldest idle connection of another origin is closed.
+    #[must_use]
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.connections_total = Some(connections.max(1));
+        self
+    }
+
+    /// Sets how old a connection may become. Default none: it is for servers behind an address that changes. An older
+    /// one is closed when it would become idle or be used again; each ends up to a tenth earlier, by chance, so that
+    /// those that were opened together do not end together.
+    #[must_use]
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age);
+        self
+    }
+
+    /// Sets how many requests a connection carries. Default none. Each ends up to a tenth earlier, by chance, as with
+    /// [`max_age`](Self::max_age); 0 counts as 1.
+    #[must_use]
+    pub fn max_requests(mut self, requests: u64) -> Self {
+        self.max_requests = Some(requests);
         self
     }
 
@@ -504,6 +554,11 @@ impl ClientBuilder {
                 timeouts: self.timeouts,
                 retries: self.retries,
                 redirects: self.redirects,
+                life: pool::Life {
+                    age: self.max_age,
+                    requests: self.max_requests,
+                    seed: random::bits(),
+                },
                 overrides: self.overrides,
                 connect_to: self.connect_to,
                 dial_profile: self.dial_profile,
@@ -519,6 +574,8 @@ impl ClientBuilder {
                 idle_per_key: self.idle_per_key,
                 idle_total: self.idle_total,
                 idle_timeout: self.idle_timeout,
+                per_key: self.connections_per_key,
+                total: self.connections_total,
             },
             lookup: lookup::Bounds {
                 ttl: self.dns_cache,

@@ -84,8 +84,12 @@ pub struct Timeouts {
     /// The whole call, to the end of the body. Default none: a stream may last. The helpers that collect a
     /// whole body have 5 minutes of their own.
     pub total: Option<Duration>,
-    /// From the wish for a connection until there is one: lookup, connects, TLS. Default 10 s.
+    /// From the wish for a connection until there is one: lookup, connects, TLS. Default 10 s. Stands still while
+    /// the call waits in the queue.
     pub connect: Option<Duration>,
+    /// How long a call waits for a connection because a limit of them is reached, all waits of one attempt
+    /// together. Default 30 s: longer than an honest answer takes, shorter than anybody's patience.
+    pub queue: Option<Duration>,
     /// The lookup of a name, within `connect`. Default 10 s.
     pub lookup: Option<Duration>,
     /// The TLS handshake, within `connect`. Default 10 s.
@@ -110,6 +114,7 @@ impl Default for Timeouts {
         Self {
             total: None,
             connect: ten,
+            queue: Some(Duration::from_secs(30)),
             lookup: ten,
             tls: ten,
             expect: Duration::from_secs(1),

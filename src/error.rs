@@ -304,8 +304,10 @@ pub enum ErrorKind {
 pub enum Timer {
     /// The whole call.
     Total,
-    /// From the wish for a connection until there is one: lookup, connects, TLS.
+    /// From the wish for a connection until there is one: lookup, connects, TLS. Stands still in the queue.
     Connect,
+    /// Waiting because a limit of connections is reached.
+    Queue,
     /// The lookup of a name.
     Lookup,
     /// The TLS handshake.
@@ -332,6 +334,7 @@ impl Timer {
         match self {
             Self::Total => "total",
             Self::Connect => "connect",
+            Self::Queue => "queue",
             Self::Lookup => "lookup",
             Self::Tls => "tls",
             Self::Expect => "expect",
@@ -350,6 +353,8 @@ impl Timer {
 pub enum Phase {
     /// Before any I/O.
     Prepare,
+    /// Waiting because a limit of connections is reached.
+    Queue,
     /// Looking a name up.
     Lookup,
     /// Connecting.
@@ -376,6 +381,7 @@ impl Phase {
     pub fn tag(self) -> &'static str {
         match self {
             Self::Prepare => "prepare",
+            Self::Queue => "queue",
             Self::Lookup => "lookup",
             Self::Connect => "connect",
             Self::Tls => "tls",
@@ -391,6 +397,7 @@ impl Phase {
     fn sentence(self) -> &'static str {
         match self {
             Self::Prepare => "before any i/o",
+            Self::Queue => "while waiting for a connection",
             Self::Lookup => "while looking the name up",
             Self::Connect => "while connecting",
             Self::Tls => "in the tls handshake",
@@ -567,10 +574,13 @@ impl Error {
         matches!(self.0.kind, ErrorKind::Canceled)
     }
 
-    /// Says whether no connection was obtained (lookup, connect or TLS handshake).
+    /// Says whether no connection was obtained (queue, lookup, connect or TLS handshake).
     #[must_use]
     pub fn is_connect(&self) -> bool {
-        matches!(self.0.phase, Phase::Lookup | Phase::Connect | Phase::Tls)
+        matches!(
+            self.0.phase,
+            Phase::Queue | Phase::Lookup | Phase::Connect | Phase::Tls
+        )
     }
 
     /// Says whether the request was refused before any I/O.

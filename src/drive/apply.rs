@@ -9,14 +9,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::drive::contestants::Contestants;
-use crate::drive::engine::Engine;
+use crate::drive::engine::{Engine, next_dial};
 use crate::drive::lease::{Idle, Lease, Memory};
 use crate::event::{CanceledBy, Emitter};
-use crate::flow::action::{Action, ExchangeInput, Input, PoolInput, TlsFault, Wait};
+use crate::flow::action::{Action, Cause, ExchangeInput, Input, PoolInput, TlsFault, Wait};
 use crate::flow::call::{Call, Settings};
+use crate::flow::pool::{Found, Mail};
 use crate::message::close::CloseReason;
 use crate::net::cancel::CancelHandle;
 use crate::net::clock;
+use crate::net::park::Parker;
 use crate::net::tls::TlsError;
 use crate::net::transport::{Broken, Transport};
 use crate::proto::Turn;
@@ -70,6 +72,8 @@ pub(crate) struct Running {
     pub(crate) cancel: Option<CancelHandle>,
     pub(crate) lease: Option<Lease>,
     pub(crate) contestants: Contestants,
+    /// Where the call sleeps while it is in the queue.
+    pub(crate) parker: Option<Arc<Parker>>,
     pub(crate) now: Instant,
 }
 
@@ -135,6 +139,9 @@ impl Running {
             }
             match action {
                 Action::TakeIdle => self.take_idle(),
+                Action::WaitPool { cause } => self.wait_pool(cause),
+                Action::LeavePool => self.leave_pool(),
+                Action::MakeRoom { contestant } => self.make_room(contestant),
                 Action::Resolve => self.resolve(),
                 Action::EndDial { winner, forget } => self.end_dial(winner, forget),
                 Action::ProbeRoute { addr } => self.probe_route(addr),
@@ -156,12 +163,65 @@ impl Running {
     }
 
     fn take_idle(&mut self) {
-        let (transport, answer, generation) =
-            self.engine.take_idle(&self.call.plan().url, self.now);
-        if let Some(transport) = transport {
+        let (loan, answer) = self
+            .engine
+            .take_idle(self.call.deciding(), self.call.id(), self.now);
+        if let Some((transport, generation)) = loan {
             self.adopt(transport, generation);
         }
         self.input(PoolInput::Idle(answer));
+    }
+
+    fn wait_pool(&mut self, cause: Cause) {
+        let parker = Arc::new(Parker::default());
+        let cancel = self.cancel.get_or_insert_default();
+        cancel.block_on_parker(parker.clone());
+        let alarm = cancel.listen();
+        let (url, call) = (self.call.deciding(), self.call.id());
+        let (joined, generation) = self.engine.join_pool(url, call, cause, alarm, self.now);
+        match joined.found {
+            Found::MustWait(limit) => {
+                self.parker = Some(parker);
+                let depth = joined.depth;
+                self.input(PoolInput::Queued { limit, depth });
+            }
+            Found::Idle(idle) => self.take_mail(Mail::Handed(idle, generation)),
+            Found::MayDial => self.take_mail(Mail::MayDial),
+        }
+    }
+
+    /// Takes what the pool left for the call.
+    pub(crate) fn take_mail(&mut self, mail: Mail<Idle>) {
+        if let Some(cancel) = &self.cancel {
+            cancel.stop_listening();
+        }
+        if self.parker.take().is_some() {
+            self.block_on_nothing();
+        }
+        self.read_clock();
+        let (idle, generation) = match mail {
+            Mail::MayDial => return self.input(PoolInput::MayDial(next_dial())),
+            Mail::Handed(idle, generation) => (idle, generation),
+        };
+        let call = self.call.id();
+        match self.engine.inspect(call, idle, generation, self.now) {
+            Ok(loan) => {
+                self.adopt(loan.transport, loan.generation);
+                self.input(PoolInput::Handed(loan.connection));
+            }
+            Err(answer) => self.input(PoolInput::Idle(answer)),
+        }
+    }
+
+    fn leave_pool(&mut self) {
+        self.parker = None;
+        self.block_on_nothing();
+        self.engine.leave_pool(self.call.id(), self.now);
+    }
+
+    fn make_room(&mut self, contestant: u16) {
+        let room = self.engine.make_room(self.call.id(), self.now);
+        self.input(PoolInput::Room { contestant, room });
     }
 
     /// Takes a connection on loan: memory is lent to it, and a cancel ends its waits.
@@ -268,23 +328,21 @@ impl Running {
             (self.lease.take(), self.call.take_connection())
         {
             lease.transport.take_back(&mut self.memory.cipher);
-            self.engine.put(
-                Idle {
-                    transport: lease.transport,
-                    connection,
-                },
-                self.now,
-            );
+            let idle = Idle {
+                transport: lease.transport,
+                connection,
+            };
+            self.engine.put(idle, lease.generation, self.now);
         }
     }
 
     fn close(&mut self) {
         self.block_on_nothing();
-        if let Some(connection) = self.call.connection() {
-            self.engine.closed(connection);
-        }
         if let Some(lease) = self.lease.take() {
             lease.transport.close();
+        }
+        if let Some((connection, reason)) = self.call.closing() {
+            self.engine.closed(connection, reason, self.now);
         }
         self.input(PoolInput::Closed);
     }

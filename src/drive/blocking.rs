@@ -114,9 +114,33 @@ impl Running {
             return None;
         }
         match wait.receive {
-            None => self.wait_for_dial(wait.deadline),
+            None => self.wait_for_connection(wait.deadline),
             Some(receive) => self.wait_for_peer(wait, receive, into),
         }
+    }
+
+    /// Waits while the call has no connection: for its dial or in the queue, and in any case for one that comes back.
+    /// What is left for the call goes before what came of the dial: the wake-up may have shut its socket down.
+    fn wait_for_connection(&mut self, deadline: Option<Instant>) -> Option<Input> {
+        let alarm = self.cancel.get_or_insert_default().listen();
+        if let Some(mail) = self.engine.listen(self.call.id(), alarm) {
+            self.take_mail(mail);
+            return None;
+        }
+        let input = match &self.parker {
+            Some(parker) => (!parker.clone().wait(deadline)).then_some(Input::Timeout),
+            None => self.wait_for_dial(deadline),
+        };
+        if let Some(cancel) = &self.cancel {
+            cancel.stop_listening();
+        }
+        if self.call.awaits_connection() {
+            if let Some(mail) = self.engine.read_mail(self.call.id()) {
+                self.take_mail(mail);
+                return None;
+            }
+        }
+        input
     }
 
     /// Waits for the peer: in one blocking receive if nothing else can end the wait, else in a poll.

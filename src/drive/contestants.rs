@@ -14,6 +14,7 @@ use crate::event::EventKind;
 use crate::flow::action::{DialInput, Input, TlsFault};
 use crate::flow::dial::Dial;
 use crate::message::tls::TlsFacts;
+use crate::net::cancel::CancelHandle;
 use crate::net::route::has_route;
 use crate::net::socket::Unconnected;
 use crate::net::tls::TlsName;
@@ -185,19 +186,20 @@ impl Running {
         if let Some(waker) = self.contestants.waker.take() {
             self.engine.wakers.give_back(waker);
         }
+        let mut won = None;
         for (number, contestant) in std::mem::take(&mut self.contestants.open) {
-            let Contestant::Open(transport, _) = contestant else {
-                continue;
-            };
-            if winner != Some(number) {
-                transport.close();
-                continue;
+            match contestant {
+                Contestant::Open(transport, _) if winner == Some(number) => won = Some(transport),
+                Contestant::Open(transport, _) => transport.close(),
+                Contestant::Opening(_) | Contestant::Connecting(_) => {}
             }
-            let generation = match self.call.connection() {
-                Some(connection) => self.engine.opened(&connection.key),
-                None => 0,
-            };
+        }
+        let generation = self.engine.dialed(self.call.id(), won.is_some(), self.now);
+        if let Some(transport) = won {
             self.adopt(*transport, generation);
+        } else if let (Some(lease), Some(cancel)) = (&self.lease, &self.cancel) {
+            // A connection came back while the call dialed.
+            cancel.block_on_socket(lease.transport.shared());
         }
     }
 
@@ -220,12 +222,12 @@ impl Running {
         if let Some(cancel) = &self.cancel {
             cancel.block_on_socket(socket.shared());
         }
-        if self.is_canceled() {
+        if self.is_interrupted() {
             return None;
         }
         let result = socket.connect(deadline, self.cancel.is_some());
         self.read_clock();
-        if self.is_canceled() {
+        if self.is_interrupted() {
             return None;
         }
         match result {
@@ -246,13 +248,13 @@ impl Running {
         let (transport, _) = self.contestants.transport(number)?;
         if let Some(cancel) = &self.cancel {
             cancel.block_on_socket(transport.shared());
-            if cancel.is_canceled() {
+            if cancel.is_over() {
                 return None;
             }
         }
         let result = transport.handshake(deadline, certificates);
         self.read_clock();
-        if self.is_canceled() {
+        if self.is_interrupted() {
             return None;
         }
         match result {
@@ -265,7 +267,7 @@ impl Running {
 
     /// Waits for all at once, and tells the core of everything that happened before it is asked again.
     fn poll_contestants(&mut self, deadline: Option<Instant>) -> Option<Input> {
-        if self.read_mail() {
+        if self.read_answers() {
             return None;
         }
         let waker = match self.waker() {
@@ -278,7 +280,7 @@ impl Running {
                 return None;
             }
         };
-        if self.is_canceled() {
+        if self.is_interrupted() {
             return None;
         }
         let polled = |(number, one): &'_ (u16, Contestant)| one.interest().map(|_| *number);
@@ -287,7 +289,7 @@ impl Running {
         let sockets: Vec<_> = open.filter_map(|(_, one)| one.interest()).collect();
         let ready = for_any(&sockets, waker.as_deref(), deadline);
         self.read_clock();
-        if self.is_canceled() {
+        if self.is_interrupted() {
             return None;
         }
         let ready = match ready {
@@ -297,7 +299,7 @@ impl Running {
                 return Some(Input::Timeout);
             }
         };
-        let mut happened = self.read_mail();
+        let mut happened = self.read_answers();
         for (number, ready) in numbers.into_iter().zip(ready) {
             if ready.is_any() {
                 happened = true;
@@ -306,6 +308,11 @@ impl Running {
         }
         (!happened && deadline.is_some_and(|deadline| deadline <= self.now))
             .then_some(Input::Timeout)
+    }
+
+    /// Says whether the wait was ended by a cancel, or because something is left for the call.
+    fn is_interrupted(&self) -> bool {
+        self.cancel.as_ref().is_some_and(CancelHandle::is_over)
     }
 
     /// The wake-up that ends the poll: the resolver's, or one that only a cancel uses.

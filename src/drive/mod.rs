@@ -8,3 +8,4 @@ pub(crate) mod contestants;
 pub(crate) mod engine;
 pub(crate) mod lease;
 pub(crate) mod names;
+pub(crate) mod pool;

@@ -104,7 +104,7 @@ impl Running {
     }
 
     /// Tells the core what the resolver has said so far; true if there was an answer among it.
-    pub(crate) fn read_mail(&mut self) -> bool {
+    pub(crate) fn read_answers(&mut self) -> bool {
         let mailbox = self.contestants.names.as_ref().map(|names| &names.mailbox);
         let letters = mailbox.map(|mailbox| mailbox.take()).unwrap_or_default();
         let mut answered = false;

@@ -281,6 +281,8 @@ fn ids(event: &Event) -> Result<(), Fault> {
     let complete = match event.kind() {
         EventKind::GetConn
         | EventKind::PoolLookup
+        | EventKind::QueueStart
+        | EventKind::QueueDone
         | EventKind::GetConnFailed
         | EventKind::AttemptDone => attempt,
         EventKind::GotConn => attempt && conn,

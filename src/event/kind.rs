@@ -137,6 +137,10 @@ kinds! {
     GetConn "get_conn" on_get_conn always Arc<GetConn>;
     /// The pool was looked at.
     PoolLookup "pool_lookup" on_pool_lookup always Arc<PoolLookup>;
+    /// A limit of connections is reached; the attempt waits for one to come back, or for the permit to make one.
+    QueueStart "queue_start" on_queue_start always Arc<QueueStart>;
+    /// The wait in the queue ended.
+    QueueDone "queue_done" on_queue_done always Arc<QueueDone>;
     /// A connection is being made.
     DialStart "dial_start" on_dial_start always DialStart;
     /// The dial ended: with a connection, with an error, or abandoned.

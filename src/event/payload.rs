@@ -206,6 +206,24 @@ payloads! {
         /// Why idle connections of this key were discarded on the way.
         discarded "discarded": Vec<CloseReason> => &[CloseReason],
     }
+    /// Payload of [`EventKind::QueueStart`](crate::event::EventKind::QueueStart).
+    QueueStart {
+        /// The limit that is reached.
+        limit "limit": QueueLimit => QueueLimit,
+        /// Calls of this client that wait, this one included.
+        depth "depth": usize => usize,
+        /// How long the attempt waits at the most.
+        timeout "timeout_ns": Option<Duration> => Option<Duration>,
+    }
+    /// Payload of [`EventKind::QueueDone`](crate::event::EventKind::QueueDone).
+    QueueDone {
+        /// The limit that was reached.
+        limit "limit": QueueLimit => QueueLimit,
+        /// What ended the wait.
+        outcome "outcome": QueueOutcome => QueueOutcome,
+        /// How long the attempt waited.
+        waited "waited_ns": Duration => Duration,
+    }
     /// Payload of [`EventKind::DialStart`](crate::event::EventKind::DialStart).
     DialStart {
         /// Why a connection is made.
@@ -756,10 +774,32 @@ tags! {
         /// An observer.
         Observer => "observer",
     }
+    /// Which limit of connections is reached.
+    QueueLimit {
+        /// The connections of one origin.
+        PerOrigin => "per_origin",
+        /// The connections of all origins.
+        Total => "total",
+        /// The descriptors of the process or of the system.
+        Descriptors => "descriptors",
+    }
+    /// What ended the wait in the queue.
+    QueueOutcome {
+        /// A connection came back and was handed over.
+        Handed => "handed",
+        /// A connection may be made.
+        MayDial => "may_dial",
+        /// A deadline passed.
+        TimedOut => "timed_out",
+        /// The call was given up.
+        Canceled => "canceled",
+    }
     /// Why a connection is made.
     DialReason {
         /// No idle connection could be used.
         NoIdle => "no_idle",
+        /// The attempt waited in the queue, and there is no connection but room for one.
+        Queued => "queued",
     }
     /// Who is asked for a name.
     DnsSource {
@@ -917,6 +957,18 @@ impl ErrorFacts {
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
+    }
+}
+
+impl ClosedBy {
+    /// Who ends a connection for that reason.
+    pub(crate) fn of(reason: CloseReason) -> Self {
+        match reason {
+            CloseReason::ConnectionLost
+            | CloseReason::DelimitedByClose
+            | CloseReason::PeerClosedIdle => Self::Peer,
+            _ => Self::Local,
+        }
     }
 }
 

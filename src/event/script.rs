@@ -196,6 +196,18 @@ const RULES: [RetryRule; 5] = [
 ];
 
 const REFUSALS: [RedirectRefusal; 2] = [RedirectRefusal::SwitchedOff, RedirectRefusal::TooMany];
+const LIMITS: [QueueLimit; 3] = [
+    QueueLimit::PerOrigin,
+    QueueLimit::Total,
+    QueueLimit::Descriptors,
+];
+
+const OUTCOMES: [QueueOutcome; 4] = [
+    QueueOutcome::Handed,
+    QueueOutcome::MayDial,
+    QueueOutcome::TimedOut,
+    QueueOutcome::Canceled,
+];
 
 fn payload(kind: EventKind, v: &Values<'_>) -> Payload {
     match kind {
@@ -252,7 +264,13 @@ fn around(kind: EventKind, v: &Values<'_>) -> Payload {
         EventKind::TimeoutFired => Payload::TimeoutFired(Arc::new(TimeoutFired {
             timer: v.tag(
                 "timer",
-                &[Timer::Total, Timer::Expect, Timer::FirstByte, Timer::Tls],
+                &[
+                    Timer::Total,
+                    Timer::Expect,
+                    Timer::FirstByte,
+                    Timer::Tls,
+                    Timer::Queue,
+                ],
                 Timer::tag,
             ),
             limit: ZERO,
@@ -281,6 +299,16 @@ fn around(kind: EventKind, v: &Values<'_>) -> Payload {
             active: 0,
             hit: v.is("hit"),
             discarded: Vec::new(),
+        })),
+        EventKind::QueueStart => Payload::QueueStart(Arc::new(QueueStart {
+            limit: v.tag("limit", &LIMITS, QueueLimit::tag),
+            depth: v.number("depth", 1),
+            timeout: None,
+        })),
+        EventKind::QueueDone => Payload::QueueDone(Arc::new(QueueDone {
+            limit: v.tag("limit", &LIMITS, QueueLimit::tag),
+            outcome: v.tag("outcome", &OUTCOMES, QueueOutcome::tag),
+            waited: ZERO,
         })),
         EventKind::GotConn => Payload::GotConn(Arc::new(GotConn {
             reused: v.is("reused"),
@@ -410,6 +438,7 @@ fn dialed(kind: EventKind, v: &Values<'_>) -> Payload {
                     ConnectOutcome::Canceled,
                     ConnectOutcome::Lost,
                     ConnectOutcome::Pruned,
+                    ConnectOutcome::Lost,
                 ],
                 ConnectOutcome::tag,
             ),

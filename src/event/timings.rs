@@ -161,7 +161,7 @@ impl Marks {
                 .map(|(started, won)| won.saturating_duration_since(started)),
             headers: span(self.final_start, self.head),
             early_response: self.early_response(),
-            reused: self.got_conn && self.connect_first.is_none(),
+            reused: self.got_conn && self.connect_won.is_none(),
             at: Moments {
                 lookup: since(self.connect_first.or(self.conn_end)),
                 connect: since(self.connect_won.map(|(_, won)| won).or(self.conn_end)),

@@ -11,8 +11,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::TlsFailure;
-use crate::event::{Abort, CanceledBy, ClosedBy};
+use crate::event::{Abort, CanceledBy, ClosedBy, QueueLimit};
 use crate::flow::connection::Connection;
+pub(crate) use crate::flow::pool::Cause;
 use crate::ids::{ConnId, DialId};
 use crate::message::answer::Family;
 use crate::message::answer::Outcome;
@@ -27,6 +28,20 @@ pub(crate) enum Action {
     BeginHop,
     /// Look for an idle connection; answered by [`PoolInput::Idle`].
     TakeIdle,
+    /// Join the queue of the key; answered at once by [`PoolInput::Queued`], [`PoolInput::Handed`] or
+    /// [`PoolInput::MayDial`], and behind the first by one of the others when there is something.
+    WaitPool {
+        /// Why the call has to wait.
+        cause: Cause,
+    },
+    /// Leave the queue; what was left there for the call goes to the next.
+    LeavePool,
+    /// The system has no descriptor for a contestant: close an idle connection of any key; answered by
+    /// [`PoolInput::Room`].
+    MakeRoom {
+        /// Number of the contestant.
+        contestant: u16,
+    },
     /// Look the host up, both families; answered by [`DialInput::Asked`] and [`DialInput::Resolved`].
     Resolve,
     /// Ask the system whether it knows a way to an address, without a packet; answered by [`DialInput::Route`].
@@ -232,8 +247,26 @@ pub(crate) enum ExchangeInput {
 /// What the pool said, or what became of a connection that served.
 #[derive(Debug)]
 pub(crate) enum PoolInput {
-    /// What the pool has.
+    /// What the pool has. Also told when a connection that was handed over is dead.
     Idle(IdleAnswer),
+    /// The call is in the queue.
+    Queued {
+        /// The limit that is reached.
+        limit: QueueLimit,
+        /// Calls that wait, this one included.
+        depth: usize,
+    },
+    /// A connection that came back was handed to this call, which waited or dialed; it is its connection now.
+    Handed(Box<Connection>),
+    /// This call, which waited, has the permit to dial.
+    MayDial(DialId),
+    /// What became of [`Action::MakeRoom`].
+    Room {
+        /// Number of the contestant.
+        contestant: u16,
+        /// What there is.
+        room: Room,
+    },
     /// The pool's answer: idle connections of the key with this one, or why it has no place.
     Place(Result<u32, CloseReason>),
     /// The connection was closed.
@@ -258,12 +291,32 @@ impl From<ExchangeInput> for Input {
     }
 }
 
+/// Whether there is a descriptor now for a contestant that got none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// An idle connection was closed for it.
+    Made,
+    /// Nothing was idle, but this client has connections in use: it is worth waiting.
+    InUse,
+    /// This client has no connection that could ever give way.
+    Nothing,
+}
+
+/// What the pool has for a call.
+#[derive(Debug)]
+pub(crate) enum Offer {
+    /// An idle connection; it is the connection of the call now.
+    Connection(Box<Connection>),
+    /// The permit to dial.
+    MayDial(DialId),
+    /// Nothing; a limit is reached.
+    MustWait,
+}
+
 /// What the pool found.
 #[derive(Debug)]
 pub(crate) struct IdleAnswer {
-    pub(crate) found: Option<Box<Connection>>,
-    /// The id of the dial that begins if nothing was found.
-    pub(crate) dial: DialId,
+    pub(crate) found: Offer,
     /// Idle connections of the key before.
     pub(crate) idle: usize,
     /// Connections of the key on loan.

@@ -5,15 +5,20 @@
 //!
 //! ```text
 //!   Fresh --> Ready --> Pooling --idle--> Exchanging --complete--> Returning --> Over
-//!               ^          |                 ^    |not to be kept, broken
-//!               |          \--none--> Dialing     \--> Closing --> Over
+//!               ^        |   |               ^  ^  |not to be kept, broken
+//!               |        |   \--may dial--> Dialing \--> Closing --> Over
+//!               |        |                  ^  |no descriptor
+//!               |        \--must wait--> Joining --> Queued --handed--> Exchanging
 //!               \--redirect-- Left <-- Returning, Closing
 //! ```
 
 mod acquiring;
 mod deadlines;
 mod ending;
+mod exchanging;
 mod hops;
+mod queueing;
+mod scarcity;
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,16 +26,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::config::Timeouts;
-use crate::error::{Error, ErrorKind, Phase, Timer};
+use crate::error::{Error, Phase, Timer};
 use crate::event::{
-    Abort, CallDone, CallStart, Emitter, ErrorFacts, EventKind, GetConn, Payload, RedirectRefusal,
+    CallDone, CallStart, Emitter, ErrorFacts, EventKind, GetConn, Payload, RedirectRefusal,
     RetryRule,
 };
-use crate::flow::action::{Action, ExchangeInput, Input, PoolInput, Receive, Wait};
-use crate::flow::call::ending::{Cause, tell_call_done};
+use crate::flow::action::{Action, Input, PoolInput, Wait};
+use crate::flow::call::ending::tell_call_done;
 pub use crate::flow::call::hops::Hop;
+use crate::flow::call::queueing::Queued;
+use crate::flow::call::scarcity::Scarcity;
 use crate::flow::connection::Connection;
 use crate::flow::dial::Dial;
+use crate::flow::pool::{self, Life};
 use crate::flow::redirect::RedirectPolicy;
 use crate::flow::timers::Timers;
 use crate::ids::{CallId, ConnId};
@@ -41,11 +49,11 @@ use crate::message::dial::DialProfile;
 use crate::message::fields::Fields;
 use crate::message::overrides::Overrides;
 use crate::message::tls::TlsFacts;
-use crate::proto::exchange::{Exchange, Progress};
-use crate::proto::framing::KeepAliveHint;
+use crate::message::url::Url;
+use crate::proto::exchange::Exchange;
 use crate::proto::plan::Plan;
 use crate::proto::receiving::FinalHead;
-use crate::proto::{Fault, Rules, Turn};
+use crate::proto::{Rules, Turn};
 
 /// A call under way.
 #[derive(Debug)]
@@ -77,6 +85,8 @@ pub(crate) struct Call {
     reset: Option<io::Error>,
     /// What is to be done before anything else.
     chore: Option<Action>,
+    /// What is known of descriptors and of waiting for them, in this attempt.
+    scarcity: Scarcity,
 }
 
 /// The settings of one call.
@@ -87,6 +97,8 @@ pub(crate) struct Settings {
     /// Repeats of a broken attempt that are allowed.
     pub(crate) retries: u16,
     pub(crate) redirects: RedirectPolicy,
+    /// How long a connection lives.
+    pub(crate) life: Life,
     /// Addresses that the caller gave in advance.
     pub(crate) overrides: Overrides,
     /// Other places to connect to than the URL says.
@@ -139,6 +151,10 @@ enum State {
     Ready,
     /// The pool is asked.
     Pooling,
+    /// The queue is to be joined, for this reason.
+    Joining(pool::Cause),
+    /// The call waits for a connection that comes back, or for the permit to dial.
+    Queued(Queued),
     /// A connection is being made.
     Dialing(Box<Dial>),
     /// Request and response are under way.
@@ -236,6 +252,7 @@ impl Call {
             wanted: 0,
             reset: None,
             chore: None,
+            scarcity: Scarcity::default(),
         }
     }
 
@@ -267,6 +284,12 @@ impl Call {
             State::Ready => Action::BeginHop,
             State::Left(_) => Action::HandOut,
             State::Pooling => Action::TakeIdle,
+            State::Joining(cause) => Action::WaitPool { cause: *cause },
+            State::Queued(_) => Action::Wait(Wait {
+                send: false,
+                receive: None,
+                deadline: self.timers.next(),
+            }),
             State::Dialing(dial) => {
                 let step = dial.next(turn.now, turn.emitter, &mut self.timers);
                 self.follow_dial(step, turn)
@@ -275,39 +298,6 @@ impl Call {
             State::Returning(..) => Action::AskPlace,
             State::Closing(..) => Action::Close,
         }
-    }
-
-    fn next_of_exchange(&mut self, turn: &mut Turn<'_>) -> Action {
-        let State::Exchanging(exchange, _) = &mut self.state else {
-            return Action::Done;
-        };
-        if exchange.receiving().is_at_head() {
-            return Action::Resume;
-        }
-        if let Some(max) = exchange.pull_due(turn.buffers) {
-            let is_first = exchange.is_first_pull();
-            exchange.begin_pull(max, turn.buffers);
-            return Action::PullBody { max, is_first };
-        }
-        let due = exchange.send_due(turn.buffers);
-        let is_stuck = exchange.sending().stuck_since().is_some();
-        if let Some(body) = due.clone().filter(|_| !is_stuck) {
-            return Action::Send { body };
-        }
-        let receiving = exchange.receiving();
-        let is_left = matches!(self.ending, Ending::Onward(_));
-        if receiving.has_head() && (self.wanted == 0 || receiving.lent() > 0) && !is_left {
-            return Action::HandOut;
-        }
-        let receive = match receiving.direct_max(self.wanted, turn.buffers.inbound.len()) {
-            Some(max) => Receive::Caller { max },
-            None => Receive::Inbound,
-        };
-        Action::Wait(Wait {
-            send: due.is_some(),
-            receive: Some(receive),
-            deadline: self.timers.next(),
-        })
     }
 
     /// The final head, once; for the response.
@@ -375,6 +365,8 @@ impl Call {
             State::Fresh
             | State::Ready
             | State::Pooling
+            | State::Joining(_)
+            | State::Queued(_)
             | State::Dialing(_)
             | State::Left(_)
             | State::Over(_) => None,
@@ -388,10 +380,39 @@ impl Call {
             State::Fresh
             | State::Ready
             | State::Pooling
+            | State::Joining(_)
+            | State::Queued(_)
             | State::Exchanging(..)
             | State::Returning(..)
             | State::Left(_)
             | State::Closing(..)
+            | State::Over(_) => None,
+        }
+    }
+
+    /// The URL that decides which connection may serve.
+    pub(crate) fn deciding(&self) -> &Url {
+        pool::deciding(&self.plan, &self.settings)
+    }
+
+    /// Says whether the call dials or waits in the queue, so that a connection that comes back can serve it.
+    pub(crate) fn awaits_connection(&self) -> bool {
+        matches!(self.state, State::Queued(_) | State::Dialing(_))
+    }
+
+    /// The connection that is to be closed, and why.
+    pub(crate) fn closing(&self) -> Option<(&Connection, CloseReason)> {
+        match &self.state {
+            State::Closing(_, connection, reason) => Some((connection, *reason)),
+            State::Fresh
+            | State::Ready
+            | State::Pooling
+            | State::Joining(_)
+            | State::Queued(_)
+            | State::Dialing(_)
+            | State::Exchanging(..)
+            | State::Returning(..)
+            | State::Left(_)
             | State::Over(_) => None,
         }
     }
@@ -420,6 +441,8 @@ impl Call {
             State::Fresh
             | State::Ready
             | State::Pooling
+            | State::Joining(_)
+            | State::Queued(_)
             | State::Dialing(_)
             | State::Over(None) => None,
         }
@@ -460,149 +483,12 @@ impl Call {
     fn pool_input(&mut self, input: PoolInput, turn: &mut Turn<'_>) {
         match input {
             PoolInput::Idle(answer) => self.idle(answer, turn),
+            PoolInput::Queued { limit, depth } => self.queued(limit, depth, turn),
+            PoolInput::Handed(connection) => self.handed(connection, turn),
+            PoolInput::MayDial(id) => self.may_dial(id, turn),
+            PoolInput::Room { contestant, room } => self.room(contestant, room, turn),
             PoolInput::Place(place) => self.placed(place, turn),
             PoolInput::Closed => self.closed(turn),
-        }
-    }
-
-    fn exchange_input(&mut self, input: ExchangeInput, turn: &mut Turn<'_>) {
-        let State::Exchanging(exchange, _) = &mut self.state else {
-            if let (
-                ExchangeInput::Consumed(count),
-                State::Over(Some(exchange)) | State::Left(exchange),
-            ) = (input, &mut self.state)
-            {
-                let _ = exchange.consume(count, turn);
-            }
-            return;
-        };
-        let input = match (input, self.reset.take()) {
-            (ExchangeInput::Ended { .. }, Some(reset)) => ExchangeInput::ReceiveFailed(reset),
-            (input, reset) => {
-                self.reset = reset;
-                input
-            }
-        };
-        let result = match input {
-            ExchangeInput::Sent(count) => {
-                exchange.sent(count, turn);
-                Ok(Progress::Going)
-            }
-            ExchangeInput::Blocked => {
-                exchange.sending().blocked(turn.now);
-                Ok(Progress::Going)
-            }
-            ExchangeInput::Writable => {
-                exchange
-                    .sending()
-                    .writable(turn.now, &turn.buffers.outbound);
-                Ok(Progress::Going)
-            }
-            ExchangeInput::SendFailed(error) => {
-                if error.kind() == io::ErrorKind::ConnectionReset {
-                    self.reset = Some(error);
-                }
-                exchange.send_failed(turn);
-                Ok(Progress::Going)
-            }
-            ExchangeInput::Received { direct, buffered } => {
-                self.timers.disarm(Timer::BodyIdle);
-                exchange.received(direct, buffered, turn)
-            }
-            ExchangeInput::Drain => {
-                exchange.drain();
-                Ok(Progress::Going)
-            }
-            ExchangeInput::Ended { clean } => exchange.ended(clean, turn),
-            ExchangeInput::ReceiveFailed(error) => {
-                let phase = exchange.phase();
-                return self.broken(
-                    ErrorKind::io(&error),
-                    phase,
-                    Some(Box::new(error)),
-                    Cause::Lost,
-                    turn,
-                );
-            }
-            ExchangeInput::TlsBroke(fault) => {
-                let phase = exchange.phase();
-                return self.broken(
-                    ErrorKind::Tls(fault.failure),
-                    phase,
-                    Some(fault.source),
-                    Cause::Peer,
-                    turn,
-                );
-            }
-            ExchangeInput::Pulled(pulled, error) => {
-                let source = error.map(|error| Box::new(error) as Abort);
-                match exchange.pulled(pulled, turn) {
-                    Ok(()) => Ok(Progress::Going),
-                    Err(fault) => {
-                        return self.broken(fault.kind, fault.phase, source, Cause::Source, turn);
-                    }
-                }
-            }
-            ExchangeInput::Consumed(count) => exchange.consume(count, turn),
-            ExchangeInput::Wake if matches!(self.head, Arrived::Unjudged(_)) => {
-                return self.judge(turn);
-            }
-            ExchangeInput::Wake => exchange.resume(turn),
-        };
-        self.follow(result, turn);
-        self.drain_on(turn);
-    }
-
-    fn follow(&mut self, result: Result<Progress, Fault>, turn: &mut Turn<'_>) {
-        match result {
-            Ok(Progress::Going) => {}
-            Ok(Progress::Head(head)) => self.headed(head),
-            Ok(Progress::Complete) => self.complete(turn),
-            Err(fault) => {
-                let is_lost = matches!(
-                    fault.kind,
-                    ErrorKind::PeerClosed
-                        | ErrorKind::PeerIncompleteHead { .. }
-                        | ErrorKind::PeerIncompleteBody { .. }
-                        | ErrorKind::PeerTlsTruncated { .. }
-                );
-                let cause = if is_lost { Cause::Lost } else { Cause::Peer };
-                self.broken(fault.kind, fault.phase, None, cause, turn);
-            }
-        }
-    }
-
-    fn headed(&mut self, head: FinalHead) {
-        if let State::Exchanging(_, connection) = &mut self.state {
-            let hint = KeepAliveHint::parse(&head.head.fields);
-            connection.peer_keeps = hint.timeout;
-            connection.peer_takes = hint.max;
-            connection.version = Some(head.head.version);
-        }
-        self.status = Some(head.head.status);
-        self.head = Arrived::Unjudged(head);
-    }
-
-    /// The caller asks for more of the body.
-    fn wanted(&mut self, max: usize, turn: &mut Turn<'_>) {
-        self.wanted = max;
-        self.back_from_caller(turn);
-    }
-
-    fn back_from_caller(&mut self, turn: &mut Turn<'_>) {
-        if let Some(since) = self.with_caller.take() {
-            turn.emitter
-                .marks()
-                .caller_reads(turn.now.saturating_duration_since(since));
-        }
-    }
-
-    /// Control goes to the caller until it asks again.
-    pub(crate) fn hand_out(&mut self, now: Instant) {
-        self.wanted = 0;
-        self.timers.disarm(Timer::BodyIdle);
-        if matches!(self.state, State::Exchanging(..)) {
-            self.with_caller = Some(now);
         }
     }
 
@@ -611,6 +497,7 @@ impl Call {
         match &self.state {
             State::Fresh | State::Ready => Phase::Prepare,
             State::Pooling => Phase::Connect,
+            State::Joining(_) | State::Queued(_) => Phase::Queue,
             State::Dialing(dial) => dial.phase(),
             State::Exchanging(exchange, _) => exchange.phase(),
             State::Returning(..) | State::Closing(..) | State::Left(_) | State::Over(_) => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::event::{ClosedBy, ConnClosed, Emitter, EventKind, Payload};
-use crate::flow::pool::Key;
+use crate::flow::pool::{Key, Lifespan};
 use crate::ids::ConnId;
 use crate::message::close::CloseReason;
 use crate::message::framing::Version;
@@ -20,6 +20,8 @@ pub(crate) struct Connection {
     pub(crate) local: Option<SocketAddr>,
     pub(crate) tls: Option<Arc<TlsFacts>>,
     pub(crate) opened: Instant,
+    /// When it ends at the latest, and behind which request.
+    pub(crate) lifespan: Lifespan,
     /// Requests that it carried.
     pub(crate) requests: u64,
     pub(crate) bytes_out: u64,
@@ -41,6 +43,31 @@ impl Connection {
     pub(crate) fn count(&mut self, bytes_out: u64, bytes_in: u64) {
         self.bytes_out = self.bytes_out.saturating_add(bytes_out);
         self.bytes_in = self.bytes_in.saturating_add(bytes_in);
+    }
+
+    /// The moment after which it is not used again although it was put back, and why. A peer that says how long it
+    /// keeps a connection shortens our time, less a second for the way.
+    pub(crate) fn good_until(&self, idle_timeout: Duration) -> Option<(Instant, CloseReason)> {
+        let peer = self
+            .peer_keeps
+            .map(|keeps| keeps.saturating_sub(Duration::from_secs(1)));
+        let time = peer.map_or(idle_timeout, |peer| peer.min(idle_timeout));
+        let idle = self.idle_since?.checked_add(time)?;
+        match self.lifespan.until {
+            Some(until) if until < idle => Some((until, CloseReason::MaxAge)),
+            Some(_) | None => Some((idle, CloseReason::IdleTimeout)),
+        }
+    }
+
+    /// Why it serves no further request although nothing is wrong with it.
+    pub(crate) fn used_up(&self, now: Instant) -> Option<CloseReason> {
+        let most = self.lifespan.requests;
+        if self.peer_takes == Some(0) || most.is_some_and(|most| self.requests >= most) {
+            Some(CloseReason::MaxRequests)
+        } else {
+            let is_old = self.lifespan.until.is_some_and(|until| until <= now);
+            is_old.then_some(CloseReason::MaxAge)
+        }
     }
 
     /// Tells that the connection ended.

@@ -61,6 +61,7 @@ const FAMILY_NOT_SUPPORTED: i32 = if cfg!(target_os = "linux") { 97 } else { 47 
 #[derive(Debug, Clone)]
 pub(crate) struct DialFacts {
     pub(crate) id: DialId,
+    pub(crate) why: DialReason,
     pub(crate) target: Target,
     /// The name that the certificate has to speak for.
     pub(crate) server_name: Arc<str>,
@@ -135,9 +136,7 @@ impl Dial {
     ) -> Self {
         emitter.set_dial(Some(facts.id));
         emitter.emit(EventKind::DialStart, now, |_| {
-            Payload::DialStart(DialStart {
-                why: DialReason::NoIdle,
-            })
+            Payload::DialStart(DialStart { why: facts.why })
         });
         let mut dial = Self {
             profile: Profile::of(facts.profile),
@@ -332,6 +331,17 @@ impl Dial {
     /// The host whose addresses are looked up.
     pub(crate) fn host(&self) -> &str {
         &self.facts.target.host
+    }
+
+    /// Where a contestant that is not connected goes.
+    pub(crate) fn addr_of(&self, contestant: u16) -> Option<SocketAddr> {
+        let one = self.contestants.get(contestant)?;
+        matches!(one.stage, Stage::Opening | Stage::Connecting).then_some(one.addr)
+    }
+
+    /// Says whether no other contestant is open than this one.
+    pub(crate) fn has_only(&self, contestant: u16) -> bool {
+        self.contestants.len() == 1 && self.contestants.get(contestant).is_some()
     }
 
     /// Says whether at most one contestant is open, and nobody else can start but a second socket to its address.

@@ -1,124 +1,122 @@
-//! Idle connections, by what they are good for.
+//! The connections of one client, by what they are good for, and the calls that wait for one.
 //!
-//! The rule guarded here: a connection serves only requests whose key is equal in every part, and a key has a
-//! part for every setting that two requests of one client can differ in.
+//! The rules guarded here: a connection serves only requests whose key is equal in every part; there are never more
+//! connections than the limits say, counted from the permit to dial; and a newcomer never overtakes a call that waits.
 //!
-//! Pure and generic over what it holds: no clock, no lock, no socket.
+//! ```text
+//!   wanted --idle there--> on loan <------------- handed --------------\
+//!     |                      |  ^                                      |
+//!     |                   back  idle again                             |
+//!     |                      v  |                                      |
+//!     |                     idle                                       |
+//!     |--a permit is free--> dialing --done--> on loan                 |
+//!     \--none is-----------> queued --permit--> dialing, or -----------/
+//! ```
+//!
+//! What comes back goes to the oldest call that can use it: as the connection, if its key is equal, else as the permit
+//! to dial, and the connection is closed for it. So nothing is idle that a waiting call could use.
+//!
+//! Pure and generic over what it holds and how a call is woken: no clock, no lock, no socket. Waking is left to the
+//! owner, after unlocking.
 
-use std::fmt;
-use std::time::{Duration, Instant};
+mod bounds;
+mod counters;
+mod key;
+mod queue;
+mod slots;
+#[cfg(test)]
+mod tests;
+mod versions;
 
+use std::sync::Arc;
+use std::time::Instant;
+
+pub(crate) use self::bounds::{Bounds, Life, Lifespan};
+use self::counters::Counters;
+pub(crate) use self::key::{Key, deciding};
+pub(crate) use self::queue::{Cause, Mail};
+use self::queue::{Stage, Want, Wants};
+pub(crate) use self::slots::Pooled;
+use self::slots::{Counted, Slots};
+use self::versions::Versions;
+use crate::event::QueueLimit;
 use crate::message::close::CloseReason;
 use crate::message::framing::Version;
-use crate::message::url::{Host, Scheme, Url};
+use crate::message::pool::{PoolCounts, PoolStats};
+use crate::message::url::Url;
 
-/// Origins that are remembered to speak HTTP/1.0: they are rare.
-const HTTP10_MAX: usize = 64;
-
-/// What a connection is good for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Key {
-    scheme: Scheme,
-    host: Box<str>,
-    /// The zone of an IPv6 literal decides about the interface.
-    zone: Option<Box<str>>,
-    port: u16,
-}
-
-impl Key {
-    /// The key of a URL. Everything else that could matter (TLS configuration, resolver, overrides) is the
-    /// same for all requests of a client, and a pool belongs to one client.
-    pub(crate) fn of(url: &Url) -> Self {
-        Self {
-            scheme: url.scheme(),
-            host: url.host_str().into(),
-            zone: zone_of(url).map(Into::into),
-            port: url.port(),
-        }
-    }
-
-    fn is_for(&self, url: &Url) -> bool {
-        let Self {
-            scheme,
-            host,
-            zone,
-            port,
-        } = self;
-        *scheme == url.scheme()
-            && *port == url.port()
-            && **host == *url.host_str()
-            && zone.as_deref() == zone_of(url)
-    }
-}
-
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}:{}", self.scheme, self.host, self.port)
-    }
-}
-
-fn zone_of(url: &Url) -> Option<&str> {
-    match url.host() {
-        Host::V6(_, zone) => zone,
-        Host::Name(_) | Host::V4(_) => None,
-    }
-}
-
-/// Bounds of a pool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Bounds {
-    /// Idle connections of one key; 0 keeps none.
-    pub(crate) idle_per_key: usize,
-    /// Idle connections of all keys.
-    pub(crate) idle_total: usize,
-    /// Time that a connection may be idle.
-    pub(crate) idle_timeout: Duration,
-}
-
-/// Something that can be idle.
-pub(crate) trait Pooled {
-    /// The moment after which it is not used again, within the pool's own limit.
-    fn good_until(&self, idle_timeout: Duration) -> Option<Instant>;
-    /// Since when it is idle.
-    fn idle_since(&self) -> Option<Instant>;
-}
-
-/// The idle connections of one client.
+/// The connections of one client.
 #[derive(Debug)]
-pub(crate) struct Pool<T> {
+pub(crate) struct Pool<T, W> {
     bounds: Bounds,
-    slots: Vec<Slot<T>>,
-    idle_total: usize,
-    /// Origins whose last response was HTTP/1.0, the oldest first.
-    http10: Vec<Key>,
+    slots: Slots<T>,
+    wants: Wants<T, W>,
+    versions: Versions,
+    counters: Counters,
     /// Counts the calls of `close_idle`: a connection that was taken before one is not put back after it.
     generation: u64,
 }
 
-#[derive(Debug)]
-struct Slot<T> {
-    key: Key,
-    idle: Vec<T>,
-    active: usize,
-}
-
-/// What [`Pool::take`] found.
+/// What [`Pool::take`] came to.
 #[derive(Debug)]
 pub(crate) struct Taken<T> {
-    /// The connection that was idle for the shortest time; it counts as active from now on.
-    pub(crate) found: Option<T>,
-    pub(crate) expired: Vec<T>,
+    pub(crate) found: Found<T>,
+    /// Idle connections of the key whose time was over.
+    pub(crate) expired: Vec<(T, CloseReason)>,
+    /// An idle connection of another key that gave its place.
+    pub(crate) evicted: Option<T>,
+    /// Idle connections of the key before, and connections on loan.
     pub(crate) idle: usize,
     pub(crate) active: usize,
 }
 
-impl<T: Pooled> Pool<T> {
+/// What there is for a call.
+#[derive(Debug)]
+pub(crate) enum Found<T> {
+    /// The connection that was idle for the shortest time; it is on loan from now on.
+    Idle(T),
+    /// A permit to dial.
+    MayDial,
+    /// Nothing: this limit is reached, and the call waits if it joins the queue.
+    MustWait(QueueLimit),
+}
+
+/// What [`Pool::join`] came to.
+#[derive(Debug)]
+pub(crate) struct Joined<T> {
+    pub(crate) found: Found<T>,
+    pub(crate) evicted: Option<T>,
+    /// Calls of the client that wait, with this one if it does.
+    pub(crate) depth: usize,
+}
+
+/// What has to be done after unlocking.
+#[derive(Debug)]
+pub(crate) struct Served<T, W> {
+    /// The calls that have mail.
+    pub(crate) wake: Vec<W>,
+    pub(crate) closed: Option<(T, CloseReason)>,
+}
+
+/// What is left to a dial that the system gave no descriptor.
+#[derive(Debug)]
+pub(crate) enum Room<T> {
+    /// This connection was idle; when it is closed, there is a descriptor.
+    Made(T),
+    /// Nothing is idle, but connections of this client are in use.
+    InUse,
+    /// This client has no connection.
+    Nothing,
+}
+
+impl<T: Pooled, W> Pool<T, W> {
     pub(crate) fn new(bounds: Bounds) -> Self {
         Self {
             bounds,
-            slots: Vec::new(),
-            idle_total: 0,
-            http10: Vec::new(),
+            slots: Slots::new(),
+            wants: Wants::new(),
+            versions: Versions::default(),
+            counters: Counters::default(),
             generation: 0,
         }
     }
@@ -128,83 +126,210 @@ impl<T: Pooled> Pool<T> {
         self.generation
     }
 
-    /// Takes the newest idle connection for this URL, and throws out those that were idle for too long.
-    pub(crate) fn take(&mut self, url: &Url, now: Instant) -> Taken<T> {
+    /// Takes the newest idle connection for this URL, and throws out those whose time is over. Without one the call
+    /// gets a permit to dial, or has to wait.
+    pub(crate) fn take(&mut self, url: &Url, id: u64, now: Instant) -> Taken<T> {
         let timeout = self.bounds.idle_timeout;
-        let place = self.slots.iter().position(|slot| slot.key.is_for(url));
-        let Some((place, slot)) = place.and_then(|place| Some((place, self.slots.get_mut(place)?)))
-        else {
-            return Taken {
-                found: None,
-                expired: Vec::new(),
-                idle: 0,
-                active: 0,
-            };
+        let looked = self.slots.look_for(url, timeout, now);
+        self.counters.closed_all(&looked.expired);
+        self.counters.looked_up(looked.newest.is_some());
+        let (found, evicted) = match looked.newest {
+            Some(conn) => (Found::Idle(conn), None),
+            None => self.permit(&looked.key.unwrap_or_else(|| Arc::new(Key::of(url))), id),
         };
-        let (idle, active) = (slot.idle.len(), slot.active);
-        let is_expired = |conn: &T| conn.good_until(timeout).is_none_or(|until| until <= now);
-        let expired = split_off_if(&mut slot.idle, |conn| is_expired(conn));
-        let found = slot.idle.pop();
-        slot.active = slot.active.saturating_add(usize::from(found.is_some()));
-        let gone = expired.len().saturating_add(usize::from(found.is_some()));
-        self.idle_total = self.idle_total.saturating_sub(gone);
-        if slot.active == 0 && slot.idle.is_empty() {
-            self.slots.swap_remove(place);
-        }
         Taken {
             found,
-            expired,
-            idle,
-            active,
+            expired: looked.expired,
+            evicted,
+            idle: looked.idle,
+            active: looked.active,
         }
     }
 
-    /// Counts a connection that was made for a key.
-    pub(crate) fn opened(&mut self, key: &Key) {
-        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.key == *key) {
-            slot.active = slot.active.saturating_add(1);
+    /// Gives a newcomer a permit, if no limit forbids it.
+    fn permit(&mut self, key: &Arc<Key>, id: u64) -> (Found<T>, Option<T>) {
+        let evicted = match self.blocked(key) {
+            None if self.wants.has_starved() => {
+                return (Found::MustWait(QueueLimit::Descriptors), None);
+            }
+            None => None,
+            Some(QueueLimit::Total) if self.slots.total().idle > 0 => self.evict_oldest(),
+            Some(limit) => return (Found::MustWait(limit), None),
+        };
+        self.dialing(key, id);
+        (Found::MayDial, evicted)
+    }
+
+    fn dialing(&mut self, key: &Arc<Key>, id: u64) {
+        self.slots.count(Counted::Dialing, key);
+        self.wants.push(Want {
+            id,
+            key: key.clone(),
+            stage: Stage::Dialing,
+            waker: None,
+            mail: None,
+        });
+    }
+
+    /// The limit that forbids one connection more of this key.
+    fn blocked(&self, key: &Key) -> Option<QueueLimit> {
+        let is_full = |max: Option<usize>, count: usize| max.is_some_and(|max| count >= max);
+        let of_key = self.slots.connections_of(key);
+        if is_full(self.bounds.per_key, of_key) {
+            Some(QueueLimit::PerOrigin)
+        } else if is_full(self.bounds.total, self.slots.connections()) {
+            Some(QueueLimit::Total)
         } else {
-            self.slots.push(Slot {
-                key: key.clone(),
-                idle: Vec::new(),
-                active: 1,
+            None
+        }
+    }
+
+    /// Joins the queue, unless there is something for the call by now.
+    pub(crate) fn join(&mut self, url: &Url, id: u64, cause: Cause, waker: W) -> Joined<T> {
+        let key = Arc::new(Key::of(url));
+        let (found, evicted) = match self.slots.take_newest(&key) {
+            Some(conn) => (Found::Idle(conn), None),
+            None => match cause {
+                Cause::Limits => self.permit(&key, id),
+                Cause::Descriptors => self.scarce_permit(&key, id),
+            },
+        };
+        if let Found::MustWait(limit) = found {
+            let cause = match limit {
+                QueueLimit::Descriptors => Cause::Descriptors,
+                QueueLimit::PerOrigin | QueueLimit::Total => Cause::Limits,
+            };
+            self.wants.push(Want {
+                id,
+                key,
+                stage: Stage::Queued(cause),
+                waker: Some(waker),
+                mail: None,
             });
         }
+        Joined {
+            found,
+            evicted,
+            depth: self.wants.waiting(|_| true),
+        }
+    }
+
+    /// A permit for a call that got no descriptor: for an idle connection that gives way, or if nothing of this
+    /// client can ever give way.
+    fn scarce_permit(&mut self, key: &Arc<Key>, id: u64) -> (Found<T>, Option<T>) {
+        let evicted = self.evict_oldest();
+        if evicted.is_none() && self.slots.connections() > 0 {
+            return (Found::MustWait(QueueLimit::Descriptors), None);
+        }
+        self.dialing(key, id);
+        (Found::MayDial, evicted)
+    }
+
+    /// Says how a call is woken from now on, and what there is for it by now: mail, or an idle connection.
+    pub(crate) fn listen(&mut self, id: u64, waker: W) -> Option<Mail<T>> {
+        let want = self.wants.find(id)?;
+        if want.mail.is_some() {
+            return self.read(id);
+        }
+        if want.stage == Stage::Dialing {
+            let key = want.key.clone();
+            if let Some(conn) = self.slots.take_newest(&key) {
+                self.counters.handed();
+                return Some(Mail::Handed(conn, self.generation));
+            }
+        }
+        self.wants.find(id)?.waker = Some(waker);
+        None
+    }
+
+    /// Takes what is left for a call; it is not woken any more until it listens again.
+    pub(crate) fn read(&mut self, id: u64) -> Option<Mail<T>> {
+        let want = self.wants.find(id)?;
+        want.waker = None;
+        let mail = want.mail.take();
+        let is_over = matches!(want.stage, Stage::Queued(_)) && mail.is_some();
+        if is_over {
+            self.wants.remove(id);
+        }
+        mail
+    }
+
+    /// A connection that was handed to a call is dead. For one that waited its place becomes the permit to dial; one
+    /// that dials has its own.
+    pub(crate) fn died(&mut self, key: &Arc<Key>, id: u64, reason: CloseReason) -> Served<T, W> {
+        if self.wants.find(id).is_some() {
+            return self.closed(key, reason);
+        }
+        self.slots.uncount(Counted::Active, key);
+        self.counters.closed(reason);
+        self.dialing(key, id);
+        Served::nothing()
+    }
+
+    /// A call waits no longer. What was left for it goes to the next.
+    pub(crate) fn leave(&mut self, id: u64) -> Served<T, W> {
+        let Some(want) = self.wants.remove(id) else {
+            return Served::nothing();
+        };
+        match want.stage {
+            Stage::Queued(_) => {}
+            Stage::Dialing | Stage::Starved => self.slots.uncount(Counted::Dialing, &want.key),
+        }
+        match want.mail {
+            Some(Mail::Handed(conn, generation)) => self.put(&want.key, conn, generation),
+            Some(Mail::MayDial) => self.serve(1),
+            None => self.serve(0),
+        }
+    }
+
+    /// A dial is over, with a connection or without. What was left for its call goes to the next.
+    pub(crate) fn dialed(&mut self, id: u64, is_won: bool) -> Served<T, W> {
+        let Some(want) = self.wants.remove(id) else {
+            return Served::nothing();
+        };
+        self.slots.uncount(Counted::Dialing, &want.key);
+        if is_won {
+            self.counters.opened();
+            self.slots.count(Counted::Active, &want.key);
+        }
+        let mut served = match want.mail {
+            Some(Mail::Handed(conn, generation)) => self.put(&want.key, conn, generation),
+            Some(Mail::MayDial) | None => Served::nothing(),
+        };
+        let freed = usize::from(!is_won && want.stage != Stage::Starved);
+        served.wake.extend(self.serve(freed).wake);
+        served
+    }
+
+    /// Looks what is left to a dial that the system gave no descriptor.
+    pub(crate) fn make_room(&mut self, id: u64) -> Room<T> {
+        if let Some(conn) = self.evict_oldest() {
+            return Room::Made(conn);
+        }
+        if self.slots.connections() <= 1 {
+            return Room::Nothing;
+        }
+        if let Some(want) = self.wants.find(id) {
+            want.stage = Stage::Starved;
+        }
+        Room::InUse
     }
 
     /// Counts a connection on loan that was closed.
-    pub(crate) fn closed(&mut self, key: &Key) {
-        if let Some(place) = self.slots.iter().position(|slot| slot.key == *key) {
-            if let Some(slot) = self.slots.get_mut(place) {
-                slot.active = slot.active.saturating_sub(1);
-                if slot.active == 0 && slot.idle.is_empty() {
-                    self.slots.swap_remove(place);
-                }
-            }
-        }
+    pub(crate) fn closed(&mut self, key: &Key, reason: CloseReason) -> Served<T, W> {
+        self.slots.uncount(Counted::Active, key);
+        self.counters.closed(reason);
+        self.serve(1)
     }
 
-    /// Remembers the version that an origin answered in: chunked content may not be sent to HTTP/1.0
-    /// (RFC 9112 §6.1).
+    /// Remembers the version that an origin answered in.
     pub(crate) fn answered(&mut self, key: &Key, version: Version) {
-        let known = self.http10.iter().position(|origin| origin == key);
-        match (version, known) {
-            (Version::Http10, None) => {
-                if self.http10.len() >= HTTP10_MAX {
-                    self.http10.remove(0);
-                }
-                self.http10.push(key.clone());
-            }
-            (Version::Http11, Some(place)) => {
-                self.http10.remove(place);
-            }
-            (Version::Http10, Some(_)) | (Version::Http11, None) => {}
-        }
+        self.versions.answered(key, version);
     }
 
     /// Says whether the last response of this origin was HTTP/1.0.
     pub(crate) fn speaks_http10(&self, url: &Url) -> bool {
-        self.http10.iter().any(|origin| origin.is_for(url))
+        self.versions.speaks_http10(url)
     }
 
     /// Says how many idle connections of a key there are with one more, or why that one has no place.
@@ -215,192 +340,171 @@ impl<T: Pooled> Pool<T> {
         if generation != self.generation {
             return Err(CloseReason::CloseIdleCalled);
         }
-        let idle = self
-            .slots
-            .iter()
-            .find(|slot| slot.key == *key)
-            .map_or(0, |slot| slot.idle.len());
+        let idle = self.slots.idle_of(key);
         let with_it = idle.saturating_add(1).min(self.bounds.idle_per_key);
         Ok(u32::try_from(with_it).unwrap_or(u32::MAX))
     }
 
-    /// Puts a connection on loan back. The oldest of its key, or of all, gives way when there is no place.
-    pub(crate) fn put(&mut self, key: &Key, conn: T) -> Option<T> {
-        let per_key = self.bounds.idle_per_key;
-        let Some(slot) = self.slots.iter_mut().find(|slot| slot.key == *key) else {
-            return Some(conn);
+    /// Puts a connection on loan back: to the oldest call that can use it, else it is idle. The oldest idle one of
+    /// its key, or of all, gives way when there is no place.
+    pub(crate) fn put(&mut self, key: &Key, conn: T, generation: u64) -> Served<T, W> {
+        self.slots.uncount(Counted::Active, key);
+        if generation != self.generation {
+            self.counters.closed(CloseReason::CloseIdleCalled);
+            let served = self.serve(1);
+            return served.closing(Some((conn, CloseReason::CloseIdleCalled)));
+        }
+        match self.oldest_user(key) {
+            Some(User::Same(id)) => self.hand(id, conn),
+            Some(User::Other(id)) => {
+                self.counters.closed(CloseReason::Evicted);
+                let wake = self.grant(id).into_iter().collect();
+                self.slots.prune();
+                let closed = Some((conn, CloseReason::Evicted));
+                Served { wake, closed }
+            }
+            None => self.idle(key, conn),
+        }
+    }
+
+    /// The oldest call that can use a connection of this key, as it is or for its place.
+    fn oldest_user(&self, key: &Key) -> Option<User> {
+        self.wants.iter().find_map(|want| {
+            if *want.key == *key && want.takes_connections() {
+                return Some(User::Same(want.id));
+            }
+            let has_room = self
+                .blocked(&want.key)
+                .is_none_or(|limit| limit != QueueLimit::PerOrigin);
+            (want.takes_permits() && *want.key != *key && has_room).then_some(User::Other(want.id))
+        })
+    }
+
+    fn hand(&mut self, id: u64, conn: T) -> Served<T, W> {
+        let generation = self.generation;
+        let Some(want) = self.wants.find(id) else {
+            return Served::nothing();
         };
-        slot.active = slot.active.saturating_sub(1);
-        slot.idle.push(conn);
-        if slot.idle.len() > per_key {
-            return Some(slot.idle.remove(0));
+        want.mail = Some(Mail::Handed(conn, generation));
+        let (key, wake) = (want.key.clone(), want.waker.take());
+        self.slots.count(Counted::Active, &key);
+        self.counters.handed();
+        Served {
+            wake: wake.into_iter().collect(),
+            closed: None,
         }
-        self.idle_total = self.idle_total.saturating_add(1);
-        if self.idle_total > self.bounds.idle_total {
-            self.evict_oldest()
-        } else {
-            None
+    }
+
+    fn grant(&mut self, id: u64) -> Option<W> {
+        let want = self.wants.find(id)?;
+        want.stage = Stage::Dialing;
+        want.mail = Some(Mail::MayDial);
+        let (key, wake) = (want.key.clone(), want.waker.take());
+        self.slots.count(Counted::Dialing, &key);
+        wake
+    }
+
+    fn idle(&mut self, key: &Key, conn: T) -> Served<T, W> {
+        let evicted = match self.slots.put(key, conn, self.bounds.idle_per_key) {
+            None if self.slots.total().idle > self.bounds.idle_total => self.slots.take_oldest(),
+            evicted => evicted,
+        };
+        if evicted.is_some() {
+            self.counters.closed(CloseReason::Evicted);
         }
+        Served::nothing().closing(evicted.map(|conn| (conn, CloseReason::Evicted)))
+    }
+
+    /// Gives permits to the calls that can use one now, the oldest first. Those that wait for a descriptor get as
+    /// many as were freed, and one when nothing of this client can free another.
+    fn serve(&mut self, freed: usize) -> Served<T, W> {
+        let (mut freed, mut served) = (freed, Served::nothing());
+        while let Some((id, cause)) = self.next_permit(freed) {
+            if cause == Cause::Descriptors {
+                freed = freed.saturating_sub(1);
+            }
+            served.wake.extend(self.grant(id));
+        }
+        self.slots.prune();
+        served
+    }
+
+    fn next_permit(&self, freed: usize) -> Option<(u64, Cause)> {
+        self.wants.iter().find_map(|want| match want.stage {
+            Stage::Queued(cause) if want.mail.is_none() && self.blocked(&want.key).is_none() => {
+                let may = match cause {
+                    Cause::Limits => true,
+                    Cause::Descriptors => freed > 0 || self.slots.connections() == 0,
+                };
+                may.then_some((want.id, cause))
+            }
+            Stage::Queued(_) | Stage::Dialing | Stage::Starved => None,
+        })
     }
 
     fn evict_oldest(&mut self) -> Option<T> {
-        let since = |slot: &Slot<T>| slot.idle.first().and_then(Pooled::idle_since);
-        let slot = self
-            .slots
-            .iter_mut()
-            .filter(|slot| !slot.idle.is_empty())
-            .min_by_key(|slot| since(slot))?;
-        self.idle_total = self.idle_total.saturating_sub(1);
-        Some(slot.idle.remove(0))
-    }
-
-    /// Takes out what was idle for too long.
-    pub(crate) fn take_expired(&mut self, now: Instant) -> Vec<T> {
-        let timeout = self.bounds.idle_timeout;
-        self.take_if(|conn| conn.good_until(timeout).is_none_or(|until| until <= now))
-    }
-
-    /// Takes out all idle connections; those on loan now will not be put back.
-    pub(crate) fn take_all(&mut self) -> Vec<T> {
-        self.generation = self.generation.saturating_add(1);
-        self.take_if(|_| true)
-    }
-
-    /// Takes out the idle connections that something holds for.
-    pub(crate) fn take_if(&mut self, mut gone: impl FnMut(&mut T) -> bool) -> Vec<T> {
-        let mut taken = Vec::new();
-        for slot in &mut self.slots {
-            taken.extend(split_off_if(&mut slot.idle, &mut gone));
+        let evicted = self.slots.take_oldest();
+        if evicted.is_some() {
+            self.counters.closed(CloseReason::Evicted);
         }
-        self.slots
-            .retain(|slot| slot.active > 0 || !slot.idle.is_empty());
-        self.idle_total = self.idle_total.saturating_sub(taken.len());
+        evicted
+    }
+
+    /// Takes out what was idle for too long, or is too old.
+    pub(crate) fn take_expired(&mut self, now: Instant) -> Vec<(T, CloseReason)> {
+        let timeout = self.bounds.idle_timeout;
+        self.take_if(|conn| conn.expired(timeout, now))
+    }
+
+    /// Takes out all idle connections, which are closed for that reason; those on loan now will not be put back.
+    pub(crate) fn take_all(&mut self, reason: CloseReason) -> Vec<(T, CloseReason)> {
+        self.generation = self.generation.saturating_add(1);
+        self.take_if(|_| Some(reason))
+    }
+
+    /// Takes out the idle connections for which there is a reason.
+    pub(crate) fn take_if(
+        &mut self,
+        why: impl FnMut(&mut T) -> Option<CloseReason>,
+    ) -> Vec<(T, CloseReason)> {
+        let taken = self.slots.take_if(why);
+        self.counters.closed_all(&taken);
         taken
     }
 
     /// Counts idle connections and connections on loan.
     pub(crate) fn counts(&self) -> (usize, usize) {
-        (
-            self.idle_total,
-            self.slots.iter().map(|slot| slot.active).sum(),
-        )
+        let total = self.slots.total();
+        (total.idle, total.active)
+    }
+
+    /// What the pool holds, and what it has done so far.
+    pub(crate) fn stats(&self) -> PoolStats {
+        let total = PoolCounts {
+            waiting: self.wants.waiting(|_| true),
+            ..self.slots.total()
+        };
+        let waiting = |key: &Key| self.wants.waiting(|want| *want.key == *key);
+        self.counters.stats(total, self.slots.stats(waiting))
     }
 }
 
-/// Takes out the elements that something holds for; both parts keep their order. Without any, nothing is
-/// allocated.
-fn split_off_if<T>(list: &mut Vec<T>, mut gone: impl FnMut(&mut T) -> bool) -> Vec<T> {
-    let marks: Vec<bool> = match list.iter_mut().position(&mut gone) {
-        None => return Vec::new(),
-        Some(first) => {
-            let rest = list.iter_mut().skip(first.saturating_add(1)).map(&mut gone);
-            std::iter::repeat_n(false, first)
-                .chain([true])
-                .chain(rest)
-                .collect()
-        }
-    };
-    let (taken, kept): (Vec<_>, Vec<_>) = std::mem::take(list)
-        .into_iter()
-        .zip(marks)
-        .partition(|(_, gone)| *gone);
-    *list = kept.into_iter().map(|(element, _)| element).collect();
-    taken.into_iter().map(|(element, _)| element).collect()
+/// A call that can use a connection: as it is, or for its place.
+#[derive(Debug, Clone, Copy)]
+enum User {
+    Same(u64),
+    Other(u64),
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Debug, PartialEq, Eq, Clone, Copy)]
-    struct Conn(u32, Instant);
-
-    impl Pooled for Conn {
-        fn good_until(&self, idle_timeout: Duration) -> Option<Instant> {
-            self.1.checked_add(idle_timeout)
-        }
-        fn idle_since(&self) -> Option<Instant> {
-            Some(self.1)
+impl<T, W> Served<T, W> {
+    fn nothing() -> Self {
+        Self {
+            wake: Vec::new(),
+            closed: None,
         }
     }
 
-    fn url(text: &str) -> Url {
-        Url::parse(text).unwrap()
-    }
-
-    fn pool(per_key: usize, total: usize) -> Pool<Conn> {
-        Pool::new(Bounds {
-            idle_per_key: per_key,
-            idle_total: total,
-            idle_timeout: Duration::from_secs(30),
-        })
-    }
-
-    fn put(pool: &mut Pool<Conn>, text: &str, number: u32, now: Instant) -> Option<u32> {
-        let key = Key::of(&url(text));
-        pool.opened(&key);
-        pool.put(&key, Conn(number, now)).map(|conn| conn.0)
-    }
-
-    #[test]
-    fn the_newest_is_taken_first_and_the_old_are_thrown_out() {
-        let now = crate::testing::origin();
-        let mut pool = pool(8, 128);
-        let later = now + Duration::from_secs(29);
-        put(&mut pool, "http://a/", 1, now);
-        put(&mut pool, "http://a/", 2, later);
-        put(&mut pool, "http://a/", 3, later);
-        let taken = pool.take(&url("http://a/x"), now + Duration::from_secs(30));
-        assert_eq!(
-            (taken.found.map(|conn| conn.0), taken.idle, taken.active),
-            (Some(3), 3, 0)
-        );
-        assert_eq!(
-            taken.expired.iter().map(|conn| conn.0).collect::<Vec<_>>(),
-            [1]
-        );
-        assert_eq!(pool.counts(), (1, 1));
-    }
-
-    #[test]
-    fn cve_78_a_key_differs_in_scheme_host_or_port() {
-        let now = crate::testing::origin();
-        for other in [
-            "https://a:80/",
-            "http://b/",
-            "http://a:81/",
-            "http://a./",
-            "http://[fe80::1%25eth0]/",
-        ] {
-            let mut pool = pool(8, 128);
-            put(&mut pool, "http://a/", 1, now);
-            assert!(pool.take(&url(other), now).found.is_none(), "{other}");
-            assert!(pool.take(&url("http://A:80/y"), now).found.is_some());
-        }
-    }
-
-    #[test]
-    fn rfc_e19_the_oldest_gives_way_within_a_key_and_over_all() {
-        let now = crate::testing::origin();
-        let later = |seconds| now + Duration::from_secs(seconds);
-        let mut pool = pool(2, 3);
-        assert_eq!(put(&mut pool, "http://a/", 1, later(0)), None);
-        assert_eq!(put(&mut pool, "http://a/", 2, later(1)), None);
-        assert_eq!(put(&mut pool, "http://a/", 3, later(2)), Some(1));
-        assert_eq!(put(&mut pool, "http://b/", 4, later(3)), None);
-        assert_eq!(put(&mut pool, "http://b/", 5, later(4)), Some(2));
-        assert_eq!(pool.counts(), (3, 0));
-    }
-
-    #[test]
-    fn close_idle_takes_all_and_refuses_those_on_loan() {
-        let now = crate::testing::origin();
-        let mut pool = pool(8, 128);
-        put(&mut pool, "http://a/", 1, now);
-        let before = pool.generation();
-        assert_eq!(pool.take_all().len(), 1);
-        let key = Key::of(&url("http://a/"));
-        assert_eq!(pool.place(&key, before), Err(CloseReason::CloseIdleCalled));
-        assert_eq!(pool.place(&key, pool.generation()), Ok(1));
+    fn closing(self, closed: Option<(T, CloseReason)>) -> Self {
+        Self { closed, ..self }
     }
 }

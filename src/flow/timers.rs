@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use crate::error::Timer;
 
 /// Every timer, in the order in which ties are reported.
-const TIMERS: [Timer; 10] = [
+const TIMERS: [Timer; 11] = [
     Timer::Total,
     Timer::Connect,
+    Timer::Queue,
     Timer::Lookup,
     Timer::Tls,
     Timer::Expect,

@@ -53,8 +53,10 @@ reasons! {
     PoolFull "pool_full" "the pool has no place for it",
     /// It gave its place in the pool to a newer one.
     Evicted "evicted" "a newer connection took its place in the pool",
-    /// The peer said by `Keep-Alive: max=0` that it takes no further request on it.
-    MaxRequests "max_requests" "the peer takes no further request on it",
+    /// It has carried as many requests as it may: our own limit, or the peer said `Keep-Alive: max=0`.
+    MaxRequests "max_requests" "it has carried as many requests as it may",
+    /// It is as old as it may become.
+    MaxAge "max_age" "it is as old as it may become",
     /// It was idle for too long.
     IdleTimeout "idle_timeout" "it was idle for too long",
     /// The peer closed it while it was idle.

@@ -9,6 +9,7 @@ pub mod fields;
 pub mod framing;
 pub mod method;
 pub mod overrides;
+pub mod pool;
 pub mod status;
 pub mod tls;
 pub mod url;

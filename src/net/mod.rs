@@ -3,6 +3,8 @@
 pub(crate) mod cancel;
 pub(crate) mod clock;
 pub(crate) mod count;
+pub(crate) mod park;
+pub(crate) mod random;
 pub(crate) mod resolver;
 pub(crate) mod route;
 pub(crate) mod socket;

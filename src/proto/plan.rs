@@ -204,6 +204,30 @@ impl Plan {
         }
     }
 
+    /// The part that decides which connection may serve. A new part does not compile until somebody decides.
+    pub(crate) fn deciding(&self) -> &Url {
+        let Self {
+            url,
+            // What is asked and sent does not change who is reached. A `Host` of the caller's does not either:
+            // address, name in TLS and key are those of the URL.
+            method: _,
+            body: _,
+            form: _,
+            expect: _,
+            fields: _,
+            host: _,
+            framing: _,
+            user_agent: _,
+            accept: _,
+            // Whether the connection is kept after it is asked at its end.
+            close: _,
+            // What is done when an attempt breaks, and what events show.
+            is_replayable: _,
+            label: _,
+        } = self;
+        url
+    }
+
     /// Length of the body, if it is known.
     pub(crate) fn body_bytes(&self) -> Option<u64> {
         match &self.body {

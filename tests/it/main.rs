@@ -24,6 +24,7 @@ mod grammar;
 mod harness;
 mod head;
 mod nginx;
+mod pool;
 mod redirects;
 mod regressions;
 mod retry;

@@ -4,7 +4,7 @@ use crate::error::{ErrorKind, Timer};
 use crate::event::grammar::exchange::{Exchange, may_follow_cause};
 use crate::event::grammar::group::Group;
 use crate::event::grammar::rule::{Fault, Rule, ensure};
-use crate::event::grammar::table::{ATTEMPT, CALL, GETTING, MOVED, Machine, USING};
+use crate::event::grammar::table::{ATTEMPT, CALL, GETTING, MOVED, Machine, QUEUEING, USING};
 use crate::event::{
     AttemptDone, CallDone, ConnectOutcome, ErrorFacts, Event, EventData, EventKind, PutIdleConn,
 };
@@ -192,8 +192,10 @@ impl Call {
     /// Checks that no end has come before its cause.
     fn comes_first(&self) -> Result<(), Fault> {
         let ending = self.attempt.as_ref().is_some_and(|attempt| {
-            !attempt.machine.is(GETTING) && !attempt.machine.is(USING)
-                || attempt.exchange.is_breaking()
+            let is_open = [GETTING, QUEUEING, USING]
+                .iter()
+                .any(|state| attempt.machine.is(state));
+            !is_open || attempt.exchange.is_breaking()
         });
         ensure(!ending, Rule::Order, "the cause comes before the ends")
     }

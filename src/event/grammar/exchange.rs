@@ -400,6 +400,7 @@ pub(super) fn may_follow_cause(kind: EventKind) -> bool {
             | K::ConnectDone
             | K::TlsHandshakeDone
             | K::DialDone
+            | K::QueueDone
             | K::GetConnFailed
             | K::Anomaly
     )

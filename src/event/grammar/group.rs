@@ -34,6 +34,8 @@ impl Group {
             K::CallStart | K::Retry | K::CallDone => Self::Call,
             K::GetConn
             | K::PoolLookup
+            | K::QueueStart
+            | K::QueueDone
             | K::GotConn
             | K::GetConnFailed
             | K::PutIdleConn

@@ -45,6 +45,8 @@ pub(super) const CALL: Table = Table {
 pub(super) const MOVED: State = "moved";
 
 /// `attempt = GetConn PoolLookup* ( GetConnFailed | GotConn ( write || read ) PutIdleConn ) AttemptDone`
+/// `attempt = GetConn ( PoolLookup | QueueStart QueueDone )*
+/// ( GetConnFailed | GotConn ( write || read ) PutIdleConn ) AttemptDone`
 pub(super) const ATTEMPT: Table = Table {
     rule: Rule::Attempt,
     start: "unknown",
@@ -52,6 +54,8 @@ pub(super) const ATTEMPT: Table = Table {
     rows: &[
         Row(&["unknown"], K::GetConn, GETTING),
         Row(&[GETTING], K::PoolLookup, GETTING),
+        Row(&[GETTING], K::QueueStart, QUEUEING),
+        Row(&[QUEUEING], K::QueueDone, GETTING),
         Row(&[GETTING], K::GetConnFailed, "given up"),
         Row(&[GETTING], K::GotConn, USING),
         Row(&[USING], K::PutIdleConn, "given up"),
@@ -61,6 +65,8 @@ pub(super) const ATTEMPT: Table = Table {
 
 /// The state of an attempt that waits for a connection.
 pub(super) const GETTING: State = "getting";
+/// The state of an attempt that waits in the queue.
+pub(super) const QUEUEING: State = "queueing";
 /// The state of an attempt that has a connection.
 pub(super) const USING: State = "using";
 

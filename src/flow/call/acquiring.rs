@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{ErrorKind, LookedUp, Tried};
-use crate::event::{EventKind, GotConn, Payload, PoolLookup};
-use crate::flow::action::{Action, DialInput, IdleAnswer, Wait};
+use crate::event::{DialReason, EventKind, GotConn, Payload, PoolLookup, QueueOutcome};
+use crate::flow::action::{Action, Cause, DialInput, Discarded, IdleAnswer, Offer, Wait};
 use crate::flow::call::{Call, ReachedFacts, State};
 use crate::flow::connection::Connection;
 use crate::flow::dial::target::Target;
@@ -18,24 +18,28 @@ use crate::proto::exchange::Exchange;
 use crate::proto::receiving::Asked;
 
 impl Call {
+    /// Takes what the pool has, or that what it handed over is dead: then a dial goes on, and a wait is over.
     pub(super) fn idle(&mut self, answer: IdleAnswer, turn: &mut Turn<'_>) {
-        if !matches!(self.state, State::Pooling) {
-            return;
+        match self.state {
+            State::Pooling | State::Joining(_) => {}
+            State::Queued(queued) => self.leave_queue(queued, QueueOutcome::Handed, turn),
+            State::Dialing(_) => return tell_discarded(&answer.discarded, turn),
+            State::Fresh
+            | State::Ready
+            | State::Exchanging(..)
+            | State::Returning(..)
+            | State::Left(_)
+            | State::Closing(..)
+            | State::Over(_) => return,
         }
-        for discarded in &answer.discarded {
-            let connection = &discarded.connection;
-            turn.emitter
-                .of_connection(connection.id, connection.last_event, |emitter| {
-                    connection.tell_closed(discarded.reason, discarded.by, turn.now, emitter);
-                });
-        }
+        tell_discarded(&answer.discarded, turn);
         let url = &self.plan.url;
         turn.emitter.emit(EventKind::PoolLookup, turn.now, |_| {
             Payload::PoolLookup(Arc::new(PoolLookup {
                 key: Key::of(url).to_string().into(),
                 idle: answer.idle,
                 active: answer.active,
-                hit: answer.found.is_some(),
+                hit: matches!(answer.found, Offer::Connection(_)),
                 discarded: answer
                     .discarded
                     .iter()
@@ -44,21 +48,26 @@ impl Call {
             }))
         });
         match answer.found {
-            Some(connection) => {
-                turn.emitter
-                    .join_connection(connection.id, connection.last_event);
-                self.got(connection, turn);
-            }
-            None => self.dial(answer.dial, turn),
+            Offer::Connection(connection) => self.reuse(connection, turn),
+            Offer::MayDial(id) => self.dial(id, DialReason::NoIdle, turn),
+            Offer::MustWait => self.state = State::Joining(Cause::Limits),
         }
     }
 
-    pub(super) fn dial(&mut self, id: DialId, turn: &mut Turn<'_>) {
+    /// A connection that was put back serves this call.
+    pub(super) fn reuse(&mut self, connection: Box<Connection>, turn: &mut Turn<'_>) {
+        turn.emitter
+            .join_connection(connection.id, connection.last_event);
+        self.got(connection, turn);
+    }
+
+    pub(super) fn dial(&mut self, id: DialId, why: DialReason, turn: &mut Turn<'_>) {
         let (settings, url) = (&self.settings, &self.plan.url);
         let target = Target::of(url, &settings.connect_to);
         let names = target.names(&settings.overrides, settings.is_resolver_custom);
         let facts = DialFacts {
             id,
+            why,
             target,
             server_name: url.host_str().trim_matches(['[', ']']).into(),
             is_tls: url.scheme() == Scheme::Https,
@@ -88,6 +97,10 @@ impl Call {
             } => dial.resolved(family, outcome, coalesced, now, emitter, timers),
             DialInput::Route { addr, reachable } => dial.routed(addr, reachable),
             DialInput::Connected { contestant, result } => {
+                let Some(result) = self.scarcity.sift(contestant, result) else {
+                    self.chore = Some(Action::MakeRoom { contestant });
+                    return;
+                };
                 dial.connected(contestant, result, now, emitter);
             }
             DialInput::TlsProgress { contestant } => dial.tls_progress(contestant),
@@ -137,6 +150,8 @@ impl Call {
             State::Fresh
             | State::Ready
             | State::Pooling
+            | State::Joining(_)
+            | State::Queued(_)
             | State::Exchanging(..)
             | State::Returning(..)
             | State::Closing(..)
@@ -153,6 +168,7 @@ impl Call {
             local: won.local,
             tls: won.tls,
             opened: now,
+            lifespan: self.settings.life.of(won.conn, now),
             requests: 0,
             bytes_out: 0,
             bytes_in: 0,
@@ -202,5 +218,20 @@ impl Call {
             turn,
         );
         self.state = State::Exchanging(exchange, connection);
+    }
+}
+
+/// Tells of connections that were closed on the way.
+fn tell_discarded(discarded: &[Discarded], turn: &mut Turn<'_>) {
+    for Discarded {
+        connection,
+        reason,
+        by,
+    } in discarded
+    {
+        turn.emitter
+            .of_connection(connection.id, connection.last_event, |emitter| {
+                connection.tell_closed(*reason, *by, turn.now, emitter);
+            });
     }
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, ErrorKind, Phase, Repeat, Report, Timer};
 use crate::event::{
     Abort, AttemptDone, BodyEnd, CallCanceled, CallDone, CanceledBy, ClosedBy, Emitter, ErrorFacts,
-    EventKind, ExpectOutcome, GetConnFailed, Payload, PutIdleConn, RetryRule, Timings,
-    WriteFailure,
+    EventKind, ExpectOutcome, GetConnFailed, Payload, PutIdleConn, QueueOutcome, RetryRule,
+    Timings, WriteFailure,
 };
 use crate::flow::action::Action;
 use crate::flow::call::{Call, Ending, Onward, State};
@@ -30,7 +30,7 @@ impl Call {
             return;
         };
         connection.count(exchange.bytes_out(), exchange.receiving().bytes());
-        let used_up = (connection.peer_takes == Some(0)).then_some(CloseReason::MaxRequests);
+        let used_up = connection.used_up(turn.now);
         let elsewhere = match &self.ending {
             Ending::Onward(onward) => onward.close_reason(),
             Ending::Open | Ending::Well | Ending::Failed(_) | Ending::Planned(_) => None,
@@ -82,16 +82,7 @@ impl Call {
         else {
             return;
         };
-        let is_peers = matches!(
-            reason,
-            CloseReason::ConnectionLost | CloseReason::DelimitedByClose
-        );
-        let by = if is_peers {
-            ClosedBy::Peer
-        } else {
-            ClosedBy::Local
-        };
-        connection.tell_closed(reason, by, turn.now, turn.emitter);
+        connection.tell_closed(reason, ClosedBy::of(reason), turn.now, turn.emitter);
         turn.emitter.leave_connection();
         self.state = State::Over(Some(exchange));
         self.attempt_over(turn);
@@ -223,15 +214,18 @@ impl Call {
                 self.ending = Ending::Failed(error.with_report(report));
                 self.close(exchange, connection, cause.close_reason(), turn);
             }
-            State::Ready => {
+            State::Queued(queued) => {
+                let outcome = cause.queue_outcome();
+                queued.tell_done(outcome, turn.now, turn.emitter);
+                self.chore = Some(Action::LeavePool);
+                let report = self.report(None, turn);
+                self.conn_failed(error.with_report(report), turn);
+            }
+            State::Ready | State::Left(_) => {
                 let report = self.report(None, turn);
                 self.fail_between(error.with_report(report), turn);
             }
-            State::Left(_) => {
-                let report = self.report(None, turn);
-                self.fail_between(error.with_report(report), turn);
-            }
-            State::Fresh | State::Pooling => {
+            State::Fresh | State::Pooling | State::Joining(_) => {
                 let report = self.report(None, turn);
                 self.conn_failed(error.with_report(report), turn);
             }
@@ -274,6 +268,8 @@ impl Call {
             self.state,
             State::Ready
                 | State::Pooling
+                | State::Joining(_)
+                | State::Queued(_)
                 | State::Dialing(_)
                 | State::Exchanging(..)
                 | State::Left(_)
@@ -306,6 +302,8 @@ impl Call {
                 other @ (State::Fresh
                 | State::Ready
                 | State::Pooling
+                | State::Joining(_)
+                | State::Queued(_)
                 | State::Dialing(_)
                 | State::Returning(..)
                 | State::Closing(..)
@@ -391,6 +389,15 @@ impl Cause {
             Self::Timeout => ExpectOutcome::Deadline,
             Self::Canceled => ExpectOutcome::Canceled,
             Self::Redirect => ExpectOutcome::FinalResponse,
+        }
+    }
+
+    fn queue_outcome(self) -> QueueOutcome {
+        match self {
+            Self::Timeout => QueueOutcome::TimedOut,
+            Self::Lost | Self::Peer | Self::Source | Self::Canceled | Self::Redirect => {
+                QueueOutcome::Canceled
+            }
         }
     }
 

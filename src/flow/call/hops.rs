@@ -18,6 +18,7 @@ use crate::event::{
     Retry, RetryRule, WriteFailure,
 };
 use crate::flow::call::ending::{Cause, tell_call_done};
+use crate::flow::call::scarcity::Scarcity;
 use crate::flow::call::{Arrived, Call, Ending, Onward, State};
 use crate::flow::redirect::{self, Answered, Verdict};
 use crate::flow::retry::{self, Asking};
@@ -239,6 +240,8 @@ impl Call {
                 State::Fresh
                 | State::Ready
                 | State::Pooling
+                | State::Joining(_)
+                | State::Queued(_)
                 | State::Dialing(_)
                 | State::Exchanging(..)
                 | State::Returning(..)
@@ -304,6 +307,8 @@ impl Call {
             other @ (State::Fresh
             | State::Ready
             | State::Pooling
+            | State::Joining(_)
+            | State::Queued(_)
             | State::Dialing(_)
             | State::Returning(..)
             | State::Closing(..)
@@ -328,6 +333,8 @@ impl Call {
                     other @ (State::Fresh
                     | State::Ready
                     | State::Pooling
+                    | State::Joining(_)
+                    | State::Queued(_)
                     | State::Dialing(_)
                     | State::Exchanging(..)
                     | State::Returning(..)
@@ -386,6 +393,7 @@ impl Call {
         self.earlier.1 = self.earlier.1.saturating_add(bytes_in);
         self.timers.keep_total();
         turn.buffers.reset();
+        self.scarcity = Scarcity::default();
         self.reset = None;
         self.reached = None;
         self.status = None;

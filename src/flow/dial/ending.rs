@@ -1,6 +1,7 @@
 //! How a dial ends: somebody wins, all fail, or it is given up. Whoever began gets an end, and every address that
 //! was tried is listed.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -147,6 +148,27 @@ impl Dial {
         self.tell_done(DialEnd::Abandoned(error), now, emitter);
     }
 
+    /// Gives the dial up because the call has another connection: whoever is open has lost.
+    pub(crate) fn overtaken(&mut self, now: Instant, emitter: &mut Emitter) {
+        self.end_lookup(None, now, emitter);
+        self.end_all(End::Lost, now, emitter);
+        self.tell_done(DialEnd::Overtaken, now, emitter);
+    }
+
+    /// Gives the dial up because the system has no descriptor for its only contestant.
+    pub(crate) fn starve(
+        &mut self,
+        contestant: u16,
+        cause: io::Error,
+        now: Instant,
+        emitter: &mut Emitter,
+    ) {
+        let again = io::Error::from(cause.kind());
+        self.connected(contestant, Err(cause), now, emitter);
+        let error = Error::new(ErrorKind::Connect, Phase::Connect).with_source(Box::new(again));
+        self.abandon(&error, now, emitter);
+    }
+
     /// Every address that was tried and did not win, in the order of their starts.
     pub(crate) fn tried(&self) -> Vec<Tried> {
         self.contestants.tried()
@@ -162,6 +184,7 @@ impl Dial {
             DialEnd::Won(number, reached) => (Some((number, reached.conn)), None, false),
             DialEnd::Failed(error) => (None, Some(error), false),
             DialEnd::Abandoned(error) => (None, Some(error), true),
+            DialEnd::Overtaken => (None, None, true),
         };
         emitter.emit(EventKind::DialDone, now, |_| {
             Payload::DialDone(Arc::new(DialDone {
@@ -183,6 +206,7 @@ enum DialEnd<'a> {
     Won(u16, Reached),
     Failed(&'a Error),
     Abandoned(&'a Error),
+    Overtaken,
 }
 
 /// The connection that a contestant has, with TLS if it is spoken.

@@ -194,6 +194,7 @@ impl<'a> Run<'a> {
         let mut timers = Timers::default();
         let url = Url::parse("http://name.test/").unwrap();
         let facts = DialFacts {
+            why: crate::event::DialReason::NoIdle,
             id: DialId::new(1),
             target: Target::of(&url, &ConnectTo::new()),
             server_name: "name.test".into(),

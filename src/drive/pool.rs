@@ -1,0 +1,276 @@
+//! The pool of a client as its calls use it: under one lock, with the waking, the closing and the looking at
+//! connections done outside of it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::drive::engine::{Engine, lock, next_dial};
+use crate::drive::lease::Idle;
+use crate::event::ClosedBy;
+use crate::flow::action::{self, Cause, Discarded, IdleAnswer, Offer};
+use crate::flow::connection::Connection;
+use crate::flow::pool::{self, Found, Joined, Key, Mail, Served};
+use crate::ids::CallId;
+use crate::message::close::CloseReason;
+use crate::message::pool::PoolStats;
+use crate::message::url::Url;
+use crate::net::cancel::Alarm;
+use crate::net::clock;
+use crate::net::transport::{Liveness, Transport};
+
+/// A connection taken out of the pool: its byte stream, its facts, and its generation.
+pub(crate) struct Loan {
+    pub(crate) transport: Transport,
+    pub(crate) connection: Box<Connection>,
+    pub(crate) generation: u64,
+}
+
+impl Engine {
+    /// Takes the newest idle connection that can be used; what cannot is closed on the way.
+    pub(crate) fn take_idle(
+        &self,
+        url: &Url,
+        call: CallId,
+        now: Instant,
+    ) -> (Option<(Transport, u64)>, IdleAnswer) {
+        let mut discarded = Vec::new();
+        let (mut idle, mut active) = (0, 0);
+        loop {
+            let (taken, generation) = {
+                let mut pool = lock(&self.pool);
+                (pool.take(url, call.get(), now), pool.generation())
+            };
+            if idle == 0 {
+                (idle, active) = (taken.idle, taken.active);
+            }
+            discarded.extend(
+                taken
+                    .expired
+                    .into_iter()
+                    .map(|(idle, reason)| discard(idle, reason)),
+            );
+            let evicted = taken.evicted.map(|idle| (idle, CloseReason::Evicted));
+            self.close_all(evicted, now);
+            let (transport, found) = match taken.found {
+                Found::Idle(mut found) => match death_of(&mut found.transport) {
+                    None => {
+                        let loan = Some((found.transport, generation));
+                        (loan, Offer::Connection(found.connection))
+                    }
+                    Some(reason) => {
+                        self.closed(&found.connection, reason, now);
+                        discarded.push(discard(found, reason));
+                        continue;
+                    }
+                },
+                Found::MayDial => (None, Offer::MayDial(next_dial())),
+                Found::MustWait(_) => (None, Offer::MustWait),
+            };
+            let answer = IdleAnswer {
+                found,
+                idle,
+                active,
+                discarded,
+            };
+            return (transport, answer);
+        }
+    }
+
+    /// Joins the queue, unless there is something for the call.
+    pub(crate) fn join_pool(
+        &self,
+        url: &Url,
+        call: CallId,
+        cause: Cause,
+        alarm: Alarm,
+        now: Instant,
+    ) -> (Joined<Idle>, u64) {
+        let (mut joined, generation) = {
+            let mut pool = lock(&self.pool);
+            (pool.join(url, call.get(), cause, alarm), pool.generation())
+        };
+        let evicted = joined.evicted.take();
+        self.close_all(evicted.map(|idle| (idle, CloseReason::Evicted)), now);
+        (joined, generation)
+    }
+
+    /// Says how the call is woken from now on, and takes what there is for it by now.
+    pub(crate) fn listen(&self, call: CallId, alarm: Alarm) -> Option<Mail<Idle>> {
+        lock(&self.pool).listen(call.get(), alarm)
+    }
+
+    /// Takes what is left for the call.
+    pub(crate) fn read_mail(&self, call: CallId) -> Option<Mail<Idle>> {
+        lock(&self.pool).read(call.get())
+    }
+
+    /// Looks at a connection that was handed to a call: the loan, or what is told of a dead one.
+    pub(crate) fn inspect(
+        &self,
+        call: CallId,
+        mut handed: Idle,
+        generation: u64,
+        now: Instant,
+    ) -> Result<Loan, IdleAnswer> {
+        let Some(reason) = death_of(&mut handed.transport) else {
+            let Idle {
+                transport,
+                connection,
+            } = handed;
+            return Ok(Loan {
+                transport,
+                connection,
+                generation,
+            });
+        };
+        let key = handed.connection.key.clone();
+        let (served, active) = {
+            let mut pool = lock(&self.pool);
+            (pool.died(&key, call.get(), reason), pool.counts().1)
+        };
+        self.serve(served, now);
+        Err(IdleAnswer {
+            found: Offer::MayDial(next_dial()),
+            idle: 1,
+            active,
+            discarded: vec![discard(handed, reason)],
+        })
+    }
+
+    /// The call leaves the queue.
+    pub(crate) fn leave_pool(&self, call: CallId, now: Instant) {
+        let served = lock(&self.pool).leave(call.get());
+        self.serve(served, now);
+    }
+
+    /// The dial of a call is over; says which generation its connection belongs to.
+    pub(crate) fn dialed(&self, call: CallId, is_won: bool, now: Instant) -> u64 {
+        let (served, generation) = {
+            let mut pool = lock(&self.pool);
+            (pool.dialed(call.get(), is_won), pool.generation())
+        };
+        self.serve(served, now);
+        generation
+    }
+
+    /// Closes an idle connection of any key, so that there is a descriptor.
+    pub(crate) fn make_room(&self, call: CallId, now: Instant) -> action::Room {
+        let room = lock(&self.pool).make_room(call.get());
+        match room {
+            pool::Room::Made(idle) => {
+                self.close_all([(idle, CloseReason::Evicted)], now);
+                action::Room::Made
+            }
+            pool::Room::InUse => action::Room::InUse,
+            pool::Room::Nothing => action::Room::Nothing,
+        }
+    }
+
+    /// Counts a connection on loan that was closed.
+    pub(crate) fn closed(&self, connection: &Connection, reason: CloseReason, now: Instant) {
+        let served = {
+            let mut pool = lock(&self.pool);
+            if let Some(version) = connection.version {
+                pool.answered(&connection.key, version);
+            }
+            pool.closed(&connection.key, reason)
+        };
+        self.serve(served, now);
+    }
+
+    /// Says whether the last response of this origin was HTTP/1.0.
+    pub(crate) fn speaks_http10(&self, url: &Url) -> bool {
+        lock(&self.pool).speaks_http10(url)
+    }
+
+    pub(crate) fn place(&self, key: &Key, generation: u64) -> Result<u32, CloseReason> {
+        if !self.keep_alive {
+            return Err(CloseReason::KeepAlivesDisabled);
+        }
+        lock(&self.pool).place(key, generation)
+    }
+
+    pub(crate) fn put(&self, idle: Idle, generation: u64, now: Instant) {
+        let key: Arc<Key> = idle.connection.key.clone();
+        let served = {
+            let mut pool = lock(&self.pool);
+            if let Some(version) = idle.connection.version {
+                pool.answered(&key, version);
+            }
+            pool.put(&key, idle, generation)
+        };
+        self.serve(served, now);
+    }
+
+    /// Closes what was idle for too long, and what the peer closed or spoke on.
+    pub(crate) fn close_expired(&self) {
+        let now = clock::now();
+        let expired = lock(&self.pool).take_expired(now);
+        self.close_all(expired, now);
+        let dead = lock(&self.pool).take_if(|idle| death_of(&mut idle.transport));
+        self.close_all(dead, now);
+    }
+
+    /// Closes all idle connections; those on loan now will not be put back.
+    pub(crate) fn close_idle(&self, reason: CloseReason) {
+        let all = lock(&self.pool).take_all(reason);
+        self.close_all(all, clock::now());
+    }
+
+    /// Counts idle connections and connections on loan.
+    pub(crate) fn pool_counts(&self) -> (usize, usize) {
+        lock(&self.pool).counts()
+    }
+
+    /// What the pool holds, and what it has done so far.
+    pub(crate) fn pool_stats(&self) -> PoolStats {
+        lock(&self.pool).stats()
+    }
+
+    /// Does what a change of the pool asks for: wakes the calls that have mail, closes what gave way.
+    fn serve(&self, served: Served<Idle, Alarm>, now: Instant) {
+        for alarm in served.wake {
+            alarm.wake();
+        }
+        self.close_all(served.closed, now);
+    }
+
+    fn close_all(&self, idle: impl IntoIterator<Item = (Idle, CloseReason)>, now: Instant) {
+        let mut emitter = None;
+        for (
+            Idle {
+                transport,
+                connection,
+            },
+            reason,
+        ) in idle
+        {
+            transport.close();
+            let emitter = emitter.get_or_insert_with(|| self.own_emitter());
+            emitter.of_connection(connection.id, connection.last_event, |emitter| {
+                connection.tell_closed(reason, ClosedBy::of(reason), now, emitter);
+            });
+        }
+        if let Some(mut emitter) = emitter {
+            emitter.deliver();
+        }
+    }
+}
+
+/// Why an idle connection cannot be used, if it cannot. Never waits.
+fn death_of(transport: &mut Transport) -> Option<CloseReason> {
+    match transport.liveness() {
+        Liveness::Alive => None,
+        Liveness::Closed => Some(CloseReason::PeerClosedIdle),
+        Liveness::Spoke => Some(CloseReason::UnsolicitedBytes),
+    }
+}
+
+fn discard(idle: Idle, reason: CloseReason) -> Discarded {
+    idle.transport.close();
+    Discarded {
+        connection: idle.connection,
+        reason,
+        by: ClosedBy::of(reason),
+    }
+}

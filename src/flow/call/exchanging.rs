@@ -1,0 +1,190 @@
+//! The exchange of a call: what its driver is to do next, and what becomes of what happened.
+
+use std::io;
+use std::time::Instant;
+
+use crate::error::{ErrorKind, Timer};
+use crate::event::Abort;
+use crate::flow::action::{Action, ExchangeInput, Receive, Wait};
+use crate::flow::call::ending::Cause;
+use crate::flow::call::{Arrived, Call, Ending, State};
+use crate::proto::exchange::Progress;
+use crate::proto::framing::KeepAliveHint;
+use crate::proto::receiving::FinalHead;
+use crate::proto::{Fault, Turn};
+
+impl Call {
+    pub(super) fn next_of_exchange(&mut self, turn: &mut Turn<'_>) -> Action {
+        let State::Exchanging(exchange, _) = &mut self.state else {
+            return Action::Done;
+        };
+        if exchange.receiving().is_at_head() {
+            return Action::Resume;
+        }
+        if let Some(max) = exchange.pull_due(turn.buffers) {
+            let is_first = exchange.is_first_pull();
+            exchange.begin_pull(max, turn.buffers);
+            return Action::PullBody { max, is_first };
+        }
+        let due = exchange.send_due(turn.buffers);
+        let is_stuck = exchange.sending().stuck_since().is_some();
+        if let Some(body) = due.clone().filter(|_| !is_stuck) {
+            return Action::Send { body };
+        }
+        let receiving = exchange.receiving();
+        let is_left = matches!(self.ending, Ending::Onward(_));
+        if receiving.has_head() && (self.wanted == 0 || receiving.lent() > 0) && !is_left {
+            return Action::HandOut;
+        }
+        let receive = match receiving.direct_max(self.wanted, turn.buffers.inbound.len()) {
+            Some(max) => Receive::Caller { max },
+            None => Receive::Inbound,
+        };
+        Action::Wait(Wait {
+            send: due.is_some(),
+            receive: Some(receive),
+            deadline: self.timers.next(),
+        })
+    }
+
+    pub(super) fn exchange_input(&mut self, input: ExchangeInput, turn: &mut Turn<'_>) {
+        let State::Exchanging(exchange, _) = &mut self.state else {
+            if let (
+                ExchangeInput::Consumed(count),
+                State::Over(Some(exchange)) | State::Left(exchange),
+            ) = (input, &mut self.state)
+            {
+                let _ = exchange.consume(count, turn);
+            }
+            return;
+        };
+        let input = match (input, self.reset.take()) {
+            (ExchangeInput::Ended { .. }, Some(reset)) => ExchangeInput::ReceiveFailed(reset),
+            (input, reset) => {
+                self.reset = reset;
+                input
+            }
+        };
+        let result = match input {
+            ExchangeInput::Sent(count) => {
+                exchange.sent(count, turn);
+                Ok(Progress::Going)
+            }
+            ExchangeInput::Blocked => {
+                exchange.sending().blocked(turn.now);
+                Ok(Progress::Going)
+            }
+            ExchangeInput::Writable => {
+                exchange
+                    .sending()
+                    .writable(turn.now, &turn.buffers.outbound);
+                Ok(Progress::Going)
+            }
+            ExchangeInput::SendFailed(error) => {
+                if error.kind() == io::ErrorKind::ConnectionReset {
+                    self.reset = Some(error);
+                }
+                exchange.send_failed(turn);
+                Ok(Progress::Going)
+            }
+            ExchangeInput::Received { direct, buffered } => {
+                self.timers.disarm(Timer::BodyIdle);
+                exchange.received(direct, buffered, turn)
+            }
+            ExchangeInput::Drain => {
+                exchange.drain();
+                Ok(Progress::Going)
+            }
+            ExchangeInput::Ended { clean } => exchange.ended(clean, turn),
+            ExchangeInput::ReceiveFailed(error) => {
+                let phase = exchange.phase();
+                return self.broken(
+                    ErrorKind::io(&error),
+                    phase,
+                    Some(Box::new(error)),
+                    Cause::Lost,
+                    turn,
+                );
+            }
+            ExchangeInput::TlsBroke(fault) => {
+                let phase = exchange.phase();
+                return self.broken(
+                    ErrorKind::Tls(fault.failure),
+                    phase,
+                    Some(fault.source),
+                    Cause::Peer,
+                    turn,
+                );
+            }
+            ExchangeInput::Pulled(pulled, error) => {
+                let source = error.map(|error| Box::new(error) as Abort);
+                match exchange.pulled(pulled, turn) {
+                    Ok(()) => Ok(Progress::Going),
+                    Err(fault) => {
+                        return self.broken(fault.kind, fault.phase, source, Cause::Source, turn);
+                    }
+                }
+            }
+            ExchangeInput::Consumed(count) => exchange.consume(count, turn),
+            ExchangeInput::Wake if matches!(self.head, Arrived::Unjudged(_)) => {
+                return self.judge(turn);
+            }
+            ExchangeInput::Wake => exchange.resume(turn),
+        };
+        self.follow(result, turn);
+        self.drain_on(turn);
+    }
+
+    pub(super) fn follow(&mut self, result: Result<Progress, Fault>, turn: &mut Turn<'_>) {
+        match result {
+            Ok(Progress::Going) => {}
+            Ok(Progress::Head(head)) => self.headed(head),
+            Ok(Progress::Complete) => self.complete(turn),
+            Err(fault) => {
+                let is_lost = matches!(
+                    fault.kind,
+                    ErrorKind::PeerClosed
+                        | ErrorKind::PeerIncompleteHead { .. }
+                        | ErrorKind::PeerIncompleteBody { .. }
+                        | ErrorKind::PeerTlsTruncated { .. }
+                );
+                let cause = if is_lost { Cause::Lost } else { Cause::Peer };
+                self.broken(fault.kind, fault.phase, None, cause, turn);
+            }
+        }
+    }
+
+    fn headed(&mut self, head: FinalHead) {
+        if let State::Exchanging(_, connection) = &mut self.state {
+            let hint = KeepAliveHint::parse(&head.head.fields);
+            connection.peer_keeps = hint.timeout;
+            connection.peer_takes = hint.max;
+            connection.version = Some(head.head.version);
+        }
+        self.status = Some(head.head.status);
+        self.head = Arrived::Unjudged(head);
+    }
+
+    /// The caller asks for more of the body.
+    pub(super) fn wanted(&mut self, max: usize, turn: &mut Turn<'_>) {
+        self.wanted = max;
+        self.back_from_caller(turn);
+    }
+
+    pub(super) fn back_from_caller(&mut self, turn: &mut Turn<'_>) {
+        if let Some(since) = self.with_caller.take() {
+            turn.emitter
+                .marks()
+                .caller_reads(turn.now.saturating_duration_since(since));
+        }
+    }
+
+    /// Control goes to the caller until it asks again.
+    pub(crate) fn hand_out(&mut self, now: Instant) {
+        self.wanted = 0;
+        self.timers.disarm(Timer::BodyIdle);
+        if matches!(self.state, State::Exchanging(..)) {
+            self.with_caller = Some(now);
+        }
+    }
+}

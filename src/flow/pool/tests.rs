@@ -1,0 +1,540 @@
+//! Tables of single rules, and a model that is run against the pool over random operations.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::message::pool::KeyStats;
+
+#[derive(Debug, PartialEq, Eq, Clone, Copy)]
+struct Conn(u64, Instant);
+
+impl Pooled for Conn {
+    fn good_until(&self, idle_timeout: Duration) -> Option<(Instant, CloseReason)> {
+        Some((self.1.checked_add(idle_timeout)?, CloseReason::IdleTimeout))
+    }
+    fn idle_since(&self) -> Option<Instant> {
+        Some(self.1)
+    }
+}
+
+type TestPool = Pool<Conn, u64>;
+
+fn url(text: &str) -> Url {
+    Url::parse(text).unwrap()
+}
+
+fn key(text: &str) -> Arc<Key> {
+    Arc::new(Key::of(&url(text)))
+}
+
+const FREE: Bounds = Bounds {
+    idle_per_key: 8,
+    idle_total: 128,
+    idle_timeout: Duration::from_secs(30),
+    per_key: None,
+    total: None,
+};
+
+/// Dials for a call; the connection is on loan to it.
+fn open(pool: &mut TestPool, text: &str, call: u64, now: Instant) {
+    let taken = pool.take(&url(text), call, now);
+    assert!(matches!(taken.found, Found::MayDial), "{taken:?}");
+    let served = pool.dialed(call, true);
+    assert!(served.wake.is_empty());
+}
+
+fn put(pool: &mut TestPool, text: &str, number: u64, now: Instant) -> Option<u64> {
+    let generation = pool.generation();
+    let served = pool.put(&key(text), Conn(number, now), generation);
+    served.closed.map(|(conn, _)| conn.0)
+}
+
+fn open_and_put(pool: &mut TestPool, text: &str, number: u64, now: Instant) -> Option<u64> {
+    // What is idle is left alone: the connection is counted as one that was made beside it.
+    pool.dialing(&key(text), number);
+    pool.dialed(number, true);
+    put(pool, text, number, now)
+}
+
+fn limit_of<T: std::fmt::Debug>(found: Found<T>) -> QueueLimit {
+    match found {
+        Found::MustWait(limit) => limit,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_newest_is_taken_first_and_the_old_are_thrown_out() {
+    let now = crate::testing::origin();
+    let mut pool = TestPool::new(FREE);
+    let later = now + Duration::from_secs(29);
+    open_and_put(&mut pool, "http://a/", 1, now);
+    open_and_put(&mut pool, "http://a/", 2, later);
+    open_and_put(&mut pool, "http://a/", 3, later);
+    let taken = pool.take(&url("http://a/x"), 9, now + Duration::from_secs(30));
+    let Found::Idle(found) = taken.found else {
+        panic!("{taken:?}");
+    };
+    assert_eq!((found.0, taken.idle, taken.active), (3, 3, 0));
+    let expired: Vec<_> = taken.expired.iter().map(|(conn, _)| conn.0).collect();
+    assert_eq!(expired, [1]);
+    assert_eq!(pool.counts(), (1, 1));
+}
+
+#[test]
+fn cve_78_p20_a_key_differs_in_scheme_host_or_port() {
+    let now = crate::testing::origin();
+    for other in [
+        "https://a:80/",
+        "http://b/",
+        "http://a:81/",
+        "http://a./",
+        "http://[fe80::1%25eth0]/",
+    ] {
+        let mut pool = TestPool::new(FREE);
+        open_and_put(&mut pool, "http://a/", 1, now);
+        let taken = pool.take(&url(other), 8, now);
+        assert!(matches!(taken.found, Found::MayDial), "{other}");
+        let taken = pool.take(&url("http://A:80/y"), 9, now);
+        assert!(matches!(taken.found, Found::Idle(_)));
+    }
+}
+
+#[test]
+fn rfc_e19_p07_the_oldest_gives_way_within_a_key_and_over_all() {
+    let now = crate::testing::origin();
+    let later = |seconds| now + Duration::from_secs(seconds);
+    let mut pool = TestPool::new(Bounds {
+        idle_per_key: 2,
+        idle_total: 3,
+        ..FREE
+    });
+    assert_eq!(open_and_put(&mut pool, "http://a/", 1, later(0)), None);
+    assert_eq!(open_and_put(&mut pool, "http://a/", 2, later(1)), None);
+    assert_eq!(open_and_put(&mut pool, "http://a/", 3, later(2)), Some(1));
+    assert_eq!(open_and_put(&mut pool, "http://b/", 4, later(3)), None);
+    assert_eq!(open_and_put(&mut pool, "http://b/", 5, later(4)), Some(2));
+    assert_eq!(pool.counts(), (3, 0));
+    assert_eq!(pool.stats().closed(CloseReason::Evicted), 2);
+}
+
+#[test]
+fn close_idle_takes_all_and_refuses_those_on_loan() {
+    let now = crate::testing::origin();
+    let mut pool = TestPool::new(FREE);
+    open_and_put(&mut pool, "http://a/", 1, now);
+    let before = pool.generation();
+    open(&mut pool, "http://b/", 2, now);
+    let reason = CloseReason::CloseIdleCalled;
+    assert_eq!(pool.take_all(reason).len(), 1);
+    assert_eq!(pool.place(&key("http://b/"), before), Err(reason));
+    assert_eq!(pool.place(&key("http://b/"), pool.generation()), Ok(1));
+    let served = pool.put(&key("http://b/"), Conn(2, now), before);
+    assert_eq!(served.closed, Some((Conn(2, now), reason)));
+}
+
+#[test]
+fn rfc_e19_p13_beyond_the_limit_of_an_origin_calls_wait_in_their_order() {
+    let now = crate::testing::origin();
+    let bounds = Bounds {
+        per_key: Some(1),
+        ..FREE
+    };
+    let mut pool = TestPool::new(bounds);
+    let (a, b) = (url("http://a/"), url("http://b/"));
+    assert!(matches!(pool.take(&a, 1, now).found, Found::MayDial));
+    // A dial under way counts.
+    for call in [2, 3] {
+        assert_eq!(
+            limit_of(pool.take(&a, call, now).found),
+            QueueLimit::PerOrigin
+        );
+        let joined = pool.join(&a, call, Cause::Limits, call);
+        assert_eq!(limit_of(joined.found), QueueLimit::PerOrigin);
+        assert_eq!(joined.depth as u64, call - 1);
+    }
+    assert!(matches!(pool.take(&b, 9, now).found, Found::MayDial));
+    assert!(pool.dialed(1, true).wake.is_empty());
+    // What comes back goes to the oldest, and to nobody who comes in between.
+    let generation = pool.generation();
+    let served = pool.put(&key("http://a/"), Conn(1, now), generation);
+    assert_eq!(served.wake, [2]);
+    assert_eq!(limit_of(pool.take(&a, 4, now).found), QueueLimit::PerOrigin);
+    assert!(matches!(pool.read(2), Some(Mail::Handed(Conn(1, _), _))));
+    // A connection that is closed leaves its permit to the next.
+    let served = pool.closed(&key("http://a/"), CloseReason::PeerClose);
+    assert_eq!(served.wake, [3]);
+    assert!(matches!(pool.read(3), Some(Mail::MayDial)));
+    assert!(pool.dialed(3, false).wake.is_empty());
+    assert_eq!(pool.stats().total().connections(), 1);
+}
+
+#[test]
+fn a_call_that_leaves_gives_its_mail_to_the_next() {
+    let now = crate::testing::origin();
+    let bounds = Bounds {
+        per_key: Some(1),
+        ..FREE
+    };
+    let mut pool = TestPool::new(bounds);
+    let a = url("http://a/");
+    open(&mut pool, "http://a/", 1, now);
+    for call in [2, 3] {
+        pool.join(&a, call, Cause::Limits, call);
+    }
+    let generation = pool.generation();
+    let served = pool.put(&key("http://a/"), Conn(1, now), generation);
+    assert_eq!(served.wake, [2]);
+    assert_eq!(pool.leave(2).wake, [3]);
+    assert!(matches!(pool.read(3), Some(Mail::Handed(Conn(1, _), _))));
+    // The permit too.
+    for call in [4, 5] {
+        pool.join(&a, call, Cause::Limits, call);
+    }
+    let served = pool.closed(&key("http://a/"), CloseReason::PeerClose);
+    assert_eq!(served.wake, [4]);
+    assert_eq!(pool.leave(4).wake, [5]);
+    assert!(matches!(pool.read(5), Some(Mail::MayDial)));
+}
+
+#[test]
+fn rfc_e19_the_total_limit_closes_an_idle_connection_of_another_origin_before_anybody_waits() {
+    let now = crate::testing::origin();
+    let mut pool = TestPool::new(Bounds {
+        total: Some(2),
+        ..FREE
+    });
+    let b = url("http://b/");
+    open_and_put(&mut pool, "http://a/", 1, now);
+    open(&mut pool, "http://c/", 2, now);
+    let taken = pool.take(&b, 3, now);
+    assert!(matches!(taken.found, Found::MayDial));
+    assert_eq!(taken.evicted, Some(Conn(1, now)));
+    // Nothing is idle now: the next waits, and what comes back is closed for it.
+    assert_eq!(limit_of(pool.take(&b, 4, now).found), QueueLimit::Total);
+    pool.join(&b, 4, Cause::Limits, 4);
+    let generation = pool.generation();
+    let served = pool.put(&key("http://c/"), Conn(2, now), generation);
+    assert_eq!(served.closed, Some((Conn(2, now), CloseReason::Evicted)));
+    assert_eq!(served.wake, [4]);
+    assert!(matches!(pool.read(4), Some(Mail::MayDial)));
+}
+
+#[test]
+fn p14_a_connection_that_comes_back_is_handed_to_the_oldest_dial() {
+    let now = crate::testing::origin();
+    let mut pool = TestPool::new(FREE);
+    open(&mut pool, "http://a/", 1, now);
+    for call in [2, 3] {
+        let taken = pool.take(&url("http://a/"), call, now);
+        assert!(matches!(taken.found, Found::MayDial));
+        assert!(pool.listen(call, call).is_none());
+    }
+    let generation = pool.generation();
+    let served = pool.put(&key("http://a/"), Conn(1, now), generation);
+    assert_eq!(served.wake, [2]);
+    // Unread when its dial is complete: it goes on to the next.
+    assert_eq!(pool.dialed(2, true).wake, [3]);
+    assert!(matches!(pool.read(3), Some(Mail::Handed(Conn(1, _), _))));
+    assert!(pool.dialed(3, false).closed.is_none());
+    assert_eq!(pool.counts(), (0, 2));
+}
+
+#[test]
+fn a_dial_that_listens_late_finds_what_is_idle() {
+    let now = crate::testing::origin();
+    let mut pool = TestPool::new(FREE);
+    open(&mut pool, "http://a/", 1, now);
+    pool.take(&url("http://a/"), 2, now);
+    assert_eq!(put(&mut pool, "http://a/", 1, now), None);
+    assert!(matches!(
+        pool.listen(2, 2),
+        Some(Mail::Handed(Conn(1, _), _))
+    ));
+}
+
+#[test]
+fn a_dead_connection_becomes_the_permit_of_the_call_that_waited() {
+    let now = crate::testing::origin();
+    let bounds = Bounds {
+        per_key: Some(1),
+        ..FREE
+    };
+    let mut pool = TestPool::new(bounds);
+    open(&mut pool, "http://a/", 1, now);
+    for call in [2, 3] {
+        pool.join(&url("http://a/"), call, Cause::Limits, call);
+    }
+    let generation = pool.generation();
+    pool.put(&key("http://a/"), Conn(1, now), generation);
+    assert!(pool.read(2).is_some());
+    let served = pool.died(&key("http://a/"), 2, CloseReason::PeerClosedIdle);
+    assert!(served.wake.is_empty(), "the permit is kept");
+    assert_eq!(pool.dialed(2, false).wake, [3]);
+}
+
+#[test]
+fn without_descriptors_an_idle_connection_gives_way_or_the_call_waits_or_nothing_helps() {
+    let now = crate::testing::origin();
+    let mut pool = TestPool::new(FREE);
+    let a = url("http://a/");
+    assert!(matches!(pool.take(&a, 1, now).found, Found::MayDial));
+    assert!(matches!(pool.make_room(1), Room::Nothing));
+    pool.dialed(1, true);
+    open_and_put(&mut pool, "http://b/", 2, now);
+    assert!(matches!(pool.take(&a, 3, now).found, Found::MayDial));
+    assert!(matches!(pool.make_room(3), Room::Made(Conn(2, _))));
+    assert!(matches!(pool.make_room(3), Room::InUse));
+    assert!(pool.dialed(3, false).wake.is_empty());
+    let joined = pool.join(&a, 3, Cause::Descriptors, 3);
+    assert_eq!(limit_of(joined.found), QueueLimit::Descriptors);
+    // A newcomer does not take the descriptor that becomes free, whatever its origin.
+    assert_eq!(
+        limit_of(pool.take(&url("http://c/"), 4, now).found),
+        QueueLimit::Descriptors
+    );
+    let joined = pool.join(&url("http://c/"), 4, Cause::Limits, 4);
+    assert_eq!(limit_of(joined.found), QueueLimit::Descriptors);
+    let served = pool.closed(&key("http://a/"), CloseReason::PeerClose);
+    assert_eq!(served.wake, [3]);
+    // Nothing of this client is left that could free one: the next tries.
+    assert_eq!(pool.dialed(3, false).wake, [4]);
+}
+
+/// What a call of the model does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doing {
+    Waiting,
+    Dialing,
+    Using(u64, u64),
+}
+
+/// The calls of a model and the connections they have, beside the pool.
+struct Model {
+    pool: TestPool,
+    calls: Vec<(u64, usize, Doing)>,
+    next: u64,
+    now: Instant,
+    /// Calls that were woken and have not read their mail.
+    woken: Vec<u64>,
+}
+
+const KEYS: [&str; 3] = ["http://a/", "http://b/", "https://a/"];
+
+impl Model {
+    fn serve(&mut self, served: Served<Conn, u64>) {
+        for woken in served.wake {
+            let place = self
+                .calls
+                .iter()
+                .find(|one| one.0 == woken)
+                .map(|one| one.1);
+            let is_passed_over = |(call, other, doing): &(u64, usize, Doing)| {
+                *call < woken
+                    && Some(*other) == place
+                    && *doing == Doing::Waiting
+                    && !self.woken.contains(call)
+            };
+            assert!(
+                !self.calls.iter().any(is_passed_over),
+                "{woken} was not the oldest"
+            );
+            self.woken.push(woken);
+        }
+    }
+
+    fn want(&mut self, place: usize) {
+        let call = self.next;
+        self.next += 1;
+        let (url, now) = (url(KEYS[place]), self.now);
+        let older: Vec<_> = self.calls.iter().filter(|one| one.1 == place).collect();
+        let others_wait = older
+            .iter()
+            .any(|one| one.2 == Doing::Waiting && !self.woken.contains(&one.0));
+        match self.pool.take(&url, call, now).found {
+            Found::Idle(conn) => {
+                assert!(!others_wait, "a newcomer overtook a call that waits");
+                let using = Doing::Using(conn.0, self.pool.generation());
+                self.calls.push((call, place, using));
+            }
+            Found::MayDial => {
+                assert!(!others_wait, "a newcomer overtook a call that waits");
+                self.calls.push((call, place, Doing::Dialing));
+            }
+            Found::MustWait(_) => {
+                let joined = self.pool.join(&url, call, Cause::Limits, call);
+                limit_of(joined.found);
+                self.calls.push((call, place, Doing::Waiting));
+            }
+        }
+    }
+
+    fn read(&mut self, index: usize) {
+        let (call, place, doing) = self.calls[index];
+        let mail = self.pool.read(call);
+        self.woken.retain(|woken| *woken != call);
+        match (mail, doing) {
+            (None, Doing::Waiting) => assert!(self.pool.listen(call, call).is_none()),
+            (None, _) => {}
+            (Some(Mail::MayDial), Doing::Waiting) => self.calls[index].2 = Doing::Dialing,
+            (Some(Mail::Handed(conn, generation)), _) => {
+                self.calls[index].2 = Doing::Using(conn.0, generation);
+                if doing == Doing::Dialing {
+                    let served = self.pool.dialed(call, false);
+                    self.serve(served);
+                }
+            }
+            (mail, doing) => panic!("{call} of {place}: {mail:?} while {doing:?}"),
+        }
+    }
+
+    /// One operation of the call at this index.
+    fn step(&mut self, index: usize, choice: u8) {
+        let (call, place, doing) = self.calls[index];
+        match (doing, choice % 4) {
+            (Doing::Waiting, 0) => {
+                self.calls.remove(index);
+                self.woken.retain(|woken| *woken != call);
+                let served = self.pool.leave(call);
+                self.serve(served);
+            }
+            (Doing::Waiting | Doing::Dialing, 1) => self.read(index),
+            (Doing::Waiting, _) => {}
+            (Doing::Dialing, 2) => {
+                if let Some(Mail::Handed(conn, generation)) = self.pool.listen(call, call) {
+                    self.woken.retain(|woken| *woken != call);
+                    self.calls[index].2 = Doing::Using(conn.0, generation);
+                    let served = self.pool.dialed(call, false);
+                    self.serve(served);
+                }
+            }
+            (Doing::Dialing, way) => {
+                let is_won = way == 3;
+                self.woken.retain(|woken| *woken != call);
+                let served = self.pool.dialed(call, is_won);
+                self.serve(served);
+                if is_won {
+                    self.next += 1;
+                    self.calls[index].2 = Doing::Using(self.next, self.pool.generation());
+                } else {
+                    self.calls.remove(index);
+                }
+            }
+            (Doing::Using(..), 0) => {
+                self.calls.remove(index);
+                let served = self.pool.closed(&key(KEYS[place]), CloseReason::PeerClose);
+                self.serve(served);
+            }
+            (Doing::Using(conn, generation), _) => {
+                self.calls.remove(index);
+                let conn = Conn(conn, self.now);
+                let served = self.pool.put(&key(KEYS[place]), conn, generation);
+                self.serve(served);
+            }
+        }
+    }
+
+    /// What always holds.
+    fn check(&self, bounds: Bounds) {
+        let stats = self.pool.stats();
+        let total = stats.total();
+        let sum = |of: fn(&PoolCounts) -> usize| -> usize {
+            stats.keys().iter().map(|key| of(&key.counts())).sum()
+        };
+        assert_eq!(sum(PoolCounts::idle), total.idle());
+        assert_eq!(sum(PoolCounts::active), total.active());
+        assert_eq!(sum(PoolCounts::dialing), total.dialing());
+        assert!(bounds.total.is_none_or(|max| total.connections() <= max));
+        for key in stats.keys() {
+            let count = key.counts().connections();
+            assert!(bounds.per_key.is_none_or(|max| count <= max), "{key:?}");
+        }
+        let using = |one: &&(u64, usize, Doing)| matches!(one.2, Doing::Using(..));
+        // What lies in a mailbox is on loan already.
+        assert!(self.calls.iter().filter(using).count() <= total.active());
+        assert_eq!(
+            self.calls.iter().filter(using).count()
+                + self
+                    .calls
+                    .iter()
+                    .filter(|one| one.2 == Doing::Dialing)
+                    .count()
+                + total.idle()
+                + self.woken.len(),
+            total.connections(),
+        );
+        self.check_waiting(bounds, total);
+    }
+
+    /// Nobody waits for what there is.
+    fn check_waiting(&self, bounds: Bounds, total: PoolCounts) {
+        let stats = self.pool.stats();
+        for (call, place, doing) in &self.calls {
+            if *doing != Doing::Waiting || self.woken.contains(call) {
+                continue;
+            }
+            let name = key(KEYS[*place]).to_string();
+            let of_key = stats.keys().iter().find(|one| one.key() == name);
+            let of_key = of_key.map_or_else(PoolCounts::default, KeyStats::counts);
+            assert_eq!(of_key.idle(), 0, "{call} waits beside an idle connection");
+            let key_is_full = bounds
+                .per_key
+                .is_some_and(|max| of_key.connections() >= max);
+            let total_is_full = bounds
+                .total
+                .is_some_and(|max| total.connections() >= max && total.idle() == 0);
+            assert!(key_is_full || total_is_full, "{call} waits for nothing");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// Over random operations no limit is exceeded, no permit is lost, no call waits for what there is; and when
+    /// everybody goes on, everybody is served.
+    #[test]
+    fn limits_hold_and_nobody_is_forgotten(
+        per_key in prop::option::of(1usize..4),
+        total in prop::option::of(1usize..5),
+        idle in 1usize..3,
+        operations in prop::collection::vec((0u8..8, any::<u8>(), any::<prop::sample::Index>()), 1..120),
+    ) {
+        let bounds = Bounds { per_key, total, idle_per_key: idle, ..FREE };
+        let mut model = Model {
+            pool: TestPool::new(bounds),
+            calls: Vec::new(),
+            next: 1,
+            now: crate::testing::origin(),
+            woken: Vec::new(),
+        };
+        for (what, choice, index) in operations {
+            model.now += Duration::from_millis(1);
+            match what {
+                0..=2 => model.want(usize::from(choice) % KEYS.len()),
+                3 if choice < 16 => drop(model.pool.take_all(CloseReason::CloseIdleCalled)),
+                _ if model.calls.is_empty() => {}
+                _ => {
+                    let index = index.index(model.calls.len());
+                    model.step(index, choice);
+                }
+            }
+            model.check(bounds);
+        }
+        for _ in 0..10_000 {
+            let Some(index) = model.calls.iter().position(|(call, _, doing)| {
+                *doing != Doing::Waiting || model.woken.contains(call)
+            }) else {
+                break;
+            };
+            let choice = if model.calls[index].2 == Doing::Waiting { 1 } else { 3 };
+            model.step(index, choice);
+            model.check(bounds);
+        }
+        prop_assert!(model.calls.is_empty(), "{:?}", model.calls);
+        let left = model.pool.stats().total();
+        prop_assert_eq!((left.active(), left.dialing(), left.waiting()), (0, 0, 0));
+    }
+}
