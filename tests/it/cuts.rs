@@ -5,6 +5,7 @@
 //! wire ends where the test says (`wire.rs`). Each worker has a client, a server and an event stream of its own.
 
 mod answer;
+mod flips;
 mod wire;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
