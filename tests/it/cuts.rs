@@ -119,6 +119,8 @@ impl Play {
             let is_short = self.end == End::Stall && self.short.contains(&timer);
             Some(if is_short { self.limit } else { NEVER })
         };
+        // Ends what hangs, so that it is told.
+        timeouts.total = Some(NEVER);
         timeouts.connect = Some(NEVER);
         timeouts.tls = limit(Timer::Tls);
         timeouts.first_byte = limit(Timer::FirstByte);
