@@ -433,6 +433,17 @@ fn e01_a_100_lets_any_body_go() {
 }
 
 #[test]
+fn e06_a_417_is_handed_out() {
+    let refused = "HTTP/1.1 417 Expectation Failed\r\nContent-Length: 2\r\n\r\nno";
+    let lab = Lab::new([expecting().send(refused).expect_eof(), echo_target()]);
+    let got = run(post(&lab)).unwrap();
+    assert_eq!((got.status, got.text()), (417, "no"));
+    assert_eq!(lab.get("/second").unwrap().text(), "/second");
+    lab.finish()
+        .assert_sequence(["expect_done outcome=final_response", "put_idle_conn"]);
+}
+
+#[test]
 fn e04_a_102_alone_does_not_end_the_wait() {
     let script = expecting()
         .send("HTTP/1.1 102 Processing\r\n\r\n")
