@@ -5,6 +5,7 @@
 //! wire ends where the test says (`wire.rs`). Each worker has a client, a server and an event stream of its own.
 
 mod answer;
+mod flips;
 mod wire;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -118,6 +119,8 @@ impl Play {
             let is_short = self.end == End::Stall && self.short.contains(&timer);
             Some(if is_short { self.limit } else { NEVER })
         };
+        // Ends what hangs, so that it is told.
+        timeouts.total = Some(NEVER);
         timeouts.connect = Some(NEVER);
         timeouts.tls = limit(Timer::Tls);
         timeouts.first_byte = limit(Timer::FirstByte);

@@ -61,6 +61,8 @@ pub(super) struct Wire {
     inbound: Vec<u8>,
     /// Bytes that may still be put on the wire.
     left: usize,
+    /// Bytes until the one that is to be put there with a bit turned.
+    until_flip: usize,
     pub(super) sealed: Sealed,
 }
 
@@ -71,6 +73,7 @@ impl Wire {
             session: None,
             inbound: Vec::new(),
             left: usize::MAX,
+            until_flip: usize::MAX,
             sealed: Sealed::default(),
         }
     }
@@ -81,6 +84,14 @@ impl Wire {
             session: Some(ServerConnection::new(config.clone()).unwrap()),
             left,
             ..Self::plain(stream)
+        }
+    }
+
+    /// The same connection with one bit of the byte at that place turned.
+    pub(super) fn flipped(self, place: usize) -> Self {
+        Self {
+            until_flip: place,
+            ..self
         }
     }
 
@@ -160,7 +171,12 @@ impl Wire {
     fn put(&mut self, bytes: &[u8]) -> Result<(), Over> {
         let count = bytes.len().min(self.left);
         self.left -= count;
-        self.stream.write_all(&bytes[..count])?;
+        let mut wire = bytes[..count].to_vec();
+        if let Some(byte) = wire.get_mut(self.until_flip) {
+            *byte ^= 1;
+        }
+        self.until_flip = self.until_flip.wrapping_sub(count);
+        self.stream.write_all(&wire)?;
         if count < bytes.len() {
             Err(Over)
         } else {
