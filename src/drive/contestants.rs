@@ -270,13 +270,7 @@ impl Running {
         }
         let waker = match self.waker() {
             Ok(waker) => waker,
-            Err(error) => {
-                // Without a wake-up nobody can be waited for: what is open ends as failed.
-                for (number, _) in std::mem::take(&mut self.contestants.open) {
-                    self.failed(number, std::io::Error::new(error.kind(), error.to_string()));
-                }
-                return None;
-            }
+            Err(error) => return self.cannot_wait(&error),
         };
         if self.is_canceled() {
             return None;
@@ -292,10 +286,7 @@ impl Running {
         }
         let ready = match ready {
             Ok(ready) => ready,
-            Err(error) => {
-                self.lookup_failed(&error);
-                return Some(Input::Timeout);
-            }
+            Err(error) => return self.cannot_wait(&error),
         };
         let mut happened = self.read_mail();
         for (number, ready) in numbers.into_iter().zip(ready) {
@@ -306,6 +297,26 @@ impl Running {
         }
         (!happened && deadline.is_some_and(|deadline| deadline <= self.now))
             .then_some(Input::Timeout)
+    }
+
+    /// What cannot be waited for has failed, with this error.
+    fn cannot_wait(&mut self, error: &std::io::Error) -> Option<Input> {
+        self.lookup_failed(error);
+        for (number, _) in std::mem::take(&mut self.contestants.open) {
+            let error = || std::io::Error::new(error.kind(), error.to_string());
+            self.failed(number, error());
+            let (failure, alert) = (TlsFailure::Lost, None);
+            let source = Box::new(error());
+            self.shaken(
+                number,
+                Err(TlsFault {
+                    failure,
+                    alert,
+                    source,
+                }),
+            );
+        }
+        None
     }
 
     /// The wake-up that ends the poll: the resolver's, or one that only a cancel uses.

@@ -91,6 +91,18 @@ fn row_5_a_late_aaaa_is_waited_for_and_not_punished_twice() {
 }
 
 #[test]
+fn the_wait_for_aaaa_begins_when_it_is_asked_and_20_ms_later_at_most() {
+    let world = alive(World::new(&[], &FOUR[..1]), &FOUR[..1]).v6(None);
+    for (aaaa_asked, started) in [(Some(0), 20), (Some(7), 27), (Some(30), 40), (None, 40)] {
+        let world = World {
+            aaaa_asked,
+            ..world.clone()
+        };
+        wins(&world, FOUR[0], started + RTT);
+    }
+}
+
+#[test]
 fn row_6_a_late_a_is_not_waited_for() {
     let world = alive(World::new(&SIX[..1], &FOUR[..1]), &ALL[..2]);
     for v4 in [reply(1000, &FOUR[..1]), None] {
