@@ -59,6 +59,8 @@ mod request;
 mod response;
 pub use crate::client::{Client, ClientBuilder};
 pub use crate::error::{Error, ErrorKind, Phase, Result};
+pub use crate::message::answer::Family;
+pub use crate::message::dial::DialProfile;
 pub use crate::message::method::Method;
 pub use crate::message::url::Url;
 pub use crate::net::cancel::CancelHandle;

@@ -15,7 +15,7 @@ use crate::flow::action::{DialInput, Input, TlsFault};
 use crate::flow::dial::Dial;
 use crate::message::tls::TlsFacts;
 use crate::net::route::has_route;
-use crate::net::socket::Unconnected;
+use crate::net::socket::{Begun, Unconnected};
 use crate::net::tls::TlsName;
 use crate::net::transport::{Broken, Shaken, Transport, read_timeout};
 use crate::net::wait::{Interest, Waker, for_any};
@@ -81,18 +81,27 @@ impl Running {
     /// Opens the socket of a contestant, and begins to connect unless that can be done in one blocking call.
     pub(crate) fn open(&mut self, number: u16, addr: SocketAddr) {
         let is_alone = self.call.dialing().is_some_and(Dial::is_alone);
-        let opened = if is_alone {
-            Unconnected::open(addr).map(Contestant::Opening)
-        } else {
-            Unconnected::begin(addr).map(Contestant::Connecting)
-        };
-        match opened {
-            Ok(contestant) => self.contestants.put(number, contestant),
-            Err(error) => {
-                self.read_clock();
-                self.failed(number, error);
-            }
+        if is_alone {
+            return match Unconnected::open(addr) {
+                Ok(socket) => self.contestants.put(number, Contestant::Opening(socket)),
+                Err(error) => self.failed_now(number, error),
+            };
         }
+        match Unconnected::begin(addr) {
+            Ok(Begun::UnderWay(socket)) => {
+                self.contestants.put(number, Contestant::Connecting(socket));
+            }
+            Ok(Begun::Connected(socket)) => {
+                self.read_clock();
+                self.opened(number, socket);
+            }
+            Err(error) => self.failed_now(number, error),
+        }
+    }
+
+    fn failed_now(&mut self, number: u16, error: std::io::Error) {
+        self.read_clock();
+        self.failed(number, error);
     }
 
     fn failed(&mut self, number: u16, error: std::io::Error) {

@@ -49,6 +49,15 @@ pub(crate) struct Unconnected {
     mode: Mode,
 }
 
+/// A connect that was begun.
+#[derive(Debug)]
+pub(crate) enum Begun {
+    /// It is done.
+    Connected(Unconnected),
+    /// It is to be polled.
+    UnderWay(Unconnected),
+}
+
 /// How a connect is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
@@ -85,13 +94,20 @@ impl Unconnected {
     }
 
     /// Opens a socket for an address and begins to connect without waiting; [`finish`](Self::finish) says how it
-    /// ended. An error means that no packet left, or that the answer was there at once.
-    pub(crate) fn begin(addr: SocketAddr) -> io::Result<Self> {
+    /// ended. An error means that no packet left, or that the answer was there at once, as it is when the peer is
+    /// this machine.
+    pub(crate) fn begin(addr: SocketAddr) -> io::Result<Begun> {
         let socket = Self::open_as(addr, Mode::Polled)?;
-        match socket.connect_now() {
-            Err(error) if !is_under_way(&error) => Err(error),
-            Ok(()) | Err(_) => Ok(socket),
-        }
+        let is_connected = match socket.connect_now() {
+            Ok(()) => true,
+            Err(error) if is_under_way(&error) => addr.ip().is_loopback() && socket.finish()?,
+            Err(error) => return Err(error),
+        };
+        Ok(if is_connected {
+            Begun::Connected(socket)
+        } else {
+            Begun::UnderWay(socket)
+        })
     }
 
     fn open_as(addr: SocketAddr, mode: Mode) -> io::Result<Self> {

@@ -263,6 +263,33 @@ fn when_all_fail_all_are_listed_and_the_gravest_is_the_source() {
 }
 
 #[test]
+fn fault_q7_q8_what_the_system_refuses_is_one_failure_among_others() {
+    let kinds = [
+        K::OutOfMemory,
+        K::PermissionDenied,
+        K::AddrNotAvailable,
+        K::NetworkUnreachable,
+    ];
+    for dead in 1..=kinds.len() {
+        let mut world = alive(World::new(&[], &FOUR), &FOUR);
+        for (address, kind) in FOUR.iter().zip(kinds).take(dead) {
+            world = world.fate(address, Fate::FailsAtOnce(kind));
+        }
+        let outcomes = world.run();
+        match FOUR.get(dead) {
+            Some(next) => assert_eq!(outcomes.won(), ((*next).to_owned(), RTT)),
+            None => {
+                let tried = outcomes.error().tried().iter();
+                let seen: Vec<_> = tried.map(|one| one.outcome()).collect();
+                let code = None;
+                let all = kinds.map(|kind| TriedOutcome::Failed { kind, code });
+                assert_eq!(seen, all);
+            }
+        }
+    }
+}
+
+#[test]
 fn without_an_address_the_lookup_is_the_error() {
     let missing = refusal(3, LookupFailure::NoSuchHost);
     let world = World::new(&[], &[]).v6(missing.clone()).v4(missing);

@@ -209,6 +209,8 @@ impl<'a> Run<'a> {
             tls_limit: None,
         };
         let names = Names::Ask { custom: false };
+        emitter.marks().note(EventKind::CallStart, origin);
+        emitter.marks().note(EventKind::GetConn, origin);
         let dial = Dial::begin(facts, names, origin, &mut emitter, &mut timers);
         Self {
             world,
@@ -252,7 +254,13 @@ impl<'a> Run<'a> {
 
     fn over(mut self, end: Result<IpAddr, Error>) -> Outcomes {
         self.emitter.deliver();
-        let timings = self.emitter.timings(self.at(self.now));
+        let now = self.at(self.now);
+        let last = match end {
+            Ok(_) => EventKind::GotConn,
+            Err(_) => EventKind::GetConnFailed,
+        };
+        self.emitter.marks().note(last, now);
+        let timings = self.emitter.timings(now);
         Outcomes {
             end,
             at: self.now,
