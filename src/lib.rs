@@ -62,6 +62,8 @@ pub use crate::client::{Client, ClientBuilder};
 pub use crate::error::{Error, ErrorKind, Phase, Result};
 pub use crate::flow::call::Hop;
 pub use crate::flow::redirect::{RedirectPolicy, Redirection};
+pub use crate::message::answer::Family;
+pub use crate::message::dial::DialProfile;
 pub use crate::message::method::Method;
 pub use crate::message::url::Url;
 pub use crate::net::cancel::CancelHandle;

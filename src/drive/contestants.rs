@@ -16,7 +16,7 @@ use crate::flow::dial::Dial;
 use crate::message::tls::TlsFacts;
 use crate::net::cancel::CancelHandle;
 use crate::net::route::has_route;
-use crate::net::socket::Unconnected;
+use crate::net::socket::{Begun, Unconnected};
 use crate::net::tls::TlsName;
 use crate::net::transport::{Broken, Shaken, Transport, read_timeout};
 use crate::net::wait::{Interest, Waker, for_any};
@@ -82,18 +82,27 @@ impl Running {
     /// Opens the socket of a contestant, and begins to connect unless that can be done in one blocking call.
     pub(crate) fn open(&mut self, number: u16, addr: SocketAddr) {
         let is_alone = self.call.dialing().is_some_and(Dial::is_alone);
-        let opened = if is_alone {
-            Unconnected::open(addr).map(Contestant::Opening)
-        } else {
-            Unconnected::begin(addr).map(Contestant::Connecting)
-        };
-        match opened {
-            Ok(contestant) => self.contestants.put(number, contestant),
-            Err(error) => {
-                self.read_clock();
-                self.failed(number, error);
-            }
+        if is_alone {
+            return match Unconnected::open(addr) {
+                Ok(socket) => self.contestants.put(number, Contestant::Opening(socket)),
+                Err(error) => self.failed_now(number, error),
+            };
         }
+        match Unconnected::begin(addr) {
+            Ok(Begun::UnderWay(socket)) => {
+                self.contestants.put(number, Contestant::Connecting(socket));
+            }
+            Ok(Begun::Connected(socket)) => {
+                self.read_clock();
+                self.opened(number, socket);
+            }
+            Err(error) => self.failed_now(number, error),
+        }
+    }
+
+    fn failed_now(&mut self, number: u16, error: std::io::Error) {
+        self.read_clock();
+        self.failed(number, error);
     }
 
     fn failed(&mut self, number: u16, error: std::io::Error) {
@@ -272,13 +281,7 @@ impl Running {
         }
         let waker = match self.waker() {
             Ok(waker) => waker,
-            Err(error) => {
-                // Without a wake-up nobody can be waited for: what is open ends as failed.
-                for (number, _) in std::mem::take(&mut self.contestants.open) {
-                    self.failed(number, std::io::Error::new(error.kind(), error.to_string()));
-                }
-                return None;
-            }
+            Err(error) => return self.cannot_wait(&error),
         };
         if self.is_interrupted() {
             return None;
@@ -294,10 +297,7 @@ impl Running {
         }
         let ready = match ready {
             Ok(ready) => ready,
-            Err(error) => {
-                self.lookup_failed(&error);
-                return Some(Input::Timeout);
-            }
+            Err(error) => return self.cannot_wait(&error),
         };
         let mut happened = self.read_answers();
         for (number, ready) in numbers.into_iter().zip(ready) {
@@ -313,6 +313,26 @@ impl Running {
     /// Says whether the wait was ended by a cancel, or because something is left for the call.
     fn is_interrupted(&self) -> bool {
         self.cancel.as_ref().is_some_and(CancelHandle::is_over)
+    }
+
+    /// What cannot be waited for has failed, with this error.
+    fn cannot_wait(&mut self, error: &std::io::Error) -> Option<Input> {
+        self.lookup_failed(error);
+        for (number, _) in std::mem::take(&mut self.contestants.open) {
+            let error = || std::io::Error::new(error.kind(), error.to_string());
+            self.failed(number, error());
+            let (failure, alert) = (TlsFailure::Lost, None);
+            let source = Box::new(error());
+            self.shaken(
+                number,
+                Err(TlsFault {
+                    failure,
+                    alert,
+                    source,
+                }),
+            );
+        }
+        None
     }
 
     /// The wake-up that ends the poll: the resolver's, or one that only a cancel uses.

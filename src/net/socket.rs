@@ -49,11 +49,33 @@ pub(crate) struct Unconnected {
     mode: Mode,
 }
 
+/// A connect that was begun.
+#[derive(Debug)]
+pub(crate) enum Begun {
+    /// It is done.
+    Connected(Unconnected),
+    /// It is to be polled.
+    UnderWay(Unconnected),
+}
+
 /// How a connect is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Blocking,
     Polled,
+}
+
+impl Mode {
+    /// The type of a socket that is opened; where it cannot say that nothing blocks, the socket is told so.
+    fn socket_type(self) -> Type {
+        match self {
+            #[cfg(not(target_vendor = "apple"))]
+            Self::Polled => Type::STREAM.nonblocking(),
+            #[cfg(target_vendor = "apple")]
+            Self::Polled => Type::STREAM,
+            Self::Blocking => Type::STREAM,
+        }
+    }
 }
 
 /// What receiving came to.
@@ -68,28 +90,37 @@ pub(crate) enum Incoming {
 impl Unconnected {
     /// Opens a socket for an address, to be connected by [`connect`](Self::connect).
     pub(crate) fn open(addr: SocketAddr) -> io::Result<Self> {
-        syscall(Syscall::Socket);
-        let inner =
-            socket2::Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-        Ok(Self {
-            inner: Arc::new(inner),
-            addr,
-            mode: Mode::Blocking,
-        })
+        Self::open_as(addr, Mode::Blocking)
     }
 
     /// Opens a socket for an address and begins to connect without waiting; [`finish`](Self::finish) says how it
-    /// ended. An error means that no packet left, or that the answer was there at once.
-    pub(crate) fn begin(addr: SocketAddr) -> io::Result<Self> {
-        let socket = Self {
-            mode: Mode::Polled,
-            ..Self::open(addr)?
+    /// ended. An error means that no packet left, or that the answer was there at once, as it is when the peer is
+    /// this machine.
+    pub(crate) fn begin(addr: SocketAddr) -> io::Result<Begun> {
+        let socket = Self::open_as(addr, Mode::Polled)?;
+        let is_connected = match socket.connect_now() {
+            Ok(()) => true,
+            Err(error) if is_under_way(&error) => addr.ip().is_loopback() && socket.finish()?,
+            Err(error) => return Err(error),
         };
-        socket.set_blocking(false)?;
-        match socket.connect_now() {
-            Err(error) if !is_under_way(&error) => Err(error),
-            Ok(()) | Err(_) => Ok(socket),
-        }
+        Ok(if is_connected {
+            Begun::Connected(socket)
+        } else {
+            Begun::UnderWay(socket)
+        })
+    }
+
+    fn open_as(addr: SocketAddr, mode: Mode) -> io::Result<Self> {
+        syscall(Syscall::Socket);
+        let domain = Domain::for_address(addr);
+        let inner = socket2::Socket::new(domain, mode.socket_type(), Some(Protocol::TCP))?;
+        #[cfg(target_vendor = "apple")]
+        inner.set_nonblocking(mode == Mode::Polled)?;
+        Ok(Self {
+            inner: Arc::new(inner),
+            addr,
+            mode,
+        })
     }
 
     /// The socket, for canceling: shutting it down ends the wait.
@@ -149,7 +180,7 @@ impl Unconnected {
         self.inner.set_tcp_nodelay(true)?;
         if self.mode == Mode::Polled {
             syscall(Syscall::Option);
-            self.set_blocking(true)?;
+            rustix::io::ioctl_fionbio(&*self.inner, false)?;
         }
         let mut socket = Socket {
             inner: self.inner,
@@ -157,10 +188,6 @@ impl Unconnected {
         };
         socket.arm(read_timeout)?;
         Ok(socket)
-    }
-
-    fn set_blocking(&self, blocking: bool) -> io::Result<()> {
-        Ok(rustix::io::ioctl_fionbio(&*self.inner, !blocking)?)
     }
 }
 

@@ -395,6 +395,21 @@ fn a_late_family_joins_a_race_that_has_nobody_left() {
 }
 
 #[test]
+fn localhost_goes_on_to_ipv4() {
+    let peer = Peer::start(hello()).unwrap();
+    let (client, events) = watched(|builder| builder);
+    let url = format!("http://localhost:{}/", peer.addr().port());
+    assert_eq!(get(&client, &url).unwrap(), "hello");
+    drop(client);
+    check(&events).assert_sequence([
+        "dns_skipped reason=localhost",
+        "connect_start network=tcp4",
+        "connect_done network=tcp4 outcome=connected",
+    ]);
+    peer.finish();
+}
+
+#[test]
 fn one_family_only_is_used() {
     let peer = Peer::start(hello()).unwrap();
     let port = peer.addr().port();
@@ -471,14 +486,14 @@ fn a_raced_connection_with_its_request_costs_14_system_calls_at_most() {
         .unwrap()
         .build()
         .unwrap();
-    let before = syscalls::on_this_thread();
-    assert_eq!(
-        get(&client, &format!("http://two.test:{port}/")).unwrap(),
-        "hello"
-    );
-    let cost = syscalls::on_this_thread() - before;
-    println!("raced: {cost}");
-    assert!(cost <= 14, "{cost}");
+    for host in ["two.test", "localhost"] {
+        let before = syscalls::on_this_thread();
+        let url = format!("http://{host}:{port}/");
+        assert_eq!(get(&client, &url).unwrap(), "hello");
+        let cost = syscalls::on_this_thread() - before;
+        println!("{host}, raced: {cost}");
+        assert!(cost <= 14, "{host}: {cost}");
+    }
     drop(client);
     peer.finish();
 }

@@ -150,10 +150,11 @@ const TWO_CONTESTANTS: &str = "
     c1 a0 d1 dns_family_done family=v6
     c1 a0 d1 connect_start contestant=0 addr=[::1]:80
     c1 a0 d1 dns_family_done family=v4
+    c1 a0 d1 anomaly anomaly=too_many_addresses
     c1 a0 d1 dns_done
     c1 a0 d1 connect_start contestant=1
     c1 a0 d1 connect_done contestant=1
-    c1 a0 d1 connect_done contestant=0 addr=[::1]:80 outcome=pruned
+    c1 a0 d1 connect_done contestant=0 addr=[::1]:80 outcome=lost
     c1 a0 d1 n1 conn_opened
     c1 a0 d1 n1 dial_done winner=1 connection=1
     c1 a0 n1 got_conn
@@ -390,10 +391,10 @@ fn is_legal(mutation: Mutation, line: &str, next: Option<&str>) -> bool {
     match (mutation, this, next_kind) {
         // The client may have been made before the observer.
         (Mutation::Drop, K::ClientStart, _) => true,
-        // A peer may deviate or not, and may do so anywhere in its message.
+        // A peer may deviate or not, and may do so anywhere in its message; a lookup anywhere in its dial.
         (Mutation::Drop, K::Anomaly, _) => true,
         (Mutation::Swap, K::Anomaly, Some(other)) | (Mutation::Swap, other, Some(K::Anomaly)) => {
-            is_read(other) || is_write(other)
+            is_read(other) || is_write(other) || super::Group::of(other) == super::Group::Dial
         }
         // Optional wherever it stands: the pool may be looked at any number of times while waiting.
         (Mutation::Drop | Mutation::Repeat, K::PoolLookup | K::DialPlan, _) => true,
@@ -408,7 +409,7 @@ fn is_legal(mutation: Mutation, line: &str, next: Option<&str>) -> bool {
         | (Mutation::Swap, K::ConnectDone, Some(K::ConnectStart))
         | (Mutation::Swap, K::ConnectDone, Some(K::ConnectDone)) => true,
         // A loser of the race may end after the winner is opened.
-        (Mutation::Swap, K::ConnectDone, Some(K::ConnOpened)) => line.contains("outcome=pruned"),
+        (Mutation::Swap, K::ConnectDone, Some(K::ConnOpened)) => line.contains("outcome=lost"),
         // A peer may send any number of interim responses.
         (Mutation::Drop, K::Got1xxResponse, _) => next_kind != Some(K::Got100Continue),
         // Pieces are coalesced, so the last of them need not be there.

@@ -91,6 +91,18 @@ fn row_5_a_late_aaaa_is_waited_for_and_not_punished_twice() {
 }
 
 #[test]
+fn the_wait_for_aaaa_begins_when_it_is_asked_and_20_ms_later_at_most() {
+    let world = alive(World::new(&[], &FOUR[..1]), &FOUR[..1]).v6(None);
+    for (aaaa_asked, started) in [(Some(0), 20), (Some(7), 27), (Some(30), 40), (None, 40)] {
+        let world = World {
+            aaaa_asked,
+            ..world.clone()
+        };
+        wins(&world, FOUR[0], started + RTT);
+    }
+}
+
+#[test]
 fn row_6_a_late_a_is_not_waited_for() {
     let world = alive(World::new(&SIX[..1], &FOUR[..1]), &ALL[..2]);
     for v4 in [reply(1000, &FOUR[..1]), None] {
@@ -248,6 +260,33 @@ fn when_all_fail_all_are_listed_and_the_gravest_is_the_source() {
     ];
     assert_eq!(tried, expected);
     assert_eq!(error.looked_up().len(), 2);
+}
+
+#[test]
+fn fault_q7_q8_what_the_system_refuses_is_one_failure_among_others() {
+    let kinds = [
+        K::OutOfMemory,
+        K::PermissionDenied,
+        K::AddrNotAvailable,
+        K::NetworkUnreachable,
+    ];
+    for dead in 1..=kinds.len() {
+        let mut world = alive(World::new(&[], &FOUR), &FOUR);
+        for (address, kind) in FOUR.iter().zip(kinds).take(dead) {
+            world = world.fate(address, Fate::FailsAtOnce(kind));
+        }
+        let outcomes = world.run();
+        match FOUR.get(dead) {
+            Some(next) => assert_eq!(outcomes.won(), ((*next).to_owned(), RTT)),
+            None => {
+                let tried = outcomes.error().tried().iter();
+                let seen: Vec<_> = tried.map(|one| one.outcome()).collect();
+                let code = None;
+                let all = kinds.map(|kind| TriedOutcome::Failed { kind, code });
+                assert_eq!(seen, all);
+            }
+        }
+    }
 }
 
 #[test]

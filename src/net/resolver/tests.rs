@@ -543,3 +543,28 @@ fn literal_zones_come_through() {
     let addrs = call_system("fe80::1%1", Some(Family::V6)).unwrap();
     assert_eq!(addrs, [Address::in_zone("fe80::1".parse().unwrap(), 1)]);
 }
+
+#[test]
+fn a_question_is_told_when_a_thread_takes_it_and_only_if_it_is_wanted() {
+    for only in [None, Some(Family::V4)] {
+        let (told, heard) = channel();
+        let began = told.clone();
+        let sink = Sink::telling(
+            move |family| began.send((family, false)).unwrap(),
+            move |family, _| told.send((family, true)).unwrap(),
+        );
+        let resolver = SystemResolver::new();
+        let _ticket = resolver.resolve(&Query::new("localhost").only(only), sink);
+        let wanted: Vec<_> = Family::BOTH
+            .into_iter()
+            .filter(|family| only.is_none_or(|only| only == *family))
+            .collect();
+        let all: Vec<_> = (0..2 * wanted.len())
+            .map(|_| heard.recv_timeout(PATIENCE).unwrap())
+            .collect();
+        for family in wanted {
+            let of_family: Vec<_> = all.iter().filter(|(of, _)| *of == family).collect();
+            assert_eq!(of_family, [&(family, false), &(family, true)]);
+        }
+    }
+}

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind as K;
+use std::time::Duration;
 
 use super::rig::{Fate, Outcomes, Reply, Tls, World, ip, refusal, reply};
 use crate::error::LookupFailure;
@@ -107,6 +108,11 @@ fn check(world: &World, outcomes: &Outcomes) {
             _ => {}
         }
     }
+    let phases = outcomes.timings.phases();
+    let parts = [phases.queue, phases.dns, phases.tcp, phases.tls];
+    let sum: Duration = parts.into_iter().flatten().sum();
+    assert_eq!(sum + phases.other, phases.total, "{phases:?} of {world:#?}");
+    assert_eq!(phases.total, Duration::from_millis(outcomes.at));
     assert!(ended.iter().all(|times| *times == 1), "{ended:?}");
     assert_eq!(handshakes, 0);
     if let Err(error) = &outcomes.end {

@@ -63,6 +63,8 @@ pub(super) struct World {
     pub(super) tls: BTreeMap<IpAddr, Tls>,
     pub(super) no_route: Vec<IpAddr>,
     pub(super) family: Option<Family>,
+    /// When the question for IPv6 addresses is really asked.
+    pub(super) aaaa_asked: Option<u64>,
     /// When the dial is given up.
     pub(super) deadline: Option<u64>,
     /// Whether what happens at one moment is told backwards.
@@ -108,6 +110,7 @@ impl World {
             tls: BTreeMap::new(),
             no_route: Vec::new(),
             family: None,
+            aaaa_asked: Some(0),
             deadline: Some(60_000),
             backwards: false,
         }
@@ -162,6 +165,7 @@ impl Observer for Keeper {
 
 #[derive(Debug)]
 enum Happening {
+    Asked,
     Reply(Family),
     Connect(u16, Result<(), io::ErrorKind>),
     TlsByte(u16),
@@ -206,6 +210,8 @@ impl<'a> Run<'a> {
             tls_limit: None,
         };
         let names = Names::Ask { custom: false };
+        emitter.marks().note(EventKind::CallStart, origin);
+        emitter.marks().note(EventKind::GetConn, origin);
         let dial = Dial::begin(facts, names, origin, &mut emitter, &mut timers);
         Self {
             world,
@@ -249,7 +255,13 @@ impl<'a> Run<'a> {
 
     fn over(mut self, end: Result<IpAddr, Error>) -> Outcomes {
         self.emitter.deliver();
-        let timings = self.emitter.timings(self.at(self.now));
+        let now = self.at(self.now);
+        let last = match end {
+            Ok(_) => EventKind::GotConn,
+            Err(_) => EventKind::GetConnFailed,
+        };
+        self.emitter.marks().note(last, now);
+        let timings = self.emitter.timings(now);
         Outcomes {
             end,
             at: self.now,
@@ -263,7 +275,8 @@ impl<'a> Run<'a> {
         match action {
             Action::Resolve => {
                 self.dial.asked(false, self.at(self.now));
-                self.dial.query_began(Family::V6, self.at(self.now));
+                let asked = self.world.aaaa_asked.map(|at| (at, Happening::Asked));
+                self.coming.extend(asked);
                 for (family, reply) in [(Family::V6, &self.world.v6), (Family::V4, &self.world.v4)]
                 {
                     if let Some((after, _)) = reply {
@@ -323,7 +336,7 @@ impl<'a> Run<'a> {
     fn close(&mut self, contestant: u16) {
         self.open.remove(&contestant);
         self.coming.retain(|(_, happening)| match happening {
-            Happening::Reply(_) => true,
+            Happening::Asked | Happening::Reply(_) => true,
             Happening::Connect(of, _) | Happening::TlsByte(of) | Happening::TlsEnd(of, _) => {
                 *of != contestant
             }
@@ -383,6 +396,7 @@ impl<'a> Run<'a> {
         let now = self.at(self.now);
         let (emitter, timers) = (&mut self.emitter, &mut self.timers);
         match happening {
+            Happening::Asked => self.dial.query_began(Family::V6, now),
             Happening::Reply(family) => {
                 let reply = match family {
                     Family::V6 => &self.world.v6,
