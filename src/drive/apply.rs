@@ -18,7 +18,7 @@ use crate::flow::action::{
 };
 use crate::flow::call::{Call, Settings};
 use crate::flow::lookup::Joined;
-use crate::flow::pool::{Found, Mail};
+use crate::flow::pool::{Found, Mail, Wish};
 use crate::message::answer::{Answer, Failure, Family, LookupError};
 use crate::message::close::CloseReason;
 use crate::net::cancel::CancelHandle;
@@ -140,8 +140,8 @@ impl Running {
                 continue;
             }
             match action {
-                Action::TakeIdle => self.take_idle(),
-                Action::WaitPool { cause } => self.wait_pool(cause),
+                Action::TakeIdle { wish } => self.take_idle(wish),
+                Action::WaitPool { cause, wish } => self.wait_pool(cause, wish),
                 Action::LeavePool => self.leave_pool(),
                 Action::MakeRoom { contestant } => self.make_room(contestant),
                 Action::Resolve => self.resolve(),
@@ -162,23 +162,25 @@ impl Running {
         }
     }
 
-    fn take_idle(&mut self) {
-        let (loan, answer) = self
-            .engine
-            .take_idle(self.call.deciding(), self.call.id(), self.now);
+    fn take_idle(&mut self, wish: Wish) {
+        let (loan, answer) =
+            self.engine
+                .take_idle(self.call.deciding(), self.call.id(), wish, self.now);
         if let Some((transport, generation)) = loan {
             self.adopt(transport, generation);
         }
         self.input(PoolInput::Idle(answer));
     }
 
-    fn wait_pool(&mut self, cause: Cause) {
+    fn wait_pool(&mut self, cause: Cause, wish: Wish) {
         let parker = Arc::new(Parker::default());
         let cancel = self.cancel.get_or_insert_default();
         cancel.block_on_parker(parker.clone());
         let alarm = cancel.listen();
         let (url, call) = (self.call.deciding(), self.call.id());
-        let (joined, generation) = self.engine.join_pool(url, call, cause, alarm, self.now);
+        let (joined, generation) = self
+            .engine
+            .join_pool(url, call, (cause, wish), alarm, self.now);
         match joined.found {
             Found::MustWait(limit) => {
                 self.parker = Some(parker);

@@ -28,12 +28,12 @@ use crate::event::{
     Abort, CallDone, CallStart, Emitter, ErrorFacts, EventKind, GetConn, Payload, RetryRule,
 };
 use crate::flow::action::{Action, ExchangeInput, Input, PoolInput, Receive, Wait};
-use crate::flow::call::ending::{Cause, tell_call_done};
+use crate::flow::call::ending::{Cause as Broke, tell_call_done};
 use crate::flow::call::queueing::Queued;
 use crate::flow::call::scarcity::Scarcity;
 use crate::flow::connection::Connection;
 use crate::flow::dial::Dial;
-use crate::flow::pool::{self, Life};
+use crate::flow::pool::{self, Cause, Life, Wish};
 use crate::flow::timers::Timers;
 use crate::ids::{CallId, ConnId};
 use crate::message::close::CloseReason;
@@ -121,9 +121,9 @@ enum State {
     /// Nothing has happened.
     Fresh,
     /// The pool is asked.
-    Pooling,
+    Pooling(Wish),
     /// The queue is to be joined, for this reason.
-    Joining(pool::Cause),
+    Joining(Cause, Wish),
     /// The call waits for a connection that comes back, or for the permit to dial.
     Queued(Queued),
     /// A connection is being made.
@@ -226,8 +226,11 @@ impl Call {
         }
         match &mut self.state {
             State::Fresh | State::Over(_) => Action::Done,
-            State::Pooling => Action::TakeIdle,
-            State::Joining(cause) => Action::WaitPool { cause: *cause },
+            State::Pooling(wish) => Action::TakeIdle { wish: *wish },
+            State::Joining(cause, wish) => Action::WaitPool {
+                cause: *cause,
+                wish: *wish,
+            },
             State::Queued(_) => Action::Wait(Wait {
                 send: false,
                 receive: None,
@@ -355,8 +358,8 @@ impl Call {
             | State::Returning(_, connection)
             | State::Closing(_, connection, _) => Some(connection),
             State::Fresh
-            | State::Pooling
-            | State::Joining(_)
+            | State::Pooling(_)
+            | State::Joining(..)
             | State::Queued(_)
             | State::Dialing(_)
             | State::Returned(_)
@@ -379,8 +382,8 @@ impl Call {
         match &self.state {
             State::Closing(_, connection, reason) => Some((connection, *reason)),
             State::Fresh
-            | State::Pooling
-            | State::Joining(_)
+            | State::Pooling(_)
+            | State::Joining(..)
             | State::Queued(_)
             | State::Dialing(_)
             | State::Exchanging(..)
@@ -412,8 +415,8 @@ impl Call {
             | State::Closing(exchange, ..)
             | State::Over(Some(exchange)) => Some(exchange),
             State::Fresh
-            | State::Pooling
-            | State::Joining(_)
+            | State::Pooling(_)
+            | State::Joining(..)
             | State::Queued(_)
             | State::Dialing(_)
             | State::Over(None) => None,
@@ -424,11 +427,11 @@ impl Call {
         call_start(self.id, &self.plan, turn.now, turn.emitter);
         self.timers
             .arm(Timer::Total, turn.now, self.settings.timeouts.total);
-        self.begin_attempt(turn);
+        self.begin_attempt(Wish::Any, turn);
     }
 
     /// An attempt begins: a connection is wanted.
-    fn begin_attempt(&mut self, turn: &mut Turn<'_>) {
+    fn begin_attempt(&mut self, wish: Wish, turn: &mut Turn<'_>) {
         let plan = &self.plan;
         turn.emitter.begin_attempt(0, self.attempt);
         turn.emitter
@@ -440,7 +443,7 @@ impl Call {
             });
         self.timers
             .arm(Timer::Connect, turn.now, self.settings.timeouts.connect);
-        self.state = State::Pooling;
+        self.state = State::Pooling(wish);
     }
 
     fn pool_input(&mut self, input: PoolInput, turn: &mut Turn<'_>) {
@@ -508,7 +511,7 @@ impl Call {
                     ErrorKind::io(&error),
                     phase,
                     Some(Box::new(error)),
-                    Cause::Lost,
+                    Broke::Lost,
                     turn,
                 );
             }
@@ -518,7 +521,7 @@ impl Call {
                     ErrorKind::Tls(fault.failure),
                     phase,
                     Some(fault.source),
-                    Cause::Peer,
+                    Broke::Peer,
                     turn,
                 );
             }
@@ -527,7 +530,7 @@ impl Call {
                 match exchange.pulled(pulled, turn) {
                     Ok(()) => Ok(Progress::Going),
                     Err(fault) => {
-                        return self.broken(fault.kind, fault.phase, source, Cause::Source, turn);
+                        return self.broken(fault.kind, fault.phase, source, Broke::Source, turn);
                     }
                 }
             }
@@ -550,7 +553,7 @@ impl Call {
                         | ErrorKind::PeerIncompleteBody { .. }
                         | ErrorKind::PeerTlsTruncated { .. }
                 );
-                let cause = if is_lost { Cause::Lost } else { Cause::Peer };
+                let cause = if is_lost { Broke::Lost } else { Broke::Peer };
                 self.broken(fault.kind, fault.phase, None, cause, turn);
             }
         }
@@ -594,8 +597,8 @@ impl Call {
     pub(crate) fn phase(&self) -> Phase {
         match &self.state {
             State::Fresh => Phase::Prepare,
-            State::Pooling => Phase::Connect,
-            State::Joining(_) | State::Queued(_) => Phase::Queue,
+            State::Pooling(_) => Phase::Connect,
+            State::Joining(..) | State::Queued(_) => Phase::Queue,
             State::Dialing(dial) => dial.phase(),
             State::Exchanging(exchange, _) => exchange.phase(),
             State::Returning(..) | State::Returned(..) | State::Closing(..) | State::Over(_) => {

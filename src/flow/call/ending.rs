@@ -9,7 +9,7 @@ use crate::event::{
     EventKind, ExpectOutcome, GetConnFailed, Payload, PutIdleConn, QueueOutcome, Retry, RetryRule,
     Timings, WriteFailure,
 };
-use crate::flow::action::Action;
+use crate::flow::action::{Action, Wish};
 use crate::flow::call::scarcity::Scarcity;
 use crate::flow::call::{Call, Ending, State};
 use crate::flow::connection::Connection;
@@ -105,7 +105,7 @@ impl Call {
         turn.buffers.reset();
         self.reached = None;
         self.scarcity = Scarcity::default();
-        self.begin_attempt(turn);
+        self.begin_attempt(Wish::Fresh, turn);
     }
 
     /// The rule by which a broken attempt is made again, if it is.
@@ -243,7 +243,7 @@ impl Call {
                 let report = self.report(None, turn);
                 self.conn_failed(error.with_report(report), turn);
             }
-            State::Fresh | State::Pooling | State::Joining(_) => {
+            State::Fresh | State::Pooling(_) | State::Joining(..) => {
                 let report = self.report(None, turn);
                 self.conn_failed(error.with_report(report), turn);
             }
@@ -286,8 +286,8 @@ impl Call {
     pub(super) fn can_break(&self) -> bool {
         matches!(
             self.state,
-            State::Pooling
-                | State::Joining(_)
+            State::Pooling(_)
+                | State::Joining(..)
                 | State::Queued(_)
                 | State::Dialing(_)
                 | State::Exchanging(..)
@@ -310,8 +310,8 @@ impl Call {
             match std::mem::replace(&mut self.state, State::Over(None)) {
                 State::Exchanging(exchange, connection) => (exchange, connection),
                 other @ (State::Fresh
-                | State::Pooling
-                | State::Joining(_)
+                | State::Pooling(_)
+                | State::Joining(..)
                 | State::Queued(_)
                 | State::Dialing(_)
                 | State::Returning(..)
