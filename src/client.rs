@@ -218,6 +218,7 @@ impl Client {
             memory: engine.memory(),
             upload,
             cancel,
+            ear: None,
             lease: None,
             contestant: None,
             mailbox: None,

@@ -58,6 +58,8 @@ pub(crate) struct Running {
     pub(crate) memory: Memory,
     pub(crate) upload: Upload,
     pub(crate) cancel: Option<CancelHandle>,
+    /// By which the pool wakes the call while it has no connection.
+    pub(crate) ear: Option<CancelHandle>,
     pub(crate) lease: Option<Lease>,
     pub(crate) contestant: Option<Contestant>,
     pub(crate) mailbox: Option<Arc<Mailbox>>,
@@ -174,9 +176,8 @@ impl Running {
 
     fn wait_pool(&mut self, cause: Cause, wish: Wish) {
         let parker = Arc::new(Parker::default());
-        let cancel = self.cancel.get_or_insert_default();
-        cancel.block_on_parker(parker.clone());
-        let alarm = cancel.listen();
+        self.block_on(|handle| handle.block_on_parker(parker.clone()));
+        let alarm = self.ear.get_or_insert_default().listen();
         let (url, call) = (self.call.deciding(), self.call.id());
         let (joined, generation) = self
             .engine
@@ -194,9 +195,7 @@ impl Running {
 
     /// Takes what the pool left for the call.
     pub(crate) fn take_mail(&mut self, mail: Mail<Idle>) {
-        if let Some(cancel) = &self.cancel {
-            cancel.stop_listening();
-        }
+        self.stop_listening();
         if self.parker.take().is_some() {
             self.block_on_nothing();
         }
@@ -243,9 +242,7 @@ impl Running {
             Ok(waker) => waker,
             Err(error) => return self.lookup_failed(&error),
         };
-        if let Some(cancel) = &self.cancel {
-            cancel.block_on_waker(waker.clone());
-        }
+        self.block_on(|handle| handle.block_on_waker(waker.clone()));
         let mailbox = Arc::new(Mailbox::new(waker));
         self.mailbox = Some(mailbox.clone());
         let host = self.call.plan().url.host_str().to_owned();
@@ -346,9 +343,7 @@ impl Running {
     fn open(&mut self, number: u16, addr: SocketAddr) {
         match Unconnected::open(addr) {
             Ok(socket) => {
-                if let Some(cancel) = &self.cancel {
-                    cancel.block_on_socket(socket.shared());
-                }
+                self.block_on(|handle| handle.block_on_socket(socket.shared()));
                 self.contestant = Some(Contestant::Opening(number, socket));
             }
             Err(error) => {
@@ -391,10 +386,24 @@ impl Running {
         self.block_on_nothing();
     }
 
-    /// A cancel touches no socket and no wake-up any more, and keeps none of them open.
+    /// Registers what the call may block on while it has no connection: for a cancel, and for a connection that
+    /// comes back. The caller's handle may serve several calls at once, so listening has a handle of its own.
+    fn block_on(&mut self, register: impl Fn(&CancelHandle)) {
+        register(self.ear.get_or_insert_default());
+        self.cancel.iter().for_each(register);
+    }
+
+    /// Nothing touches a socket or a wake-up of the call any more, or keeps it open.
     fn block_on_nothing(&self) {
-        if let Some(cancel) = &self.cancel {
-            cancel.clear();
+        for handle in [&self.cancel, &self.ear].into_iter().flatten() {
+            handle.clear();
+        }
+    }
+
+    /// The pool wakes the call no longer.
+    pub(crate) fn stop_listening(&self) {
+        if let Some(ear) = &self.ear {
+            ear.stop_listening();
         }
     }
 

@@ -6,6 +6,7 @@ use crate::drive::apply::{Contestant, Handshake, Rest, Running, tls_fault};
 use crate::error::TlsFailure;
 use crate::event::{CanceledBy, EventKind};
 use crate::flow::action::{DialInput, ExchangeInput, Input, Receive, TlsFault, Wait};
+use crate::net::cancel::CancelHandle;
 use crate::net::socket::Unconnected;
 use crate::net::transport::{Broken, Received, read_timeout};
 use crate::net::wait::{Interest, for_socket};
@@ -108,7 +109,7 @@ impl Running {
     /// Waits while the call has no connection: for its dial or in the queue, and in any case for one that comes back.
     /// What is left for the call goes before what came of the dial: the wake-up may have shut its socket down.
     fn wait_for_connection(&mut self, deadline: Option<Instant>) -> Option<Input> {
-        let alarm = self.cancel.get_or_insert_default().listen();
+        let alarm = self.ear.get_or_insert_default().listen();
         if let Some(mail) = self.engine.listen(self.call.id(), alarm) {
             self.take_mail(mail);
             return None;
@@ -117,9 +118,7 @@ impl Running {
             Some(parker) => (!parker.clone().wait(deadline)).then_some(Input::Timeout),
             None => self.wait_for_dial(deadline),
         };
-        if let Some(cancel) = &self.cancel {
-            cancel.stop_listening();
-        }
+        self.stop_listening();
         if self.call.awaits_connection() {
             if let Some(mail) = self.engine.read_mail(self.call.id()) {
                 self.take_mail(mail);
@@ -158,7 +157,11 @@ impl Running {
             timeouts.tls,
         ];
         let shortest = reads.into_iter().flatten().min();
-        match socket.connect(deadline, read_timeout(shortest), self.cancel.as_ref()) {
+        let is_over = || {
+            let handles = [&self.cancel, &self.ear];
+            handles.into_iter().flatten().any(CancelHandle::is_over)
+        };
+        match socket.connect(deadline, read_timeout(shortest), &is_over) {
             Ok(Some(socket)) => {
                 self.read_clock();
                 Some(self.opened(number, socket))

@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use rustix::net::{RecvFlags, SendFlags};
 use socket2::{Domain, Protocol, Type};
 
-use crate::net::cancel::CancelHandle;
 use crate::net::clock::now;
 use crate::net::count::{Syscall, syscall};
 use crate::net::wait;
@@ -21,7 +20,7 @@ use crate::net::wait;
 /// Shortest receive timeout that is armed: zero would mean none.
 const LEAST_TIMEOUT: Duration = Duration::from_micros(1);
 
-/// How long a connect that can be canceled blocks in the system call at first. Shutting a socket down ends a
+/// How long a connect blocks in the system call at first. Shutting a socket down ends a
 /// connect that has begun, but not one that is about to; so the flag is looked at again after this time, and the
 /// rest is waited for in a poll. A connect that is quicker costs no system call more.
 const CANCELABLE: Duration = Duration::from_millis(20);
@@ -78,28 +77,23 @@ impl Unconnected {
         self.inner.clone()
     }
 
-    /// Connects, blocking, until the deadline or until canceled. None: neither connected nor failed.
+    /// Connects, blocking, until the deadline or until the wait is over. None: neither connected nor failed.
     pub(crate) fn connect(
         self,
         deadline: Option<Instant>,
         read_timeout: Option<Duration>,
-        cancel: Option<&CancelHandle>,
+        is_over: &dyn Fn() -> bool,
     ) -> io::Result<Option<Socket>> {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(now()));
-        let slice = [left, cancel.map(|_| CANCELABLE)]
-            .into_iter()
-            .flatten()
-            .min();
-        if let Some(slice) = slice {
-            syscall(Syscall::Option);
-            self.inner
-                .set_write_timeout(Some(ahead_of(slice).max(LEAST_TIMEOUT)))?;
-        }
+        let slice = left.map_or(CANCELABLE, |left| left.min(CANCELABLE));
+        syscall(Syscall::Option);
+        self.inner
+            .set_write_timeout(Some(ahead_of(slice).max(LEAST_TIMEOUT)))?;
         syscall(Syscall::Connect);
         match self.inner.connect(&self.addr.into()) {
             Ok(()) => {}
             Err(error) if is_under_way(&error) => {
-                if cancel.is_some_and(CancelHandle::is_over) || !self.finish_connect(deadline)? {
+                if is_over() || !self.finish_connect(deadline)? {
                     return Ok(None);
                 }
             }

@@ -23,6 +23,7 @@ mod grammar;
 mod handover;
 mod harness;
 mod head;
+mod keys;
 mod nginx;
 mod pool;
 mod races;
