@@ -243,6 +243,7 @@ impl Client {
             memory: engine.memory(),
             upload,
             cancel,
+            ear: None,
             lease: None,
             contestants: Contestants::default(),
             parker: None,

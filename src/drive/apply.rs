@@ -14,7 +14,7 @@ use crate::drive::lease::{Idle, Lease, Memory};
 use crate::event::{CanceledBy, Emitter};
 use crate::flow::action::{Action, Cause, ExchangeInput, Input, PoolInput, TlsFault, Wait};
 use crate::flow::call::{Call, Settings};
-use crate::flow::pool::{Found, Mail};
+use crate::flow::pool::{Found, Mail, Wish};
 use crate::message::close::CloseReason;
 use crate::net::cancel::CancelHandle;
 use crate::net::clock;
@@ -70,6 +70,8 @@ pub(crate) struct Running {
     pub(crate) memory: Memory,
     pub(crate) upload: Upload,
     pub(crate) cancel: Option<CancelHandle>,
+    /// By which the pool wakes the call while it has no connection.
+    pub(crate) ear: Option<CancelHandle>,
     pub(crate) lease: Option<Lease>,
     pub(crate) contestants: Contestants,
     /// Where the call sleeps while it is in the queue.
@@ -138,8 +140,8 @@ impl Running {
                 continue;
             }
             match action {
-                Action::TakeIdle => self.take_idle(),
-                Action::WaitPool { cause } => self.wait_pool(cause),
+                Action::TakeIdle { wish } => self.take_idle(wish),
+                Action::WaitPool { cause, wish } => self.wait_pool(cause, wish),
                 Action::LeavePool => self.leave_pool(),
                 Action::MakeRoom { contestant } => self.make_room(contestant),
                 Action::Resolve => self.resolve(),
@@ -162,23 +164,24 @@ impl Running {
         }
     }
 
-    fn take_idle(&mut self) {
-        let (loan, answer) = self
-            .engine
-            .take_idle(self.call.deciding(), self.call.id(), self.now);
+    fn take_idle(&mut self, wish: Wish) {
+        let (loan, answer) =
+            self.engine
+                .take_idle(self.call.deciding(), self.call.id(), wish, self.now);
         if let Some((transport, generation)) = loan {
             self.adopt(transport, generation);
         }
         self.input(PoolInput::Idle(answer));
     }
 
-    fn wait_pool(&mut self, cause: Cause) {
+    fn wait_pool(&mut self, cause: Cause, wish: Wish) {
         let parker = Arc::new(Parker::default());
-        let cancel = self.cancel.get_or_insert_default();
-        cancel.block_on_parker(parker.clone());
-        let alarm = cancel.listen();
+        self.block_on(|handle| handle.block_on_parker(parker.clone()));
+        let alarm = self.ear.get_or_insert_default().listen();
         let (url, call) = (self.call.deciding(), self.call.id());
-        let (joined, generation) = self.engine.join_pool(url, call, cause, alarm, self.now);
+        let (joined, generation) = self
+            .engine
+            .join_pool(url, call, (cause, wish), alarm, self.now);
         match joined.found {
             Found::MustWait(limit) => {
                 self.parker = Some(parker);
@@ -192,9 +195,7 @@ impl Running {
 
     /// Takes what the pool left for the call.
     pub(crate) fn take_mail(&mut self, mail: Mail<Idle>) {
-        if let Some(cancel) = &self.cancel {
-            cancel.stop_listening();
-        }
+        self.stop_listening();
         if self.parker.take().is_some() {
             self.block_on_nothing();
         }
@@ -236,10 +237,25 @@ impl Running {
         });
     }
 
-    /// A cancel touches no socket and no wake-up any more, and keeps none of them open.
+    /// Registers the wake-up that the call may block on while it has no connection: for a cancel, and for a
+    /// connection that comes back. The caller's handle may serve several calls at once, so listening has a handle of
+    /// its own; and it may shut sockets down, which a connection that comes back may not.
+    pub(crate) fn block_on(&mut self, register: impl Fn(&CancelHandle)) {
+        register(self.ear.get_or_insert_default());
+        self.cancel.iter().for_each(register);
+    }
+
+    /// Nothing touches a socket or a wake-up of the call any more, or keeps it open.
     pub(crate) fn block_on_nothing(&self) {
-        if let Some(cancel) = &self.cancel {
-            cancel.clear();
+        for handle in [&self.cancel, &self.ear].into_iter().flatten() {
+            handle.clear();
+        }
+    }
+
+    /// The pool wakes the call no longer.
+    pub(crate) fn stop_listening(&self) {
+        if let Some(ear) = &self.ear {
+            ear.stop_listening();
         }
     }
 

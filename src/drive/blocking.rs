@@ -5,6 +5,7 @@ use std::time::Instant;
 use crate::drive::apply::{Rest, Running, tls_fault};
 use crate::event::CanceledBy;
 use crate::flow::action::{ExchangeInput, Input, Receive, Wait};
+use crate::flow::pool::Heard;
 use crate::net::transport::{Broken, Received};
 use crate::net::wait::{Interest, for_socket};
 
@@ -120,20 +121,22 @@ impl Running {
     }
 
     /// Waits while the call has no connection: for its dial or in the queue, and in any case for one that comes back.
-    /// What is left for the call goes before what came of the dial: the wake-up may have shut its socket down.
+    /// What is left for the call goes before what came of the dial.
     fn wait_for_connection(&mut self, deadline: Option<Instant>) -> Option<Input> {
-        let alarm = self.cancel.get_or_insert_default().listen();
-        if let Some(mail) = self.engine.listen(self.call.id(), alarm) {
-            self.take_mail(mail);
-            return None;
-        }
+        let alarm = self.ear.get_or_insert_default().listen();
+        let listens = match self.engine.listen(self.call.id(), alarm) {
+            Heard::Mail(mail) => {
+                self.take_mail(mail);
+                return None;
+            }
+            Heard::Nothing => true,
+            Heard::Nobody => false,
+        };
         let input = match &self.parker {
             Some(parker) => (!parker.clone().wait(deadline)).then_some(Input::Timeout),
-            None => self.wait_for_dial(deadline),
+            None => self.wait_for_dial(listens, deadline),
         };
-        if let Some(cancel) = &self.cancel {
-            cancel.stop_listening();
-        }
+        self.stop_listening();
         if self.call.awaits_connection() {
             if let Some(mail) = self.engine.read_mail(self.call.id()) {
                 self.take_mail(mail);

@@ -14,7 +14,6 @@ use crate::event::EventKind;
 use crate::flow::action::{DialInput, Input, TlsFault};
 use crate::flow::dial::Dial;
 use crate::message::tls::TlsFacts;
-use crate::net::cancel::CancelHandle;
 use crate::net::route::has_route;
 use crate::net::socket::{Begun, Unconnected};
 use crate::net::tls::TlsName;
@@ -26,7 +25,7 @@ use crate::net::wait::{Interest, Waker, for_any};
 pub(crate) struct Contestants {
     open: Vec<(u16, Contestant)>,
     pub(crate) names: Option<Names>,
-    /// What a cancel wakes while several sockets are polled without a lookup.
+    /// What a cancel or the pool wakes while sockets are polled without a lookup.
     waker: Option<Arc<Waker>>,
 }
 
@@ -88,7 +87,12 @@ impl Running {
                 Err(error) => self.failed_now(number, error),
             };
         }
-        match Unconnected::begin(addr) {
+        self.begun(number, Unconnected::begin(addr));
+    }
+
+    /// Keeps a contestant whose connect was begun.
+    fn begun(&mut self, number: u16, begun: std::io::Result<Begun>) {
+        match begun {
             Ok(Begun::UnderWay(socket)) => {
                 self.contestants.put(number, Contestant::Connecting(socket));
             }
@@ -212,16 +216,29 @@ impl Running {
         }
     }
 
-    /// Waits for what a dial waits for; no input means that the core is to be asked again.
-    pub(crate) fn wait_for_dial(&mut self, deadline: Option<Instant>) -> Option<Input> {
-        let is_alone = self.call.dialing().is_some_and(Dial::is_alone);
+    /// Waits for what a dial waits for; no input means that the core is to be asked again. A call that `listens` for a
+    /// connection that comes back polls, so that it can be woken without harm to its own sockets.
+    pub(crate) fn wait_for_dial(
+        &mut self,
+        listens: bool,
+        deadline: Option<Instant>,
+    ) -> Option<Input> {
+        let is_alone = !listens && self.call.dialing().is_some_and(Dial::is_alone);
         match self.contestants.open.first() {
-            Some((number, Contestant::Opening(_))) => self.connect(*number, deadline),
+            Some((number, Contestant::Opening(_))) if is_alone => self.connect(*number, deadline),
+            Some((number, Contestant::Opening(_))) => self.begin_polled(*number),
             Some((number, Contestant::Open(_, Handshake::UnderWay))) if is_alone => {
                 self.handshake(*number, deadline)
             }
-            _ => self.poll_contestants(deadline),
+            _ => self.poll_contestants(listens, deadline),
         }
+    }
+
+    fn begin_polled(&mut self, number: u16) -> Option<Input> {
+        if let Some(Contestant::Opening(socket)) = self.contestants.take(number) {
+            self.begun(number, socket.begin_polled());
+        }
+        None
     }
 
     fn connect(&mut self, number: u16, deadline: Option<Instant>) -> Option<Input> {
@@ -231,12 +248,12 @@ impl Running {
         if let Some(cancel) = &self.cancel {
             cancel.block_on_socket(socket.shared());
         }
-        if self.is_interrupted() {
+        if self.is_canceled() {
             return None;
         }
         let result = socket.connect(deadline, self.cancel.is_some());
         self.read_clock();
-        if self.is_interrupted() {
+        if self.is_canceled() {
             return None;
         }
         match result {
@@ -257,13 +274,13 @@ impl Running {
         let (transport, _) = self.contestants.transport(number)?;
         if let Some(cancel) = &self.cancel {
             cancel.block_on_socket(transport.shared());
-            if cancel.is_over() {
+            if cancel.is_canceled() {
                 return None;
             }
         }
         let result = transport.handshake(deadline, certificates);
         self.read_clock();
-        if self.is_interrupted() {
+        if self.is_canceled() {
             return None;
         }
         match result {
@@ -275,15 +292,15 @@ impl Running {
     }
 
     /// Waits for all at once, and tells the core of everything that happened before it is asked again.
-    fn poll_contestants(&mut self, deadline: Option<Instant>) -> Option<Input> {
+    fn poll_contestants(&mut self, listens: bool, deadline: Option<Instant>) -> Option<Input> {
         if self.read_answers() {
             return None;
         }
-        let waker = match self.waker() {
+        let waker = match self.waker(listens) {
             Ok(waker) => waker,
             Err(error) => return self.cannot_wait(&error),
         };
-        if self.is_interrupted() {
+        if self.is_canceled() {
             return None;
         }
         let polled = |(number, one): &'_ (u16, Contestant)| one.interest().map(|_| *number);
@@ -292,7 +309,7 @@ impl Running {
         let sockets: Vec<_> = open.filter_map(|(_, one)| one.interest()).collect();
         let ready = for_any(&sockets, waker.as_deref(), deadline);
         self.read_clock();
-        if self.is_interrupted() {
+        if self.is_canceled() {
             return None;
         }
         let ready = match ready {
@@ -308,11 +325,6 @@ impl Running {
         }
         (!happened && deadline.is_some_and(|deadline| deadline <= self.now))
             .then_some(Input::Timeout)
-    }
-
-    /// Says whether the wait was ended by a cancel, or because something is left for the call.
-    fn is_interrupted(&self) -> bool {
-        self.cancel.as_ref().is_some_and(CancelHandle::is_over)
     }
 
     /// What cannot be waited for has failed, with this error.
@@ -335,13 +347,14 @@ impl Running {
         None
     }
 
-    /// The wake-up that ends the poll: the resolver's, or one that only a cancel uses.
-    fn waker(&mut self) -> std::io::Result<Option<Arc<Waker>>> {
+    /// The wake-up that ends the poll: the resolver's, or one for a cancel and a connection that comes back.
+    fn waker(&mut self, listens: bool) -> std::io::Result<Option<Arc<Waker>>> {
         let contestants = &mut self.contestants;
-        let waker = match (&contestants.names, &self.cancel) {
-            (Some(names), _) => Some(names.mailbox.waker().clone()),
-            (None, None) => None,
-            (None, Some(_)) => match &contestants.waker {
+        let is_needed = listens || self.cancel.is_some();
+        let waker = match &contestants.names {
+            Some(names) => Some(names.mailbox.waker().clone()),
+            None if !is_needed => None,
+            None => match &contestants.waker {
                 Some(waker) => Some(waker.clone()),
                 None => {
                     contestants.waker = Some(self.engine.wakers.lease()?);
@@ -349,8 +362,8 @@ impl Running {
                 }
             },
         };
-        if let (Some(cancel), Some(waker)) = (&self.cancel, &waker) {
-            cancel.block_on_waker(waker.clone());
+        if let Some(waker) = &waker {
+            self.block_on(|handle| handle.block_on_waker(waker.clone()));
         }
         Ok(waker)
     }

@@ -7,9 +7,9 @@ use std::time::Instant;
 use crate::drive::engine::{Engine, lock, next_dial};
 use crate::drive::lease::Idle;
 use crate::event::ClosedBy;
-use crate::flow::action::{self, Cause, Discarded, IdleAnswer, Offer};
+use crate::flow::action::{self, Cause, Discarded, IdleAnswer, Offer, Wish};
 use crate::flow::connection::Connection;
-use crate::flow::pool::{self, Found, Joined, Key, Mail, Served};
+use crate::flow::pool::{self, Found, Heard, Joined, Key, Mail, Served};
 use crate::ids::CallId;
 use crate::message::close::CloseReason;
 use crate::message::pool::PoolStats;
@@ -26,11 +26,13 @@ pub(crate) struct Loan {
 }
 
 impl Engine {
-    /// Takes the newest idle connection that can be used; what cannot is closed on the way.
+    /// Takes the newest idle connection that can be used, if one is wished for, else a permit; what cannot be used is
+    /// closed on the way.
     pub(crate) fn take_idle(
         &self,
         url: &Url,
         call: CallId,
+        wish: Wish,
         now: Instant,
     ) -> (Option<(Transport, u64)>, IdleAnswer) {
         let mut discarded = Vec::new();
@@ -38,7 +40,7 @@ impl Engine {
         loop {
             let (taken, generation) = {
                 let mut pool = lock(&self.pool);
-                (pool.take(url, call.get(), now), pool.generation())
+                (pool.take(url, call.get(), wish, now), pool.generation())
             };
             if idle == 0 {
                 (idle, active) = (taken.idle, taken.active);
@@ -81,13 +83,13 @@ impl Engine {
         &self,
         url: &Url,
         call: CallId,
-        cause: Cause,
+        wish: (Cause, Wish),
         alarm: Alarm,
         now: Instant,
     ) -> (Joined<Idle>, u64) {
         let (mut joined, generation) = {
             let mut pool = lock(&self.pool);
-            (pool.join(url, call.get(), cause, alarm), pool.generation())
+            (pool.join(url, call.get(), wish, alarm), pool.generation())
         };
         let evicted = joined.evicted.take();
         self.close_all(evicted.map(|idle| (idle, CloseReason::Evicted)), now);
@@ -95,7 +97,7 @@ impl Engine {
     }
 
     /// Says how the call is woken from now on, and takes what there is for it by now.
-    pub(crate) fn listen(&self, call: CallId, alarm: Alarm) -> Option<Mail<Idle>> {
+    pub(crate) fn listen(&self, call: CallId, alarm: Alarm) -> Heard<Idle> {
         lock(&self.pool).listen(call.get(), alarm)
     }
 

@@ -798,6 +798,8 @@ tags! {
     DialReason {
         /// No idle connection could be used.
         NoIdle => "no_idle",
+        /// The attempt is made again, which an idle connection that had just died would not serve.
+        Retry => "retry",
         /// The attempt waited in the queue, and there is no connection but room for one.
         Queued => "queued",
     }

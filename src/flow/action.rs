@@ -13,7 +13,7 @@ use std::time::Instant;
 use crate::error::TlsFailure;
 use crate::event::{Abort, CanceledBy, ClosedBy, QueueLimit};
 use crate::flow::connection::Connection;
-pub(crate) use crate::flow::pool::Cause;
+pub(crate) use crate::flow::pool::{Cause, Wish};
 use crate::ids::{ConnId, DialId};
 use crate::message::answer::Family;
 use crate::message::answer::Outcome;
@@ -26,13 +26,18 @@ use crate::proto::sending::Pulled;
 pub(crate) enum Action {
     /// A hop is ready: middleware may speak; answered by [`Input::Hop`].
     BeginHop,
-    /// Look for an idle connection; answered by [`PoolInput::Idle`].
-    TakeIdle,
+    /// Look for an idle connection, if any will do, or a permit to dial; answered by [`PoolInput::Idle`].
+    TakeIdle {
+        /// What the call wants.
+        wish: Wish,
+    },
     /// Join the queue of the key; answered at once by [`PoolInput::Queued`], [`PoolInput::Handed`] or
     /// [`PoolInput::MayDial`], and behind the first by one of the others when there is something.
     WaitPool {
         /// Why the call has to wait.
         cause: Cause,
+        /// What it wants.
+        wish: Wish,
     },
     /// Leave the queue; what was left there for the call goes to the next.
     LeavePool,

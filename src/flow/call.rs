@@ -38,7 +38,7 @@ use crate::flow::call::queueing::Queued;
 use crate::flow::call::scarcity::Scarcity;
 use crate::flow::connection::Connection;
 use crate::flow::dial::Dial;
-use crate::flow::pool::{self, Life};
+use crate::flow::pool::{self, Cause, Life, Wish};
 use crate::flow::redirect::RedirectPolicy;
 use crate::flow::timers::Timers;
 use crate::ids::{CallId, ConnId};
@@ -150,9 +150,9 @@ enum State {
     /// The request of a hop is ready to be sent.
     Ready,
     /// The pool is asked.
-    Pooling,
+    Pooling(Wish),
     /// The queue is to be joined, for this reason.
-    Joining(pool::Cause),
+    Joining(Cause, Wish),
     /// The call waits for a connection that comes back, or for the permit to dial.
     Queued(Queued),
     /// A connection is being made.
@@ -283,8 +283,11 @@ impl Call {
             State::Fresh | State::Over(_) => Action::Done,
             State::Ready => Action::BeginHop,
             State::Left(_) => Action::HandOut,
-            State::Pooling => Action::TakeIdle,
-            State::Joining(cause) => Action::WaitPool { cause: *cause },
+            State::Pooling(wish) => Action::TakeIdle { wish: *wish },
+            State::Joining(cause, wish) => Action::WaitPool {
+                cause: *cause,
+                wish: *wish,
+            },
             State::Queued(_) => Action::Wait(Wait {
                 send: false,
                 receive: None,
@@ -364,8 +367,8 @@ impl Call {
             | State::Closing(_, connection, _) => Some(connection),
             State::Fresh
             | State::Ready
-            | State::Pooling
-            | State::Joining(_)
+            | State::Pooling(_)
+            | State::Joining(..)
             | State::Queued(_)
             | State::Dialing(_)
             | State::Left(_)
@@ -379,8 +382,8 @@ impl Call {
             State::Dialing(dial) => Some(dial),
             State::Fresh
             | State::Ready
-            | State::Pooling
-            | State::Joining(_)
+            | State::Pooling(_)
+            | State::Joining(..)
             | State::Queued(_)
             | State::Exchanging(..)
             | State::Returning(..)
@@ -406,8 +409,8 @@ impl Call {
             State::Closing(_, connection, reason) => Some((connection, *reason)),
             State::Fresh
             | State::Ready
-            | State::Pooling
-            | State::Joining(_)
+            | State::Pooling(_)
+            | State::Joining(..)
             | State::Queued(_)
             | State::Dialing(_)
             | State::Exchanging(..)
@@ -440,8 +443,8 @@ impl Call {
             | State::Over(Some(exchange)) => Some(exchange),
             State::Fresh
             | State::Ready
-            | State::Pooling
-            | State::Joining(_)
+            | State::Pooling(_)
+            | State::Joining(..)
             | State::Queued(_)
             | State::Dialing(_)
             | State::Over(None) => None,
@@ -457,12 +460,12 @@ impl Call {
 
     fn begin_hop(&mut self, turn: &mut Turn<'_>) {
         if matches!(self.state, State::Ready) {
-            self.begin_attempt(turn);
+            self.begin_attempt(Wish::Any, turn);
         }
     }
 
     /// An attempt begins: a connection is wanted.
-    fn begin_attempt(&mut self, turn: &mut Turn<'_>) {
+    fn begin_attempt(&mut self, wish: Wish, turn: &mut Turn<'_>) {
         let plan = &self.plan;
         let hop = u8::try_from(self.hops.len()).unwrap_or(u8::MAX);
         turn.emitter.begin_attempt(hop, self.attempts);
@@ -477,7 +480,7 @@ impl Call {
             });
         self.timers
             .arm(Timer::Connect, turn.now, self.settings.timeouts.connect);
-        self.state = State::Pooling;
+        self.state = State::Pooling(wish);
     }
 
     fn pool_input(&mut self, input: PoolInput, turn: &mut Turn<'_>) {
@@ -496,8 +499,8 @@ impl Call {
     pub(crate) fn phase(&self) -> Phase {
         match &self.state {
             State::Fresh | State::Ready => Phase::Prepare,
-            State::Pooling => Phase::Connect,
-            State::Joining(_) | State::Queued(_) => Phase::Queue,
+            State::Pooling(_) => Phase::Connect,
+            State::Joining(..) | State::Queued(_) => Phase::Queue,
             State::Dialing(dial) => dial.phase(),
             State::Exchanging(exchange, _) => exchange.phase(),
             State::Returning(..) | State::Closing(..) | State::Left(_) | State::Over(_) => {

@@ -34,7 +34,7 @@ use std::time::Instant;
 pub(crate) use self::bounds::{Bounds, Life, Lifespan};
 use self::counters::Counters;
 pub(crate) use self::key::{Key, deciding};
-pub(crate) use self::queue::{Cause, Mail};
+pub(crate) use self::queue::{Cause, Heard, Mail, Wish};
 use self::queue::{Stage, Want, Wants};
 pub(crate) use self::slots::Pooled;
 use self::slots::{Counted, Slots};
@@ -126,16 +126,19 @@ impl<T: Pooled, W> Pool<T, W> {
         self.generation
     }
 
-    /// Takes the newest idle connection for this URL, and throws out those whose time is over. Without one the call
-    /// gets a permit to dial, or has to wait.
-    pub(crate) fn take(&mut self, url: &Url, id: u64, now: Instant) -> Taken<T> {
+    /// Takes the newest idle connection for this URL, and throws out those whose time is over. Without one, or if none
+    /// is wished for, the call gets a permit to dial, or has to wait.
+    pub(crate) fn take(&mut self, url: &Url, id: u64, wish: Wish, now: Instant) -> Taken<T> {
         let timeout = self.bounds.idle_timeout;
-        let looked = self.slots.look_for(url, timeout, now);
+        let looked = self.slots.look_for(url, wish, timeout, now);
         self.counters.closed_all(&looked.expired);
         self.counters.looked_up(looked.newest.is_some());
         let (found, evicted) = match looked.newest {
             Some(conn) => (Found::Idle(conn), None),
-            None => self.permit(&looked.key.unwrap_or_else(|| Arc::new(Key::of(url))), id),
+            None => {
+                let key = looked.key.unwrap_or_else(|| Arc::new(Key::of(url)));
+                self.permit(&key, id, wish)
+            }
         };
         Taken {
             found,
@@ -147,8 +150,12 @@ impl<T: Pooled, W> Pool<T, W> {
     }
 
     /// Gives a newcomer a permit, if no limit forbids it.
-    fn permit(&mut self, key: &Arc<Key>, id: u64) -> (Found<T>, Option<T>) {
+    fn permit(&mut self, key: &Arc<Key>, id: u64, wish: Wish) -> (Found<T>, Option<T>) {
         let evicted = match self.blocked(key) {
+            Some(QueueLimit::PerOrigin) if self.slots.idle_of(key) > 0 => {
+                self.counters.closed(CloseReason::Evicted);
+                self.slots.take_oldest_of(key)
+            }
             None if self.wants.has_starved() => {
                 return (Found::MustWait(QueueLimit::Descriptors), None);
             }
@@ -156,15 +163,16 @@ impl<T: Pooled, W> Pool<T, W> {
             Some(QueueLimit::Total) if self.slots.total().idle > 0 => self.evict_oldest(),
             Some(limit) => return (Found::MustWait(limit), None),
         };
-        self.dialing(key, id);
+        self.dialing(key, id, wish);
         (Found::MayDial, evicted)
     }
 
-    fn dialing(&mut self, key: &Arc<Key>, id: u64) {
+    fn dialing(&mut self, key: &Arc<Key>, id: u64, wish: Wish) {
         self.slots.count(Counted::Dialing, key);
         self.wants.push(Want {
             id,
             key: key.clone(),
+            wish,
             stage: Stage::Dialing,
             waker: None,
             mail: None,
@@ -185,14 +193,22 @@ impl<T: Pooled, W> Pool<T, W> {
     }
 
     /// Joins the queue, unless there is something for the call by now.
-    pub(crate) fn join(&mut self, url: &Url, id: u64, cause: Cause, waker: W) -> Joined<T> {
+    pub(crate) fn join(
+        &mut self,
+        url: &Url,
+        id: u64,
+        (cause, wish): (Cause, Wish),
+        waker: W,
+    ) -> Joined<T> {
         let key = Arc::new(Key::of(url));
-        let (found, evicted) = match self.slots.take_newest(&key) {
-            Some(conn) => (Found::Idle(conn), None),
-            None => match cause {
-                Cause::Limits => self.permit(&key, id),
-                Cause::Descriptors => self.scarce_permit(&key, id),
-            },
+        let newest = match wish {
+            Wish::Any => self.slots.take_newest(&key),
+            Wish::Fresh => None,
+        };
+        let (found, evicted) = match (newest, cause) {
+            (Some(conn), _) => (Found::Idle(conn), None),
+            (None, Cause::Limits) => self.permit(&key, id, wish),
+            (None, Cause::Descriptors) => self.scarce_permit(&key, id, wish),
         };
         if let Found::MustWait(limit) = found {
             let cause = match limit {
@@ -202,6 +218,7 @@ impl<T: Pooled, W> Pool<T, W> {
             self.wants.push(Want {
                 id,
                 key,
+                wish,
                 stage: Stage::Queued(cause),
                 waker: Some(waker),
                 mail: None,
@@ -216,30 +233,37 @@ impl<T: Pooled, W> Pool<T, W> {
 
     /// A permit for a call that got no descriptor: for an idle connection that gives way, or if nothing of this
     /// client can ever give way.
-    fn scarce_permit(&mut self, key: &Arc<Key>, id: u64) -> (Found<T>, Option<T>) {
+    fn scarce_permit(&mut self, key: &Arc<Key>, id: u64, wish: Wish) -> (Found<T>, Option<T>) {
         let evicted = self.evict_oldest();
         if evicted.is_none() && self.slots.connections() > 0 {
             return (Found::MustWait(QueueLimit::Descriptors), None);
         }
-        self.dialing(key, id);
+        self.dialing(key, id, wish);
         (Found::MayDial, evicted)
     }
 
     /// Says how a call is woken from now on, and what there is for it by now: mail, or an idle connection.
-    pub(crate) fn listen(&mut self, id: u64, waker: W) -> Option<Mail<T>> {
-        let want = self.wants.find(id)?;
-        if want.mail.is_some() {
-            return self.read(id);
+    pub(crate) fn listen(&mut self, id: u64, waker: W) -> Heard<T> {
+        if let Some(mail) = self.read(id) {
+            return Heard::Mail(mail);
         }
+        let Some(want) = self.wants.find(id) else {
+            return Heard::Nobody;
+        };
         if want.stage == Stage::Dialing {
             let key = want.key.clone();
+            if want.wish == Wish::Fresh || self.slots.connections_of(&key) <= 1 {
+                return Heard::Nobody;
+            }
             if let Some(conn) = self.slots.take_newest(&key) {
                 self.counters.handed();
-                return Some(Mail::Handed(conn, self.generation));
+                return Heard::Mail(Mail::Handed(conn, self.generation));
             }
         }
-        self.wants.find(id)?.waker = Some(waker);
-        None
+        if let Some(want) = self.wants.find(id) {
+            want.waker = Some(waker);
+        }
+        Heard::Nothing
     }
 
     /// Takes what is left for a call; it is not woken any more until it listens again.
@@ -262,7 +286,7 @@ impl<T: Pooled, W> Pool<T, W> {
         }
         self.slots.uncount(Counted::Active, key);
         self.counters.closed(reason);
-        self.dialing(key, id);
+        self.dialing(key, id, Wish::Any);
         Served::nothing()
     }
 
@@ -376,7 +400,7 @@ impl<T: Pooled, W> Pool<T, W> {
             let has_room = self
                 .blocked(&want.key)
                 .is_none_or(|limit| limit != QueueLimit::PerOrigin);
-            (want.takes_permits() && *want.key != *key && has_room).then_some(User::Other(want.id))
+            (want.takes_permits() && has_room).then_some(User::Other(want.id))
         })
     }
 

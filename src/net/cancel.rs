@@ -39,7 +39,6 @@ enum Listening {
     #[default]
     No,
     Yes,
-    Woken,
 }
 
 /// Ends one wait of a call from any thread, without canceling the call. It can be used once, and is of no effect
@@ -55,7 +54,7 @@ impl Alarm {
     pub(crate) fn wake(self) {
         let mut wait = self.handle.lock();
         if wait.number == self.number && wait.listening == Listening::Yes {
-            wait.listening = Listening::Woken;
+            wait.listening = Listening::No;
             wait.on.end();
         }
     }
@@ -126,11 +125,6 @@ impl CancelHandle {
     /// Ends such a wait: from now on its alarm touches nothing.
     pub(crate) fn stop_listening(&self) {
         self.lock().listening = Listening::No;
-    }
-
-    /// Says whether the wait was ended, by a cancel or without one.
-    pub(crate) fn is_over(&self) -> bool {
-        self.is_canceled() || self.lock().listening == Listening::Woken
     }
 
     /// The call blocks on nothing any more.

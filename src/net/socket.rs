@@ -19,7 +19,7 @@ use crate::net::count::{Syscall, syscall};
 /// Shortest receive timeout that is armed: zero would mean none.
 const LEAST_TIMEOUT: Duration = Duration::from_micros(1);
 
-/// How long a connect that can be canceled blocks in the system call at first. Shutting a socket down ends a
+/// How long a connect blocks in the system call at first. Shutting a socket down ends a
 /// connect that has begun, but not one that is about to; so the flag is looked at again after this time, and the
 /// rest is waited for in a poll. A connect that is quicker costs no system call more.
 const CANCELABLE: Duration = Duration::from_millis(20);
@@ -97,16 +97,27 @@ impl Unconnected {
     /// ended. An error means that no packet left, or that the answer was there at once, as it is when the peer is
     /// this machine.
     pub(crate) fn begin(addr: SocketAddr) -> io::Result<Begun> {
-        let socket = Self::open_as(addr, Mode::Polled)?;
-        let is_connected = match socket.connect_now() {
+        Self::open_as(addr, Mode::Polled)?.start()
+    }
+
+    /// As [`begin`](Self::begin), for a socket that was opened to be connected in a blocking call.
+    pub(crate) fn begin_polled(mut self) -> io::Result<Begun> {
+        syscall(Syscall::Option);
+        rustix::io::ioctl_fionbio(&*self.inner, true)?;
+        self.mode = Mode::Polled;
+        self.start()
+    }
+
+    fn start(self) -> io::Result<Begun> {
+        let is_connected = match self.connect_now() {
             Ok(()) => true,
-            Err(error) if is_under_way(&error) => addr.ip().is_loopback() && socket.finish()?,
+            Err(error) if is_under_way(&error) => self.addr.ip().is_loopback() && self.finish()?,
             Err(error) => return Err(error),
         };
         Ok(if is_connected {
-            Begun::Connected(socket)
+            Begun::Connected(self)
         } else {
-            Begun::UnderWay(socket)
+            Begun::UnderWay(self)
         })
     }
 

@@ -175,7 +175,6 @@ impl Sending {
         (ready && source.supply == Supply::Open).then(|| left.min(PULL_MAX))
     }
 
-    /// Leaves room for framing; the driver then pulls at most `max` bytes behind it.
     /// Says whether nothing was pulled yet.
     pub(crate) fn is_first_pull(&self) -> bool {
         let body = match &self.state {
@@ -194,6 +193,7 @@ impl Sending {
         }
     }
 
+    /// Leaves room for framing; the driver then pulls at most `max` bytes behind it.
     pub(crate) fn begin_pull(&mut self, max: u64, outbound: &mut Buffer) {
         let Some(source) = self.source_mut() else {
             return;

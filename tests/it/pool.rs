@@ -8,7 +8,7 @@ use wirescope::error::Timer;
 use wirescope::event::{Event, EventKind, Events};
 use wirescope::message::close::CloseReason;
 use wirescope::testkit::check::check;
-use wirescope::testkit::{Peer, Script};
+use wirescope::testkit::{BlackHole, Peer, Script};
 use wirescope::{Client, Error, ErrorKind, Phase};
 
 use crate::support::{in_time, watched};
@@ -228,4 +228,208 @@ fn rfc_e19_the_total_limit_moves_a_connection_from_one_origin_to_another() {
     for peer in [one, other, slow] {
         peer.finish();
     }
+}
+
+#[test]
+fn p23_a_connection_ends_behind_as_many_requests_as_it_may_carry() {
+    let peer = Peer::start(answering()).unwrap();
+    let (client, events) = watched(|builder| builder.max_requests(3));
+    for _ in 0..7 {
+        get(&client, &peer.url("/")).unwrap();
+    }
+    assert_eq!(peer.connections(), 3);
+    let stats = client.pool_stats();
+    assert_eq!(stats.closed(CloseReason::MaxRequests), 2);
+    assert_eq!((stats.opened(), stats.closed_total()), (3, 2));
+    drop(client);
+    let seen = check(&events);
+    let closed = seen.matching("conn_closed reason=max_requests requests=3");
+    assert_eq!(closed.len(), 2);
+    peer.finish();
+}
+
+#[test]
+fn p23_a_connection_ends_when_it_is_too_old_whether_idle_or_in_use() {
+    let (peer, go) = on_demand();
+    let age = Duration::from_millis(40);
+    let (client, events) = watched(|builder| builder.max_age(age));
+    let url = peer.url("/");
+    go.send(()).unwrap();
+    get(&client, &url).unwrap();
+    std::thread::sleep(age);
+    std::thread::scope(|scope| {
+        let second = scope.spawn(|| get(&client, &url));
+        assert!(peer.wait_for_request(2, Duration::from_secs(10)));
+        std::thread::sleep(age);
+        go.send(()).unwrap();
+        assert_eq!(second.join().unwrap().unwrap(), b"ok");
+    });
+    assert_eq!(client.connections(), (0, 0));
+    assert_eq!(peer.connections(), 2);
+    drop(client);
+    check(&events).assert_sequence([
+        "put_idle_conn error=null",
+        "conn_closed reason=max_age",
+        "pool_lookup hit=false",
+        "put_idle_conn error=max_age",
+        "conn_closed reason=max_age",
+    ]);
+    peer.finish();
+}
+
+#[test]
+fn p16_p18_a_connection_in_use_is_shared_with_nobody_and_closed_after_close_idle() {
+    let (peer, go) = on_demand();
+    let (client, events) = watched(|builder| builder.max_connections_per_origin(1));
+    let (url, mut told) = (peer.url("/"), Vec::new());
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| get(&client, &url));
+        wait_for(&events, EventKind::WroteRequest, &mut told);
+        let second = scope.spawn(|| get(&client, &url));
+        wait_for(&events, EventKind::QueueStart, &mut told);
+        // What is in use now is not handed over but closed, and its place becomes a permit.
+        client.close_idle();
+        go.send(()).unwrap();
+        go.send(()).unwrap();
+        assert_eq!(first.join().unwrap().unwrap(), b"ok");
+        assert_eq!(second.join().unwrap().unwrap(), b"ok");
+    });
+    assert_eq!(peer.connections(), 2);
+    drop(client);
+    told.extend(events.try_iter());
+    check(told).assert_sequence([
+        "put_idle_conn error=close_idle_called",
+        "conn_closed reason=close_idle_called",
+        "queue_done outcome=may_dial",
+        "dial_start why=queued",
+        "got_conn reused=false",
+    ]);
+    peer.finish();
+}
+
+#[test]
+fn a_failed_dial_leaves_its_permit_to_the_call_that_waits() {
+    let hole = BlackHole::start().unwrap();
+    let peer = Peer::start(answering()).unwrap();
+    let (client, events) = watched(|builder| {
+        builder
+            .max_connections(1)
+            .connect_timeout(Duration::from_millis(100))
+    });
+    let mut told = Vec::new();
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| get(&client, &format!("http://{}/", hole.addr())));
+        wait_for(&events, EventKind::ConnectStart, &mut told);
+        let second = scope.spawn(|| get(&client, &peer.url("/")));
+        let error = first.join().unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout(Timer::Connect));
+        assert_eq!(second.join().unwrap().unwrap(), b"ok");
+    });
+    drop(client);
+    told.extend(events.try_iter());
+    check(told).assert_sequence([
+        "queue_start limit=total",
+        "dial_done kind=timeout",
+        "queue_done outcome=may_dial",
+        "got_conn reused=false",
+    ]);
+    peer.finish();
+}
+
+#[test]
+fn the_time_in_the_queue_is_the_queue_phase() {
+    let (peer, go) = on_demand();
+    let (client, events) = watched(|builder| builder.max_connections_per_origin(1));
+    let (url, mut told) = (peer.url("/"), Vec::new());
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| get(&client, &url));
+        wait_for(&events, EventKind::WroteRequest, &mut told);
+        let second = scope.spawn(|| client.get(&url).unwrap().send().unwrap());
+        wait_for(&events, EventKind::QueueStart, &mut told);
+        let wait = Duration::from_millis(20);
+        std::thread::sleep(wait);
+        go.send(()).unwrap();
+        go.send(()).unwrap();
+        first.join().unwrap().unwrap();
+        let timings = second.join().unwrap().timings();
+        assert!(timings.phases().queue >= Some(wait), "{timings:?}");
+        assert!(timings.conn_reused());
+    });
+    drop(client);
+    told.extend(events.try_iter());
+    check(told);
+    peer.finish();
+}
+
+/// Random numbers of a seed: xorshift.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+#[test]
+fn q18_cancels_drops_and_closings_at_random_moments_lose_no_permit() {
+    const BODY: &str = "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n";
+    let script = || {
+        Script::new().respond_with(|request| match request.target() {
+            "/long" => [BODY.as_bytes(), &[b'x'; 100_000]].concat(),
+            "/last" => b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".into(),
+            _ => OK.into(),
+        })
+    };
+    let peers: Vec<_> = (0..3).map(|_| Peer::start(script()).unwrap()).collect();
+    let (client, events) =
+        watched(|builder| builder.max_connections(3).max_connections_per_origin(2));
+    let (canceler, orders) = channel::<(wirescope::CancelHandle, Duration)>();
+    let canceling = std::thread::spawn(move || {
+        for (handle, delay) in orders {
+            std::thread::sleep(delay);
+            handle.cancel();
+        }
+    });
+    std::thread::scope(|scope| {
+        for thread in 0..8u64 {
+            let (client, peers, canceler) = (&client, &peers, canceler.clone());
+            scope.spawn(move || {
+                let mut random = Random(0xcafe + thread);
+                for _ in 0..150 {
+                    let target = ["/", "/", "/long", "/last"][random.below(4) as usize];
+                    let url = peers[random.below(3) as usize].url(target);
+                    let mut request = client.get(&url).unwrap();
+                    if random.below(3) == 0 {
+                        let delay = Duration::from_micros(random.below(1000));
+                        canceler.send((request.cancel_handle(), delay)).unwrap();
+                    }
+                    match request.send() {
+                        // Sometimes the body is dropped unread.
+                        Ok(mut response) if random.below(4) > 0 => drop(response.collect(200_000)),
+                        Ok(_) => {}
+                        Err(error) => assert!(error.is_canceled(), "{error:?}"),
+                    }
+                    assert!(client.pool_stats().total().connections() <= 3);
+                }
+            });
+        }
+    });
+    drop(canceler);
+    canceling.join().unwrap();
+    let total = client.pool_stats().total();
+    assert_eq!(
+        (total.active(), total.dialing(), total.waiting()),
+        (0, 0, 0)
+    );
+    drop(client);
+    let seen = check(&events);
+    println!(
+        "{} waits, {} of them canceled",
+        seen.matching("queue_start").len(),
+        seen.matching("queue_done outcome=canceled").len()
+    );
+    assert!(!seen.matching("queue_done outcome=canceled").is_empty());
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::error::{ErrorKind, LookedUp, Tried};
 use crate::event::{DialReason, EventKind, GotConn, Payload, PoolLookup, QueueOutcome};
-use crate::flow::action::{Action, Cause, DialInput, Discarded, IdleAnswer, Offer, Wait};
+use crate::flow::action::{Action, Cause, DialInput, Discarded, IdleAnswer, Offer, Wait, Wish};
 use crate::flow::call::{Call, ReachedFacts, State};
 use crate::flow::connection::Connection;
 use crate::flow::dial::target::Target;
@@ -20,9 +20,12 @@ use crate::proto::receiving::Asked;
 impl Call {
     /// Takes what the pool has, or that what it handed over is dead: then a dial goes on, and a wait is over.
     pub(super) fn idle(&mut self, answer: IdleAnswer, turn: &mut Turn<'_>) {
-        match self.state {
-            State::Pooling | State::Joining(_) => {}
-            State::Queued(queued) => self.leave_queue(queued, QueueOutcome::Handed, turn),
+        let wish = match self.state {
+            State::Pooling(wish) | State::Joining(_, wish) => wish,
+            State::Queued(queued) => {
+                self.leave_queue(queued, QueueOutcome::Handed, turn);
+                Wish::Any
+            }
             State::Dialing(_) => return tell_discarded(&answer.discarded, turn),
             State::Fresh
             | State::Ready
@@ -31,7 +34,7 @@ impl Call {
             | State::Left(_)
             | State::Closing(..)
             | State::Over(_) => return,
-        }
+        };
         tell_discarded(&answer.discarded, turn);
         let url = &self.plan.url;
         turn.emitter.emit(EventKind::PoolLookup, turn.now, |_| {
@@ -49,8 +52,14 @@ impl Call {
         });
         match answer.found {
             Offer::Connection(connection) => self.reuse(connection, turn),
-            Offer::MayDial(id) => self.dial(id, DialReason::NoIdle, turn),
-            Offer::MustWait => self.state = State::Joining(Cause::Limits),
+            Offer::MayDial(id) => {
+                let why = match wish {
+                    Wish::Any => DialReason::NoIdle,
+                    Wish::Fresh => DialReason::Retry,
+                };
+                self.dial(id, why, turn);
+            }
+            Offer::MustWait => self.state = State::Joining(Cause::Limits, wish),
         }
     }
 
@@ -149,8 +158,8 @@ impl Call {
             State::Dialing(dial) => (dial.tried(), dial.take_names()),
             State::Fresh
             | State::Ready
-            | State::Pooling
-            | State::Joining(_)
+            | State::Pooling(_)
+            | State::Joining(..)
             | State::Queued(_)
             | State::Exchanging(..)
             | State::Returning(..)

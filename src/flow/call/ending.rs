@@ -225,7 +225,7 @@ impl Call {
                 let report = self.report(None, turn);
                 self.fail_between(error.with_report(report), turn);
             }
-            State::Fresh | State::Pooling | State::Joining(_) => {
+            State::Fresh | State::Pooling(_) | State::Joining(..) => {
                 let report = self.report(None, turn);
                 self.conn_failed(error.with_report(report), turn);
             }
@@ -267,8 +267,8 @@ impl Call {
         matches!(
             self.state,
             State::Ready
-                | State::Pooling
-                | State::Joining(_)
+                | State::Pooling(_)
+                | State::Joining(..)
                 | State::Queued(_)
                 | State::Dialing(_)
                 | State::Exchanging(..)
@@ -301,8 +301,8 @@ impl Call {
                 }
                 other @ (State::Fresh
                 | State::Ready
-                | State::Pooling
-                | State::Joining(_)
+                | State::Pooling(_)
+                | State::Joining(..)
                 | State::Queued(_)
                 | State::Dialing(_)
                 | State::Returning(..)

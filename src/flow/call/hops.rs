@@ -17,6 +17,7 @@ use crate::event::{
     BodyEnd, CallDone, ErrorFacts, EventKind, ExpectOutcome, Payload, Redirect, RedirectRefusal,
     Retry, RetryRule, WriteFailure,
 };
+use crate::flow::action::Wish;
 use crate::flow::call::ending::{Cause, tell_call_done};
 use crate::flow::call::scarcity::Scarcity;
 use crate::flow::call::{Arrived, Call, Ending, Onward, State};
@@ -239,8 +240,8 @@ impl Call {
                 State::Left(_) => self.next_hop(*plan, turn),
                 State::Fresh
                 | State::Ready
-                | State::Pooling
-                | State::Joining(_)
+                | State::Pooling(_)
+                | State::Joining(..)
                 | State::Queued(_)
                 | State::Dialing(_)
                 | State::Exchanging(..)
@@ -306,8 +307,8 @@ impl Call {
             }
             other @ (State::Fresh
             | State::Ready
-            | State::Pooling
-            | State::Joining(_)
+            | State::Pooling(_)
+            | State::Joining(..)
             | State::Queued(_)
             | State::Dialing(_)
             | State::Returning(..)
@@ -332,8 +333,8 @@ impl Call {
                     State::Over(Some(exchange)) => State::Left(exchange),
                     other @ (State::Fresh
                     | State::Ready
-                    | State::Pooling
-                    | State::Joining(_)
+                    | State::Pooling(_)
+                    | State::Joining(..)
                     | State::Queued(_)
                     | State::Dialing(_)
                     | State::Exchanging(..)
@@ -369,7 +370,15 @@ impl Call {
             }))
         });
         turn.emitter.marks().repeat(turn.now);
-        self.begin_attempt(turn);
+        // What went wrong with one idle connection may go wrong with the next.
+        let wish = match rule {
+            RetryRule::ExpectationFailed => Wish::Any,
+            RetryRule::IdleConnectionDied
+            | RetryRule::NothingWritten
+            | RetryRule::RequestTimeout
+            | RetryRule::MisdirectedRequest => Wish::Fresh,
+        };
+        self.begin_attempt(wish, turn);
     }
 
     fn next_hop(&mut self, plan: Plan, turn: &mut Turn<'_>) {

@@ -40,7 +40,7 @@ impl Queued {
 impl Call {
     /// The call is in the queue. The time for connecting stands still until it leaves.
     pub(super) fn queued(&mut self, limit: QueueLimit, depth: usize, turn: &mut Turn<'_>) {
-        if !matches!(self.state, State::Joining(_)) {
+        if !matches!(self.state, State::Joining(..)) {
             return;
         }
         let timeout = self.settings.timeouts.queue;
@@ -77,7 +77,7 @@ impl Call {
     /// would have ended.
     pub(super) fn handed(&mut self, connection: Box<Connection>, turn: &mut Turn<'_>) {
         match &mut self.state {
-            State::Joining(_) => {}
+            State::Joining(..) => {}
             State::Queued(queued) => {
                 let queued = *queued;
                 self.leave_queue(queued, QueueOutcome::Handed, turn);
@@ -91,7 +91,7 @@ impl Call {
             }
             State::Fresh
             | State::Ready
-            | State::Pooling
+            | State::Pooling(_)
             | State::Exchanging(..)
             | State::Returning(..)
             | State::Left(_)
@@ -104,14 +104,14 @@ impl Call {
     /// The call may dial.
     pub(super) fn may_dial(&mut self, id: DialId, turn: &mut Turn<'_>) {
         match self.state {
-            State::Joining(_) => self.dial(id, DialReason::NoIdle, turn),
+            State::Joining(..) => self.dial(id, DialReason::NoIdle, turn),
             State::Queued(queued) => {
                 self.leave_queue(queued, QueueOutcome::MayDial, turn);
                 self.dial(id, DialReason::Queued, turn);
             }
             State::Fresh
             | State::Ready
-            | State::Pooling
+            | State::Pooling(_)
             | State::Dialing(_)
             | State::Exchanging(..)
             | State::Returning(..)

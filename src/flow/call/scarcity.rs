@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::flow::action::{Action, Cause, Room};
+use crate::flow::action::{Action, Cause, Room, Wish};
 use crate::flow::call::{Call, State};
 use crate::ids::ConnId;
 use crate::proto::Turn;
@@ -65,7 +65,7 @@ impl Call {
                     winner: None,
                     forget: false,
                 });
-                self.state = State::Joining(Cause::Descriptors);
+                self.state = State::Joining(Cause::Descriptors, Wish::Any);
             }
             (Room::Nothing | Room::Made | Room::InUse, _) => {
                 dial.connected(contestant, Err(error), turn.now, turn.emitter);

@@ -13,10 +13,20 @@ use crate::flow::pool::key::Key;
 pub(super) struct Want<T, W> {
     pub(super) id: u64,
     pub(super) key: Arc<Key>,
+    pub(super) wish: Wish,
     pub(super) stage: Stage,
     /// What wakes the call, while it can be woken. Used up by waking.
     pub(super) waker: Option<W>,
     pub(super) mail: Option<Mail<T>>,
+}
+
+/// What a call wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// Any connection of its key.
+    Any,
+    /// A new one: an idle one has just failed it, and the others may be as old.
+    Fresh,
 }
 
 /// Where a call is that wants a connection.
@@ -46,6 +56,17 @@ pub(crate) enum Mail<T> {
     Handed(T, u64),
     /// The permit to dial.
     MayDial,
+}
+
+/// What a call hears when it begins to listen.
+#[derive(Debug)]
+pub(crate) enum Heard<T> {
+    /// Something was left for it.
+    Mail(Mail<T>),
+    /// There is nothing yet.
+    Nothing,
+    /// It dials the only connection of its key, so none can come back.
+    Nobody,
 }
 
 /// The calls, the oldest first.
@@ -92,7 +113,7 @@ impl<T, W> Want<T, W> {
     /// Says whether a connection of its key can be left for it: it waits, or it dials and listens.
     pub(super) fn takes_connections(&self) -> bool {
         let is_waiting = matches!(self.stage, Stage::Queued(_));
-        self.mail.is_none() && (is_waiting || self.waker.is_some())
+        self.wish == Wish::Any && self.mail.is_none() && (is_waiting || self.waker.is_some())
     }
 
     /// Says whether it waits for a permit.

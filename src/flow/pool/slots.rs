@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::flow::pool::key::Key;
+use crate::flow::pool::queue::Wish;
 use crate::message::close::CloseReason;
 use crate::message::pool::{KeyStats, PoolCounts};
 use crate::message::url::Url;
@@ -114,8 +115,14 @@ impl<T: Pooled> Slots<T> {
         self.list.iter_mut().find(|slot| *slot.key == *key)
     }
 
-    /// Lends the newest idle connection, and takes out those whose time is over.
-    pub(super) fn look_for(&mut self, url: &Url, timeout: Duration, now: Instant) -> Looked<T> {
+    /// Lends the newest idle connection, if any will do, and takes out those whose time is over.
+    pub(super) fn look_for(
+        &mut self,
+        url: &Url,
+        wish: Wish,
+        timeout: Duration,
+        now: Instant,
+    ) -> Looked<T> {
         let slot = self.list.iter_mut().find(|slot| slot.key.is_for(url));
         let Some(slot) = slot else {
             return Looked {
@@ -130,7 +137,10 @@ impl<T: Pooled> Slots<T> {
         let expired = split_off(&mut slot.idle, &mut |conn: &mut T| {
             conn.expired(timeout, now)
         });
-        let newest = slot.idle.pop();
+        let newest = match wish {
+            Wish::Any => slot.idle.pop(),
+            Wish::Fresh => None,
+        };
         let key = newest.is_none().then(|| slot.key.clone());
         if newest.is_some() {
             slot.counts.active = active.saturating_add(1);
@@ -168,6 +178,14 @@ impl<T: Pooled> Slots<T> {
         let oldest = slot.idle.remove(0);
         self.total.idle = self.total.idle.saturating_sub(1);
         self.prune();
+        Some(oldest)
+    }
+
+    /// Takes out the connection of a key that was idle for the longest time.
+    pub(super) fn take_oldest_of(&mut self, key: &Key) -> Option<T> {
+        let slot = self.find_mut(key).filter(|slot| !slot.idle.is_empty())?;
+        let oldest = slot.idle.remove(0);
+        self.total.idle = self.total.idle.saturating_sub(1);
         Some(oldest)
     }
 

@@ -5,6 +5,12 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+
+impl<T> Heard<T> {
+    fn is_silent(&self) -> bool {
+        !matches!(self, Self::Mail(_))
+    }
+}
 use crate::message::pool::KeyStats;
 
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
@@ -39,7 +45,7 @@ const FREE: Bounds = Bounds {
 
 /// Dials for a call; the connection is on loan to it.
 fn open(pool: &mut TestPool, text: &str, call: u64, now: Instant) {
-    let taken = pool.take(&url(text), call, now);
+    let taken = pool.take(&url(text), call, Wish::Any, now);
     assert!(matches!(taken.found, Found::MayDial), "{taken:?}");
     let served = pool.dialed(call, true);
     assert!(served.wake.is_empty());
@@ -53,7 +59,7 @@ fn put(pool: &mut TestPool, text: &str, number: u64, now: Instant) -> Option<u64
 
 fn open_and_put(pool: &mut TestPool, text: &str, number: u64, now: Instant) -> Option<u64> {
     // What is idle is left alone: the connection is counted as one that was made beside it.
-    pool.dialing(&key(text), number);
+    pool.dialing(&key(text), number, Wish::Any);
     pool.dialed(number, true);
     put(pool, text, number, now)
 }
@@ -73,7 +79,12 @@ fn the_newest_is_taken_first_and_the_old_are_thrown_out() {
     open_and_put(&mut pool, "http://a/", 1, now);
     open_and_put(&mut pool, "http://a/", 2, later);
     open_and_put(&mut pool, "http://a/", 3, later);
-    let taken = pool.take(&url("http://a/x"), 9, now + Duration::from_secs(30));
+    let taken = pool.take(
+        &url("http://a/x"),
+        9,
+        Wish::Any,
+        now + Duration::from_secs(30),
+    );
     let Found::Idle(found) = taken.found else {
         panic!("{taken:?}");
     };
@@ -95,9 +106,9 @@ fn cve_78_p20_a_key_differs_in_scheme_host_or_port() {
     ] {
         let mut pool = TestPool::new(FREE);
         open_and_put(&mut pool, "http://a/", 1, now);
-        let taken = pool.take(&url(other), 8, now);
+        let taken = pool.take(&url(other), 8, Wish::Any, now);
         assert!(matches!(taken.found, Found::MayDial), "{other}");
-        let taken = pool.take(&url("http://A:80/y"), 9, now);
+        let taken = pool.take(&url("http://A:80/y"), 9, Wish::Any, now);
         assert!(matches!(taken.found, Found::Idle(_)));
     }
 }
@@ -144,24 +155,33 @@ fn rfc_e19_p13_beyond_the_limit_of_an_origin_calls_wait_in_their_order() {
     };
     let mut pool = TestPool::new(bounds);
     let (a, b) = (url("http://a/"), url("http://b/"));
-    assert!(matches!(pool.take(&a, 1, now).found, Found::MayDial));
+    assert!(matches!(
+        pool.take(&a, 1, Wish::Any, now).found,
+        Found::MayDial
+    ));
     // A dial under way counts.
     for call in [2, 3] {
         assert_eq!(
-            limit_of(pool.take(&a, call, now).found),
+            limit_of(pool.take(&a, call, Wish::Any, now).found),
             QueueLimit::PerOrigin
         );
-        let joined = pool.join(&a, call, Cause::Limits, call);
+        let joined = pool.join(&a, call, (Cause::Limits, Wish::Any), call);
         assert_eq!(limit_of(joined.found), QueueLimit::PerOrigin);
         assert_eq!(joined.depth as u64, call - 1);
     }
-    assert!(matches!(pool.take(&b, 9, now).found, Found::MayDial));
+    assert!(matches!(
+        pool.take(&b, 9, Wish::Any, now).found,
+        Found::MayDial
+    ));
     assert!(pool.dialed(1, true).wake.is_empty());
     // What comes back goes to the oldest, and to nobody who comes in between.
     let generation = pool.generation();
     let served = pool.put(&key("http://a/"), Conn(1, now), generation);
     assert_eq!(served.wake, [2]);
-    assert_eq!(limit_of(pool.take(&a, 4, now).found), QueueLimit::PerOrigin);
+    assert_eq!(
+        limit_of(pool.take(&a, 4, Wish::Any, now).found),
+        QueueLimit::PerOrigin
+    );
     assert!(matches!(pool.read(2), Some(Mail::Handed(Conn(1, _), _))));
     // A connection that is closed leaves its permit to the next.
     let served = pool.closed(&key("http://a/"), CloseReason::PeerClose);
@@ -182,7 +202,7 @@ fn a_call_that_leaves_gives_its_mail_to_the_next() {
     let a = url("http://a/");
     open(&mut pool, "http://a/", 1, now);
     for call in [2, 3] {
-        pool.join(&a, call, Cause::Limits, call);
+        pool.join(&a, call, (Cause::Limits, Wish::Any), call);
     }
     let generation = pool.generation();
     let served = pool.put(&key("http://a/"), Conn(1, now), generation);
@@ -191,7 +211,7 @@ fn a_call_that_leaves_gives_its_mail_to_the_next() {
     assert!(matches!(pool.read(3), Some(Mail::Handed(Conn(1, _), _))));
     // The permit too.
     for call in [4, 5] {
-        pool.join(&a, call, Cause::Limits, call);
+        pool.join(&a, call, (Cause::Limits, Wish::Any), call);
     }
     let served = pool.closed(&key("http://a/"), CloseReason::PeerClose);
     assert_eq!(served.wake, [4]);
@@ -209,12 +229,15 @@ fn rfc_e19_the_total_limit_closes_an_idle_connection_of_another_origin_before_an
     let b = url("http://b/");
     open_and_put(&mut pool, "http://a/", 1, now);
     open(&mut pool, "http://c/", 2, now);
-    let taken = pool.take(&b, 3, now);
+    let taken = pool.take(&b, 3, Wish::Any, now);
     assert!(matches!(taken.found, Found::MayDial));
     assert_eq!(taken.evicted, Some(Conn(1, now)));
     // Nothing is idle now: the next waits, and what comes back is closed for it.
-    assert_eq!(limit_of(pool.take(&b, 4, now).found), QueueLimit::Total);
-    pool.join(&b, 4, Cause::Limits, 4);
+    assert_eq!(
+        limit_of(pool.take(&b, 4, Wish::Any, now).found),
+        QueueLimit::Total
+    );
+    pool.join(&b, 4, (Cause::Limits, Wish::Any), 4);
     let generation = pool.generation();
     let served = pool.put(&key("http://c/"), Conn(2, now), generation);
     assert_eq!(served.closed, Some((Conn(2, now), CloseReason::Evicted)));
@@ -228,9 +251,9 @@ fn p14_a_connection_that_comes_back_is_handed_to_the_oldest_dial() {
     let mut pool = TestPool::new(FREE);
     open(&mut pool, "http://a/", 1, now);
     for call in [2, 3] {
-        let taken = pool.take(&url("http://a/"), call, now);
+        let taken = pool.take(&url("http://a/"), call, Wish::Any, now);
         assert!(matches!(taken.found, Found::MayDial));
-        assert!(pool.listen(call, call).is_none());
+        assert!(pool.listen(call, call).is_silent());
     }
     let generation = pool.generation();
     let served = pool.put(&key("http://a/"), Conn(1, now), generation);
@@ -247,12 +270,39 @@ fn a_dial_that_listens_late_finds_what_is_idle() {
     let now = crate::testing::origin();
     let mut pool = TestPool::new(FREE);
     open(&mut pool, "http://a/", 1, now);
-    pool.take(&url("http://a/"), 2, now);
+    pool.take(&url("http://a/"), 2, Wish::Any, now);
     assert_eq!(put(&mut pool, "http://a/", 1, now), None);
     assert!(matches!(
         pool.listen(2, 2),
-        Some(Mail::Handed(Conn(1, _), _))
+        Heard::Mail(Mail::Handed(Conn(1, _), _))
     ));
+}
+
+#[test]
+fn a_call_that_needs_a_new_connection_gets_no_other_and_the_place_of_one() {
+    let now = crate::testing::origin();
+    let bounds = Bounds {
+        per_key: Some(2),
+        ..FREE
+    };
+    let mut pool = TestPool::new(bounds);
+    let a = url("http://a/");
+    open_and_put(&mut pool, "http://a/", 1, now);
+    let taken = pool.take(&a, 2, Wish::Fresh, now);
+    assert!(matches!(taken.found, Found::MayDial) && taken.evicted.is_none());
+    assert!(pool.listen(2, 2).is_silent());
+    pool.dialed(2, true);
+    let taken = pool.take(&a, 3, Wish::Fresh, now);
+    assert!(matches!(taken.found, Found::MayDial));
+    assert_eq!(taken.evicted, Some(Conn(1, now)));
+    let taken = pool.take(&a, 4, Wish::Fresh, now);
+    assert_eq!(limit_of(taken.found), QueueLimit::PerOrigin);
+    pool.join(&a, 4, (Cause::Limits, Wish::Fresh), 4);
+    let generation = pool.generation();
+    let served = pool.put(&key("http://a/"), Conn(2, now), generation);
+    assert_eq!(served.wake, [4]);
+    assert_eq!(served.closed, Some((Conn(2, now), CloseReason::Evicted)));
+    assert!(matches!(pool.read(4), Some(Mail::MayDial)));
 }
 
 #[test]
@@ -265,7 +315,7 @@ fn a_dead_connection_becomes_the_permit_of_the_call_that_waited() {
     let mut pool = TestPool::new(bounds);
     open(&mut pool, "http://a/", 1, now);
     for call in [2, 3] {
-        pool.join(&url("http://a/"), call, Cause::Limits, call);
+        pool.join(&url("http://a/"), call, (Cause::Limits, Wish::Any), call);
     }
     let generation = pool.generation();
     pool.put(&key("http://a/"), Conn(1, now), generation);
@@ -280,22 +330,28 @@ fn without_descriptors_an_idle_connection_gives_way_or_the_call_waits_or_nothing
     let now = crate::testing::origin();
     let mut pool = TestPool::new(FREE);
     let a = url("http://a/");
-    assert!(matches!(pool.take(&a, 1, now).found, Found::MayDial));
+    assert!(matches!(
+        pool.take(&a, 1, Wish::Any, now).found,
+        Found::MayDial
+    ));
     assert!(matches!(pool.make_room(1), Room::Nothing));
     pool.dialed(1, true);
     open_and_put(&mut pool, "http://b/", 2, now);
-    assert!(matches!(pool.take(&a, 3, now).found, Found::MayDial));
+    assert!(matches!(
+        pool.take(&a, 3, Wish::Any, now).found,
+        Found::MayDial
+    ));
     assert!(matches!(pool.make_room(3), Room::Made(Conn(2, _))));
     assert!(matches!(pool.make_room(3), Room::InUse));
     assert!(pool.dialed(3, false).wake.is_empty());
-    let joined = pool.join(&a, 3, Cause::Descriptors, 3);
+    let joined = pool.join(&a, 3, (Cause::Descriptors, Wish::Any), 3);
     assert_eq!(limit_of(joined.found), QueueLimit::Descriptors);
     // A newcomer does not take the descriptor that becomes free, whatever its origin.
     assert_eq!(
-        limit_of(pool.take(&url("http://c/"), 4, now).found),
+        limit_of(pool.take(&url("http://c/"), 4, Wish::Any, now).found),
         QueueLimit::Descriptors
     );
-    let joined = pool.join(&url("http://c/"), 4, Cause::Limits, 4);
+    let joined = pool.join(&url("http://c/"), 4, (Cause::Limits, Wish::Any), 4);
     assert_eq!(limit_of(joined.found), QueueLimit::Descriptors);
     let served = pool.closed(&key("http://a/"), CloseReason::PeerClose);
     assert_eq!(served.wake, [3]);
@@ -353,7 +409,7 @@ impl Model {
         let others_wait = older
             .iter()
             .any(|one| one.2 == Doing::Waiting && !self.woken.contains(&one.0));
-        match self.pool.take(&url, call, now).found {
+        match self.pool.take(&url, call, Wish::Any, now).found {
             Found::Idle(conn) => {
                 assert!(!others_wait, "a newcomer overtook a call that waits");
                 let using = Doing::Using(conn.0, self.pool.generation());
@@ -364,7 +420,7 @@ impl Model {
                 self.calls.push((call, place, Doing::Dialing));
             }
             Found::MustWait(_) => {
-                let joined = self.pool.join(&url, call, Cause::Limits, call);
+                let joined = self.pool.join(&url, call, (Cause::Limits, Wish::Any), call);
                 limit_of(joined.found);
                 self.calls.push((call, place, Doing::Waiting));
             }
@@ -376,7 +432,7 @@ impl Model {
         let mail = self.pool.read(call);
         self.woken.retain(|woken| *woken != call);
         match (mail, doing) {
-            (None, Doing::Waiting) => assert!(self.pool.listen(call, call).is_none()),
+            (None, Doing::Waiting) => assert!(self.pool.listen(call, call).is_silent()),
             (None, _) => {}
             (Some(Mail::MayDial), Doing::Waiting) => self.calls[index].2 = Doing::Dialing,
             (Some(Mail::Handed(conn, generation)), _) => {
@@ -403,7 +459,7 @@ impl Model {
             (Doing::Waiting | Doing::Dialing, 1) => self.read(index),
             (Doing::Waiting, _) => {}
             (Doing::Dialing, 2) => {
-                if let Some(Mail::Handed(conn, generation)) = self.pool.listen(call, call) {
+                if let Heard::Mail(Mail::Handed(conn, generation)) = self.pool.listen(call, call) {
                     self.woken.retain(|woken| *woken != call);
                     self.calls[index].2 = Doing::Using(conn.0, generation);
                     let served = self.pool.dialed(call, false);

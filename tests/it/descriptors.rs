@@ -1,0 +1,155 @@
+//! A process without descriptors. The limit holds for all of it, so the client runs in a child, and the peers here.
+
+use std::process::Command;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use wirescope::event::EventData;
+use wirescope::message::close::CloseReason;
+use wirescope::testkit::check::check;
+use wirescope::testkit::{Peer, Script};
+use wirescope::{Error, ErrorKind};
+
+use crate::support::watched;
+
+const THREADS: usize = 200;
+const ROUNDS: usize = 3;
+/// Descriptors that the child may have.
+const DESCRIPTORS: u32 = 64;
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+/// Where the child finds the URLs of its peers.
+const URLS: &str = "WIRESCOPE_TEST_URLS";
+
+/// Runs one ignored test of this binary in a process of its own, with few descriptors.
+fn run_child(test: &str, descriptors: u32, urls: &[String]) {
+    let output = Command::new("sh")
+        .arg("-c")
+        .arg(format!("ulimit -n {descriptors} && exec \"$0\" \"$@\""))
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--ignored", "--nocapture"])
+        .env(URLS, urls.join(" "))
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    print!("{text}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{text}\n{errors}"
+    );
+}
+
+fn urls() -> Vec<String> {
+    let urls = std::env::var(URLS).unwrap_or_default();
+    urls.split_whitespace().map(str::to_owned).collect()
+}
+
+#[test]
+fn two_hundred_threads_with_sixty_descriptors_wait_and_never_see_that_they_are_few() {
+    let script = Script::new().respond_with(|_| {
+        std::thread::sleep(Duration::from_millis(5));
+        OK.into()
+    });
+    let peers: Vec<_> = (0..2)
+        .map(|_| Peer::start(script.clone()).unwrap())
+        .collect();
+    let urls: Vec<_> = peers.iter().map(|peer| peer.url("/")).collect();
+    run_child("descriptors::many_threads", DESCRIPTORS, &urls);
+    let requests: usize = peers.iter().map(Peer::request_count).sum();
+    assert_eq!(requests, THREADS * ROUNDS);
+}
+
+#[test]
+#[ignore = "a part of two_hundred_threads_…, in a process of its own"]
+fn many_threads() {
+    let urls = urls();
+    if urls.is_empty() {
+        return;
+    }
+    let (client, events) = watched(|builder| builder.max_idle_per_origin(64));
+    let errors: Mutex<Vec<Error>> = Mutex::default();
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (client, urls, errors) = (&client, &urls, &errors);
+            scope.spawn(move || {
+                for round in 0..ROUNDS {
+                    let request = client.get(&urls[(thread + round) % urls.len()]).unwrap();
+                    match request.send().and_then(|mut response| response.collect(10)) {
+                        Ok(body) => assert_eq!(body, b"ok"),
+                        Err(error) => errors.lock().unwrap().push(error),
+                    }
+                }
+            });
+        }
+    });
+    let took = begun.elapsed();
+    let errors = errors.into_inner().unwrap();
+    assert!(
+        errors.is_empty(),
+        "{} errors: {:?}",
+        errors.len(),
+        errors[0]
+    );
+    let stats = client.pool_stats();
+    drop(client);
+    let seen = check(&events);
+    let mut waits: Vec<Duration> = Vec::new();
+    for event in seen.events() {
+        if let EventData::QueueDone(done) = event.data() {
+            waits.push(done.waited());
+        }
+    }
+    let starved = seen.matching("queue_start limit=descriptors").len();
+    let mean = waits.iter().sum::<Duration>() / u32::try_from(waits.len().max(1)).unwrap();
+    println!(
+        "{took:?}: {} connections, {} handed, {} evicted, {starved} waits for a descriptor, mean {mean:?}, longest {:?}",
+        stats.opened(),
+        stats.handed(),
+        stats.closed(CloseReason::Evicted),
+        waits.iter().max(),
+    );
+    assert!(starved > 0, "the descriptors never ran out");
+    assert!(stats.closed(CloseReason::Evicted) > 0);
+    assert!(took < Duration::from_secs(60));
+}
+
+#[test]
+fn a_client_without_any_connection_shows_the_error_of_the_system() {
+    let peer = Peer::start(Script::new()).unwrap();
+    run_child(
+        "descriptors::nothing_to_wait_for",
+        DESCRIPTORS,
+        &[peer.url("/")],
+    );
+    assert_eq!(peer.connections(), 0);
+}
+
+#[test]
+#[ignore = "a part of a_client_without_…, in a process of its own"]
+fn nothing_to_wait_for() {
+    let urls = urls();
+    let Some(url) = urls.first() else {
+        return;
+    };
+    let (client, events) = watched(|builder| builder);
+    let mut held = Vec::new();
+    while let Ok(file) = std::fs::File::open("/dev/null") {
+        held.push(file);
+    }
+    let error = client.get(url).unwrap().send().unwrap_err();
+    drop(held);
+    assert_eq!(error.kind(), ErrorKind::Connect);
+    let tried = error.tried();
+    assert_eq!(tried.len(), 1, "{error:?}");
+    assert!(format!("{:?}", tried[0]).contains("24"), "{tried:?}");
+    assert_eq!(client.pool_stats().total().connections(), 0);
+    drop(client);
+    check(&events).assert_sequence([
+        "connect_done outcome=failed code=24",
+        "dial_done kind=connect",
+        "get_conn_failed",
+    ]);
+}

@@ -1,0 +1,236 @@
+//! The pool-key law: for each setting either two requests that differ only in it share no connection, or a reason why
+//! they may. A new setting fails this test until somebody decides.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wirescope::event::Trace;
+use wirescope::testkit::{Peer, Script};
+use wirescope::{CancelHandle, Client, RedirectPolicy, Request, Result};
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+
+/// What is decided about a setting of a request.
+enum Decided {
+    /// A request that differs in it from a plain GET shares its connection, for this reason.
+    Shares(&'static str, fn(Request) -> Result<Request>),
+    /// It is no setting.
+    NoSetting(&'static str),
+}
+
+use Decided::{NoSetting, Shares};
+
+const WHAT_IS_SENT: &str = "what is sent on a connection does not change who is reached by it";
+const WHAT_IS_SHOWN: &str = "who looks at a call does not change its connection";
+const HOW_LONG: &str = "deadlines belong to the call; one that passed closes the connection";
+
+/// Every public method of `Request`.
+const OF_A_REQUEST: &[(&str, Decided)] = &[
+    ("header", Shares(WHAT_IS_SENT, |it| it.header("X", "1"))),
+    (
+        "header_bytes",
+        Shares(WHAT_IS_SENT, |it| it.header_bytes("X", b"\x80")),
+    ),
+    (
+        "without_default",
+        Shares(WHAT_IS_SENT, |it| Ok(it.without_default("Accept"))),
+    ),
+    (
+        "trailer",
+        Shares(WHAT_IS_SENT, |it| {
+            it.allow_body().body_reader(&b"x"[..]).trailer("X", "1")
+        }),
+    ),
+    (
+        "body",
+        Shares(WHAT_IS_SENT, |it| Ok(it.allow_body().body("x"))),
+    ),
+    (
+        "body_shared",
+        Shares(WHAT_IS_SENT, |it| {
+            Ok(it.allow_body().body_shared(Arc::from(&b"x"[..])))
+        }),
+    ),
+    (
+        "body_reader",
+        Shares(WHAT_IS_SENT, |it| {
+            Ok(it.allow_body().body_reader(&b"x"[..]))
+        }),
+    ),
+    (
+        "body_sized_reader",
+        Shares(WHAT_IS_SENT, |it| {
+            Ok(it.allow_body().body_sized_reader(&b"x"[..], 1))
+        }),
+    ),
+    (
+        "body_from",
+        Shares(WHAT_IS_SENT, |it| {
+            Ok(it.allow_body().body_from(|| Ok(&b"x"[..]), None))
+        }),
+    ),
+    (
+        "expect_continue",
+        Shares(WHAT_IS_SENT, |it| Ok(it.expect_continue())),
+    ),
+    (
+        "basic_auth",
+        Shares(
+            "Basic credentials belong to each request and never to a connection (RFC 9110 §11.7)",
+            |it| it.basic_auth("user", "password"),
+        ),
+    ),
+    (
+        "asterisk",
+        NoSetting("for OPTIONS only; the target is a part of what is sent"),
+    ),
+    ("allow_body", Shares(WHAT_IS_SENT, |it| Ok(it.allow_body()))),
+    (
+        "allow_trace",
+        Shares(WHAT_IS_SENT, |it| Ok(it.allow_trace())),
+    ),
+    ("label", Shares(WHAT_IS_SHOWN, |it| Ok(it.label("x")))),
+    (
+        "timeout",
+        Shares(HOW_LONG, |it| Ok(it.timeout(Duration::from_secs(9)))),
+    ),
+    (
+        "timeouts",
+        Shares(HOW_LONG, |it| {
+            Ok(it.timeouts(|timeouts| timeouts.tls = Some(Duration::from_secs(1))))
+        }),
+    ),
+    (
+        "redirects",
+        Shares(
+            "a hop is a request of its own, with a key of its own",
+            |it| Ok(it.redirects(RedirectPolicy::none())),
+        ),
+    ),
+    (
+        "observe",
+        Shares(WHAT_IS_SHOWN, |it| Ok(it.observe(Trace::new()))),
+    ),
+    ("observers", NoSetting("it asks")),
+    (
+        "cancel_handle",
+        Shares("a canceled call closes its connection", |mut it| {
+            it.cancel_handle();
+            Ok(it)
+        }),
+    ),
+    (
+        "cancel_by",
+        Shares("a canceled call closes its connection", |it| {
+            Ok(it.cancel_by(&CancelHandle::default()))
+        }),
+    ),
+    ("send", NoSetting("it sends")),
+];
+
+/// Every public method of `ClientBuilder`: a pool belongs to one client, so none of them can differ within it.
+const OF_A_CLIENT: &[&str] = &[
+    "timeout",
+    "connect_timeout",
+    "timeouts",
+    "limits",
+    "strictness",
+    "early_response",
+    "keep_alive",
+    "retries",
+    "redirects",
+    "wrap",
+    "max_idle_per_origin",
+    "max_idle",
+    "idle_timeout",
+    "max_connections_per_origin",
+    "max_connections",
+    "max_age",
+    "max_requests",
+    "dns_cache",
+    "resolver",
+    "resolve_override",
+    "overrides",
+    "connect_to",
+    "dial_profile",
+    "address_family",
+    "tls",
+    "redaction",
+    "observe",
+    "build",
+];
+
+/// The public methods of one `impl` block.
+fn methods(source: &str, block: &str) -> Vec<String> {
+    let (_, source) = source.split_once(block).unwrap();
+    let (source, _) = source.split_once("\n}\n").unwrap();
+    let lines = source
+        .lines()
+        .filter_map(|line| line.strip_prefix("    pub fn "));
+    lines
+        .map(|line| line.split(['(', '<']).next().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn k1_every_setting_is_decided() {
+    let found = methods(include_str!("../../src/request.rs"), "\nimpl Request {\n");
+    let decided: Vec<_> = OF_A_REQUEST.iter().map(|(name, _)| *name).collect();
+    assert_eq!(
+        found, decided,
+        "decide whether it is a part of the pool key"
+    );
+    let found = methods(
+        include_str!("../../src/client.rs"),
+        "\nimpl ClientBuilder {\n",
+    );
+    assert_eq!(
+        found, OF_A_CLIENT,
+        "decide whether it is a part of the pool key"
+    );
+}
+
+fn send(client: &Client, url: &str, change: fn(Request) -> Result<Request>) {
+    let request = change(client.get(url).unwrap()).unwrap();
+    request.send().unwrap().collect(10).unwrap();
+}
+
+#[test]
+fn k1_requests_that_differ_in_what_is_not_in_the_key_share_a_connection() {
+    for (name, decided) in OF_A_REQUEST {
+        let (reason, change) = match decided {
+            Shares(reason, change) => (reason, change),
+            NoSetting(reason) => {
+                println!("{name} is no setting: {reason}");
+                continue;
+            }
+        };
+        let peer = Peer::start(Script::new().respond_with(|_| OK.into())).unwrap();
+        let client = Client::new().unwrap();
+        send(&client, &peer.url("/"), Ok);
+        send(&client, &peer.url("/"), *change);
+        send(&client, &peer.url("/"), Ok);
+        assert_eq!(peer.connections(), 1, "{name}: {reason}");
+    }
+}
+
+#[test]
+fn k1_p20_scheme_host_and_port_are_in_the_key_and_case_path_and_credentials_are_not() {
+    let peer = Peer::start(Script::new().respond_with(|_| OK.into())).unwrap();
+    let port = peer.addr().port();
+    let urls = [
+        (format!("http://localhost:{port}/"), 1),
+        (format!("http://LOCALHOST:{port}/other?query"), 1),
+        (format!("http://user:password@localhost:{port}/"), 1),
+        (format!("http://127.0.0.1:{port}/"), 2),
+        (format!("http://localhost.:{port}/"), 3),
+    ];
+    let client = Client::new().unwrap();
+    for (url, connections) in urls {
+        send(&client, &url, Ok);
+        assert_eq!(peer.connections(), connections, "{url}");
+    }
+    // Another client has another pool, whatever its settings.
+    send(&Client::new().unwrap(), &peer.url("/"), Ok);
+    assert_eq!(peer.connections(), 4);
+}
