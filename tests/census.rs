@@ -20,8 +20,8 @@ use wirescope::{CancelHandle, Client, Error};
 const CANCELS: u64 = 1000;
 
 /// The places where a call can be blocked, and one where it is not.
-const PLACES: [&str; 8] = [
-    "lookup", "connect", "tls", "head", "body", "upload", "reader", "answered",
+const PLACES: [&str; 9] = [
+    "lookup", "connect", "race", "tls", "head", "body", "upload", "reader", "answered",
 ];
 
 fn count(of: &str) -> usize {
@@ -53,6 +53,9 @@ impl Random {
 
 struct Stage {
     hole: BlackHole,
+    /// Two addresses that are raced and never answer.
+    holes: [IpAddr; 2],
+    _other_hole: BlackHole,
     silent: Peer,
     partial: Peer,
     deaf: Peer,
@@ -62,8 +65,13 @@ struct Stage {
 impl Stage {
     fn new() -> Self {
         let start = |script: Script| Peer::start(script).unwrap();
+        let hole = BlackHole::start().unwrap();
+        let beside = ([127, 0, 0, 2], hole.addr().port()).into();
+        let other_hole = BlackHole::bind(beside).unwrap();
         Self {
-            hole: BlackHole::start().unwrap(),
+            holes: [hole.addr().ip(), other_hole.addr().ip()],
+            hole,
+            _other_hole: other_hole,
             silent: start(Script::new().stall()),
             partial: start(
                 Script::new()
@@ -89,6 +97,7 @@ impl Stage {
         match place {
             "lookup" => format!("http://slow{round}.example/"),
             "connect" => format!("http://{}/", self.hole.addr()),
+            "race" => format!("http://race.example:{}/", self.hole.addr().port()),
             "tls" => self.silent.https_url("/"),
             "head" => self.silent.url("/"),
             "body" => self.partial.url("/"),
@@ -98,7 +107,7 @@ impl Stage {
     }
 }
 
-fn client() -> (Client, Events) {
+fn client(stage: &Stage) -> (Client, Events) {
     let (observer, events) = channel_with(0, Overflow::Unbounded, Interest::DEFAULT);
     let resolver = wirescope::resolver::from_fn(|_| {
         std::thread::sleep(Duration::from_millis(60));
@@ -107,6 +116,8 @@ fn client() -> (Client, Events) {
     let client = Client::builder()
         .observe(observer)
         .resolver(resolver)
+        .resolve_override("race.example", stage.hole.addr().port(), &stage.holes)
+        .unwrap()
         .build()
         .unwrap();
     (client, events)
@@ -143,7 +154,7 @@ fn call(
 
 fn thousand_cancels() {
     let stage = Stage::new();
-    let (client, events) = client();
+    let (client, events) = client(&stage);
     let (canceler, orders) = channel::<(CancelHandle, Duration)>();
     let (canceled, moments) = channel();
     let thread = std::thread::spawn(move || {
@@ -202,6 +213,7 @@ fn thousand_cancels() {
     for (place, phase) in [
         ("lookup", "lookup"),
         ("connect", "connect"),
+        ("race", "connect"),
         ("tls", "tls"),
         ("head", "first_byte"),
         ("body", "receive"),
@@ -216,7 +228,7 @@ fn thousand_cancels() {
 #[test]
 fn a_thousand_cancels_leave_nothing_behind() {
     // What the first use of anything keeps for good is there from now on.
-    drop(client());
+    drop(client(&Stage::new()));
     let (descriptors, threads) = (count("fd"), count("task"));
     thousand_cancels();
     assert!(

@@ -209,7 +209,8 @@ kinds! {
     GotTrailerField "got_trailer_field" on_got_trailer_field always GotTrailerField;
     /// The response body ended, one way or another.
     ResponseBodyDone "response_body_done" on_response_body_done always ResponseBodyDone;
-    /// The peer deviates from the rules in a way that is accepted. One event per kind and message.
+    /// The peer deviates from the rules in a way that is accepted, or a name has more addresses than are used. One
+    /// event per kind and message or dial.
     Anomaly "anomaly" on_anomaly always Anomaly;
 
     /// The attempt gives its connection up: into the pool, or the reason why not.

@@ -488,9 +488,9 @@ payloads! {
     Anomaly {
         /// What deviates.
         anomaly "anomaly": AnomalyKind => AnomalyKind,
-        /// Where it was seen first, in bytes from the start of its part of the message.
+        /// Where it was seen first, in bytes from the start of its part of the message; 0 in a dial.
         offset "offset": u32 => u32,
-        /// How often in this message.
+        /// How often in this message; in a dial, how many addresses are left out.
         count "count": u32 => u32,
     }
     /// Payload of [`EventKind::PutIdleConn`](crate::event::EventKind::PutIdleConn).

@@ -6,6 +6,7 @@ use crate::event::{EventData, ExpectOutcome, GotConn, Redirect, RedirectRefusal}
 use crate::export::shown;
 use crate::export::timings::named;
 use crate::export::waterfall::Call;
+use crate::message::anomaly::Anomaly;
 use crate::message::answer::AnswerSource;
 use crate::message::fields::Fields;
 use crate::message::tls::TlsFacts;
@@ -119,6 +120,10 @@ fn note(data: EventData<'_>, at: Duration) -> Vec<String> {
         EventData::GotResponseHead(head) => (head.server_timing().iter())
             .map(|entry| format!("server-timing: {entry}"))
             .collect(),
+        EventData::Anomaly(seen) if seen.anomaly() == Anomaly::TooManyAddresses => {
+            let (what, count) = (seen.anomaly(), seen.count());
+            one(format!("anomaly: {what}, {count} are left out"))
+        }
         EventData::Anomaly(seen) => one(format!(
             "anomaly: {}, {} at byte {}",
             seen.anomaly(),

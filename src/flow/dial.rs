@@ -17,8 +17,8 @@
 //! completions of one poll are one batch, and the contestant that began first wins.
 //!
 //! What earlier dials teach (times to an address, addresses that were dead, families that are sick, the family
-//! that won last) is not remembered yet. It enters at two places: the family that [`Candidates`] begins with and
-//! the order within each, and the delays of [`Pace::due`].
+//! that won last, how many needed a second socket) is not remembered yet. It enters at two places: the family that
+//! [`Candidates`] begins with and the order within each, and the delays and hedges of [`Pace::due`].
 
 mod candidates;
 mod contestants;

@@ -373,4 +373,24 @@ mod tests {
         }
         assert_eq!(ahead_of(EXACT), EXACT);
     }
+
+    #[test]
+    fn this_machine_answers_a_connect_at_once() {
+        let listener = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let any: SocketAddr = ([127, 0, 0, 1], 0).into();
+        listener.bind(&any.into()).unwrap();
+        let addr = listener.local_addr().unwrap().as_socket().unwrap();
+        let refused = Unconnected::begin(addr).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        listener.listen(1).unwrap();
+        let begun = Unconnected::begin(addr).unwrap();
+        let Begun::Connected(socket) = begun else {
+            panic!("{begun:?}")
+        };
+        let mut socket = socket.into_socket(Some(Duration::from_millis(5))).unwrap();
+        let mut byte = [0];
+        let deadline = Some(now() + Duration::from_millis(10));
+        let received = socket.receive(&mut byte, &mut [], deadline).unwrap();
+        assert_eq!(received, Incoming::TimedOut, "it blocks, and not for ever");
+    }
 }

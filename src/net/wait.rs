@@ -189,4 +189,26 @@ mod tests {
         wakers.give_back(other);
         assert_eq!(wakers.free.lock().unwrap().len(), 1);
     }
+
+    #[test]
+    fn of_several_sockets_those_that_are_ready_are_told() {
+        let (one, other) = UnixStream::pair().unwrap();
+        let read = Interest {
+            read: true,
+            write: false,
+        };
+        let sockets = [(one.as_fd(), read), (other.as_fd(), read)];
+        rustix::io::write(&one, &[1]).unwrap();
+        let ready = for_any(&sockets, None, None).unwrap();
+        let readable = Ready {
+            read: true,
+            write: false,
+        };
+        assert_eq!(ready, [Ready::default(), readable]);
+        let wakers = Wakers::default();
+        let waker = wakers.lease().unwrap();
+        waker.wake();
+        let ready = for_any(&sockets[..1], Some(&waker), None).unwrap();
+        assert_eq!(ready, [Ready::default()]);
+    }
 }

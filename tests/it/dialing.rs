@@ -1,7 +1,8 @@
 //! Connections being made, over loopback: the race of addresses, what it costs, and how it is given up.
 
 use std::collections::HashSet;
-use std::net::{IpAddr, SocketAddr};
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use wirescope::testkit::check::check;
 use wirescope::testkit::{BlackHole, Peer, RefusedPort, Script, syscalls};
 use wirescope::{Client, ClientBuilder, Error, ErrorKind, Phase, Response};
 
-use crate::support::watched;
+use crate::support::{in_time, watched};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -41,44 +42,52 @@ fn beside(addr: SocketAddr, last: u8) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, last], addr.port()))
 }
 
+/// A peer, and something else at another address of this machine with the same port. That port may be taken there
+/// by what another test left behind; then it is another one.
+fn beside_a_peer<T>(other: impl Fn(SocketAddr) -> std::io::Result<T>) -> (Peer, T) {
+    for _ in 0..10 {
+        let peer = Peer::start(hello()).unwrap();
+        if let Ok(other) = other(beside(peer.addr(), 2)) {
+            return (peer, other);
+        }
+    }
+    panic!("no port is free at both addresses");
+}
+
 #[test]
 fn a_black_holed_address_loses_to_a_live_one() {
-    let peer = Peer::start(hello()).unwrap();
-    let hole = BlackHole::bind(beside(peer.addr(), 2)).unwrap();
+    let (peer, hole) = beside_a_peer(BlackHole::bind);
     for (profile, least) in [(DialProfile::Fast, 150), (DialProfile::Rfc8305, 250)] {
-        let (client, events) = dialing(&[hole.addr(), peer.addr()], |builder| {
-            builder.dial_profile(profile)
+        in_time(profile.tag(), Duration::from_millis(least), || {
+            let (client, events) = dialing(&[hole.addr(), peer.addr()], |builder| {
+                builder.dial_profile(profile)
+            });
+            let begun = Instant::now();
+            let url = format!("http://two.test:{}/", peer.addr().port());
+            assert_eq!(get(&client, &url).unwrap(), "hello");
+            let took = begun.elapsed();
+            drop(client);
+            let seen = check(&events);
+            seen.assert_sequence([
+                "connect_start contestant=0 reason=first",
+                "connect_start contestant=1 reason=delay",
+                "connect_done contestant=1 outcome=connected",
+                "connect_done contestant=0 outcome=lost",
+                "conn_opened",
+                "dial_done winner=1",
+                "got_conn",
+            ]);
+            let plan = format!("dial_plan profile={}", profile.tag());
+            assert_eq!(seen.matching(&plan).len(), 1);
+            took
         });
-        let begun = Instant::now();
-        let url = format!("http://two.test:{}/", peer.addr().port());
-        assert_eq!(get(&client, &url).unwrap(), "hello");
-        let took = begun.elapsed();
-        let least = Duration::from_millis(least);
-        assert!(
-            took >= least && took < least + Duration::from_millis(250),
-            "{took:?}"
-        );
-        drop(client);
-        let seen = check(&events);
-        seen.assert_sequence([
-            "connect_start contestant=0 reason=first",
-            "connect_start contestant=1 reason=delay",
-            "connect_done contestant=1 outcome=connected",
-            "connect_done contestant=0 outcome=lost",
-            "conn_opened",
-            "dial_done winner=1",
-            "got_conn",
-        ]);
-        let plan = format!("dial_plan profile={}", profile.tag());
-        assert_eq!(seen.matching(&plan).len(), 1);
     }
     peer.finish();
 }
 
 #[test]
 fn a_refused_address_is_overtaken_at_once() {
-    let peer = Peer::start(hello()).unwrap();
-    let refused = RefusedPort::bind(beside(peer.addr(), 2)).unwrap();
+    let (peer, refused) = beside_a_peer(RefusedPort::bind);
     let (client, events) = dialing(&[refused.addr(), peer.addr()], |builder| builder);
     let url = format!("http://two.test:{}/", peer.addr().port());
     assert_eq!(get(&client, &url).unwrap(), "hello");
@@ -198,42 +207,119 @@ fn a_cancel_ends_a_race_at_once() {
     }
 }
 
-/// Descriptors of this process that are TCP sockets connecting to, or connected with, a port.
+/// The sockets of this process that are connecting to, or connected with, a port.
 fn sockets_to(port: u16) -> usize {
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
     let remote = format!(":{port:04X}");
-    let mine: HashSet<String> = (std::fs::read_dir("/proc/self/fd").unwrap())
-        .filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
-        .filter_map(|link| {
-            let link = link.to_str()?.strip_prefix("socket:[")?.to_owned();
-            Some(link.strip_suffix(']')?.to_owned())
-        })
-        .collect();
-    let rows = table.lines().skip(1).map(|row| row.split_whitespace());
-    rows.filter(|row| {
-        let row: Vec<_> = row.clone().collect();
-        row[2].ends_with(&remote) && mine.contains(row[9])
+    let rows = table.lines().skip(1).filter_map(|row| {
+        let row: Vec<_> = row.split_whitespace().collect();
+        row[2].ends_with(&remote).then(|| row[9].to_owned())
+    });
+    let found: HashSet<String> = rows.collect();
+    let descriptors = std::fs::read_dir("/proc/self/fd").unwrap();
+    let mine = descriptors.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    mine.filter(|link| {
+        let link = link.to_string_lossy();
+        let inode = link
+            .strip_prefix("socket:[")
+            .and_then(|link| link.strip_suffix(']'));
+        inode.is_some_and(|inode| found.contains(inode))
     })
     .count()
 }
 
+/// Says whether there are so many sockets at last: the system's table is not read in one moment, and may show less
+/// or more while others come and go.
+fn comes_to(port: u16, expected: usize) -> bool {
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE {
+        if sockets_to(port) == expected {
+            return true;
+        }
+        std::thread::yield_now();
+    }
+    false
+}
+
 #[test]
 fn a_race_leaves_no_socket_behind() {
-    let peer = Peer::start(hello()).unwrap();
+    let (peer, hole) = beside_a_peer(BlackHole::bind);
     let port = peer.addr().port();
-    let hole = BlackHole::bind(beside(peer.addr(), 2)).unwrap();
-    let before = sockets_to(port);
+    // Those that keep the queue of the black hole full.
+    let before = (0..3).map(|_| sockets_to(port)).max().unwrap_or(0);
     let addrs = [hole.addr(), beside(peer.addr(), 3), peer.addr()];
     let (client, events) = dialing(&addrs, |builder| builder);
     assert_eq!(
         get(&client, &format!("http://three.test:{port}/")).unwrap(),
         "hello"
     );
-    assert_eq!(sockets_to(port), before + 1, "the connection that is idle");
+    assert!(comes_to(port, before + 1), "the connection that is idle");
     drop(client);
-    assert_eq!(sockets_to(port), before);
+    assert!(comes_to(port, before));
     check(&events);
     peer.finish();
+}
+
+/// Connects to a listener whose queue is full, so that the first packet is dropped; then makes room. Says how long
+/// the call took, and who won.
+fn with_the_first_packet_lost() -> (Duration, u16) {
+    let listener =
+        socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let any: SocketAddr = ([127, 0, 0, 1], 0).into();
+    listener.bind(&any.into()).unwrap();
+    listener.listen(0).unwrap();
+    let addr = listener.local_addr().unwrap().as_socket().unwrap();
+    let fill = || TcpStream::connect_timeout(&addr, Duration::from_millis(25));
+    let mut queued = Vec::new();
+    while let Ok(stream) = fill() {
+        queued.push(stream);
+    }
+    let (client, events) = watched(|builder| builder);
+    let url = format!("http://{addr}/");
+    let mut told: Vec<Event> = Vec::new();
+    let took = std::thread::scope(|scope| {
+        let call = scope.spawn(|| {
+            let begun = Instant::now();
+            assert_eq!(get(&client, &url).unwrap(), "hello");
+            begun.elapsed()
+        });
+        while told.last().map(Event::kind) != Some(EventKind::ConnectStart) {
+            told.push(events.recv_timeout(PATIENCE).unwrap());
+        }
+        // The packet leaves a moment after it is told; the second one after 250 ms.
+        std::thread::sleep(Duration::from_millis(80));
+        for _ in 0..queued.len() {
+            drop(listener.accept().unwrap());
+        }
+        let (stream, _) = listener.accept().unwrap();
+        let mut stream = TcpStream::from(stream);
+        crate::support::read_head(&stream).unwrap();
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+        stream.write_all(answer).unwrap();
+        call.join().unwrap()
+    });
+    drop(client);
+    told.extend(events.try_iter());
+    let seen = check(told);
+    let EventData::DialDone(done) = seen.one(EventKind::DialDone).data() else {
+        panic!("dial_done")
+    };
+    (took, done.winner().unwrap())
+}
+
+#[test]
+fn a_lost_first_packet_is_not_waited_for() {
+    // The kernel sends it again after a second. On a busy machine room may be made too early or too late.
+    let mut rounds = Vec::new();
+    for _ in 0..5 {
+        let (took, winner) = with_the_first_packet_lost();
+        rounds.push((took, winner));
+        if winner == 1 && took < Duration::from_millis(900) {
+            assert!(took >= Duration::from_millis(250), "{took:?}");
+            return;
+        }
+    }
+    panic!("{rounds:?}");
 }
 
 #[test]
@@ -478,9 +564,8 @@ fn another_place_is_dialed_and_nothing_else_changes() {
 
 #[test]
 fn a_raced_connection_with_its_request_costs_14_system_calls_at_most() {
-    let peer = Peer::start(hello()).unwrap();
+    let (peer, hole) = beside_a_peer(BlackHole::bind);
     let port = peer.addr().port();
-    let hole = BlackHole::bind(beside(peer.addr(), 2)).unwrap();
     let client = Client::builder()
         .resolve_override("two.test", port, &[hole.addr().ip(), peer.addr().ip()])
         .unwrap()

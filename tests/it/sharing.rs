@@ -1,7 +1,6 @@
 //! What calls of one client share: lookups, addresses, connections.
 
-use std::collections::HashSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -11,7 +10,7 @@ use wirescope::event::{Event, EventKind};
 use wirescope::message::overrides::Overrides;
 use wirescope::resolver::from_fn;
 use wirescope::testkit::check::check;
-use wirescope::testkit::{BlackHole, Gate, Peer, RefusedPort, Script};
+use wirescope::testkit::{BlackHole, Gate, Peer, Script};
 use wirescope::{Client, Error, ErrorKind, Phase, Response};
 
 use crate::support::{in_time, watched};
@@ -107,54 +106,6 @@ fn overrides_replace_the_lookup() {
         "connect_done outcome=connected",
     ]);
     peer.finish();
-}
-
-/// A client for which one name stands for several addresses of this machine, all on one port.
-fn dialing(addrs: &[SocketAddr]) -> (Client, wirescope::event::Events) {
-    let ips: Vec<IpAddr> = addrs.iter().map(SocketAddr::ip).collect();
-    watched(|builder| builder.resolver(from_fn(move |_| Ok(ips.clone()))))
-}
-
-#[test]
-fn a_refused_address_gives_way_to_a_live_one() {
-    let peer = Peer::start(hello()).unwrap();
-    let port = peer.addr().port();
-    let refused = RefusedPort::bind(SocketAddr::from(([127, 0, 0, 2], port))).unwrap();
-    let (client, events) = dialing(&[refused.addr(), peer.addr()]);
-    let url = format!("http://two.example:{port}/");
-    assert_eq!(get(&client, &url).unwrap(), "hello");
-    drop(client);
-    check(&events).assert_sequence([
-        "connect_done outcome=failed contestant=0",
-        "connect_start contestant=1",
-        "connect_done outcome=connected contestant=1",
-        "dial_done winner=1",
-    ]);
-    peer.finish();
-}
-
-#[test]
-fn when_all_addresses_refuse_all_are_listed() {
-    let first = RefusedPort::bind(SocketAddr::from(([127, 0, 0, 2], 0))).unwrap();
-    let port = first.addr().port();
-    let second = SocketAddr::from(([127, 0, 0, 3], port));
-    let third = SocketAddr::from(([127, 0, 0, 4], port));
-    let rest: Vec<_> = [second, third]
-        .map(|addr| RefusedPort::bind(addr).unwrap())
-        .into();
-    let (client, events) = dialing(&[first.addr(), second, third]);
-    let error = get(&client, &format!("http://none.example:{port}/")).unwrap_err();
-    assert!(error.is_connect(), "{error:?}");
-    assert_eq!(error.phase(), Phase::Connect);
-    let tried: HashSet<_> = error.tried().iter().map(|tried| tried.addr()).collect();
-    assert_eq!(tried, HashSet::from([first.addr(), second, third]));
-    for tried in error.tried() {
-        let kind = std::io::ErrorKind::ConnectionRefused;
-        let code = Some(111);
-        assert_eq!(tried.outcome(), TriedOutcome::Failed { kind, code });
-    }
-    drop((client, rest));
-    check(&events);
 }
 
 #[test]
