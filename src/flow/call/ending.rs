@@ -30,7 +30,12 @@ impl Call {
         };
         connection.count(exchange.bytes_out(), exchange.receiving().bytes());
         let used_up = connection.used_up(turn.now);
-        match exchange.close_reason(turn.buffers).or(used_up) {
+        let reason = match exchange.close_reason(turn.buffers) {
+            // Our request said so because of this.
+            Some(CloseReason::CloseRequested) | None if !self.plan.close => used_up,
+            reason => reason.or(used_up),
+        };
+        match reason {
             None => self.state = State::Returning(exchange, connection),
             Some(reason) => self.close(exchange, connection, reason, turn),
         }
