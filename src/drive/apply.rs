@@ -11,6 +11,7 @@ use std::time::Instant;
 use crate::drive::contestants::Contestants;
 use crate::drive::engine::{Engine, next_dial};
 use crate::drive::lease::{Idle, Lease, Memory};
+use crate::drive::pool::Gone;
 use crate::event::{CanceledBy, Emitter};
 use crate::flow::action::{Action, Cause, ExchangeInput, Input, PoolInput, TlsFault, Wait};
 use crate::flow::call::{Call, Settings};
@@ -357,10 +358,13 @@ impl Running {
         if let Some(lease) = self.lease.take() {
             lease.transport.close();
         }
-        if let Some((connection, reason)) = self.call.closing() {
-            self.engine.closed(connection, reason, self.now);
-        }
+        let closing = self.call.closing();
+        let gone = closing.map(|(connection, reason)| Gone::of(connection, reason));
         self.input(PoolInput::Closed);
+        // Whoever waits for the place learns of it when the end of the connection is told.
+        if let Some(gone) = gone {
+            self.engine.closed(gone, self.now);
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::flow::connection::Connection;
 use crate::flow::pool::{self, Found, Heard, Joined, Key, Mail, Served};
 use crate::ids::CallId;
 use crate::message::close::CloseReason;
+use crate::message::framing::Version;
 use crate::message::pool::PoolStats;
 use crate::message::url::Url;
 use crate::net::cancel::Alarm;
@@ -23,6 +24,23 @@ pub(crate) struct Loan {
     pub(crate) transport: Transport,
     pub(crate) connection: Box<Connection>,
     pub(crate) generation: u64,
+}
+
+/// What the pool has to know of a connection on loan that was closed.
+pub(crate) struct Gone {
+    key: Arc<Key>,
+    version: Option<Version>,
+    reason: CloseReason,
+}
+
+impl Gone {
+    pub(crate) fn of(connection: &Connection, reason: CloseReason) -> Self {
+        Self {
+            key: connection.key.clone(),
+            version: connection.version,
+            reason,
+        }
+    }
 }
 
 impl Engine {
@@ -60,7 +78,7 @@ impl Engine {
                         (loan, Offer::Connection(found.connection))
                     }
                     Some(reason) => {
-                        self.closed(&found.connection, reason, now);
+                        self.closed(Gone::of(&found.connection, reason), now);
                         discarded.push(discard(found, reason));
                         continue;
                     }
@@ -169,13 +187,13 @@ impl Engine {
     }
 
     /// Counts a connection on loan that was closed.
-    pub(crate) fn closed(&self, connection: &Connection, reason: CloseReason, now: Instant) {
+    pub(crate) fn closed(&self, gone: Gone, now: Instant) {
         let served = {
             let mut pool = lock(&self.pool);
-            if let Some(version) = connection.version {
-                pool.answered(&connection.key, version);
+            if let Some(version) = gone.version {
+                pool.answered(&gone.key, version);
             }
-            pool.closed(&connection.key, reason)
+            pool.closed(&gone.key, gone.reason)
         };
         self.serve(served, now);
     }

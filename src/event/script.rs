@@ -169,6 +169,7 @@ fn error_kind(word: &str) -> ErrorKind {
         "peer_closed" => ErrorKind::PeerClosed,
         "total" => ErrorKind::Timeout(Timer::Total),
         "first_byte" => ErrorKind::Timeout(Timer::FirstByte),
+        "queue" => ErrorKind::Timeout(Timer::Queue),
         other => panic!("error={other}"),
     }
 }

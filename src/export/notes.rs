@@ -97,6 +97,11 @@ fn note(data: EventData<'_>, at: Duration) -> Vec<String> {
         EventData::PoolLookup(lookup) => (lookup.discarded().iter())
             .map(|reason| format!("an idle connection was not used: {reason}"))
             .collect(),
+        EventData::QueueDone(done) => one(format!(
+            "waited {} for a connection, because of the limit {}",
+            shown(done.waited()),
+            done.limit().tag()
+        )),
         EventData::DnsDone(done) if done.source() == AnswerSource::Cache => {
             one("the addresses came from the cache".to_owned())
         }

@@ -61,13 +61,18 @@ impl Connection {
 
     /// Why it serves no further request although nothing is wrong with it.
     pub(crate) fn used_up(&self, now: Instant) -> Option<CloseReason> {
-        let most = self.lifespan.requests;
-        if self.peer_takes == Some(0) || most.is_some_and(|most| self.requests >= most) {
+        if self.peer_takes == Some(0) || self.has_carried_all() {
             Some(CloseReason::MaxRequests)
         } else {
             let is_old = self.lifespan.until.is_some_and(|until| until <= now);
             is_old.then_some(CloseReason::MaxAge)
         }
+    }
+
+    /// Says whether it has carried as many requests as it may, the one under way included.
+    pub(crate) fn has_carried_all(&self) -> bool {
+        let most = self.lifespan.requests;
+        most.is_some_and(|most| self.requests >= most)
     }
 
     /// Tells that the connection ended.

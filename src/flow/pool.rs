@@ -95,7 +95,8 @@ pub(crate) struct Joined<T> {
 pub(crate) struct Served<T, W> {
     /// The calls that have mail.
     pub(crate) wake: Vec<W>,
-    pub(crate) closed: Option<(T, CloseReason)>,
+    /// The connections that gave way or had no place.
+    pub(crate) closed: Vec<(T, CloseReason)>,
 }
 
 /// What is left to a dial that the system gave no descriptor.
@@ -156,7 +157,7 @@ impl<T: Pooled, W> Pool<T, W> {
                 self.counters.closed(CloseReason::Evicted);
                 self.slots.take_oldest_of(key)
             }
-            None if self.wants.has_starved() => {
+            None if self.has_starved() => {
                 return (Found::MustWait(QueueLimit::Descriptors), None);
             }
             None => None,
@@ -165,6 +166,14 @@ impl<T: Pooled, W> Pool<T, W> {
         };
         self.dialing(key, id, wish);
         (Found::MayDial, evicted)
+    }
+
+    /// Says whether somebody waits for a descriptor and for nothing else.
+    fn has_starved(&self) -> bool {
+        let starved = Stage::Queued(Cause::Descriptors);
+        self.wants
+            .waiting(|want| want.stage == starved && self.blocked(&want.key).is_none())
+            > 0
     }
 
     fn dialing(&mut self, key: &Arc<Key>, id: u64, wish: Wish) {
@@ -234,7 +243,8 @@ impl<T: Pooled, W> Pool<T, W> {
     /// A permit for a call that got no descriptor: for an idle connection that gives way, or if nothing of this
     /// client can ever give way.
     fn scarce_permit(&mut self, key: &Arc<Key>, id: u64, wish: Wish) -> (Found<T>, Option<T>) {
-        let evicted = self.evict_oldest();
+        let is_full = self.blocked(key) == Some(QueueLimit::PerOrigin);
+        let evicted = if is_full { None } else { self.evict_oldest() };
         if evicted.is_none() && self.slots.connections() > 0 {
             return (Found::MustWait(QueueLimit::Descriptors), None);
         }
@@ -321,7 +331,7 @@ impl<T: Pooled, W> Pool<T, W> {
             Some(Mail::MayDial) | None => Served::nothing(),
         };
         let freed = usize::from(!is_won && want.stage != Stage::Starved);
-        served.wake.extend(self.serve(freed).wake);
+        served.join(self.serve(freed));
         served
     }
 
@@ -375,17 +385,19 @@ impl<T: Pooled, W> Pool<T, W> {
         self.slots.uncount(Counted::Active, key);
         if generation != self.generation {
             self.counters.closed(CloseReason::CloseIdleCalled);
-            let served = self.serve(1);
-            return served.closing(Some((conn, CloseReason::CloseIdleCalled)));
+            let mut served = Served::closing(Some((conn, CloseReason::CloseIdleCalled)));
+            served.join(self.serve(1));
+            return served;
         }
         match self.oldest_user(key) {
             Some(User::Same(id)) => self.hand(id, conn),
             Some(User::Other(id)) => {
                 self.counters.closed(CloseReason::Evicted);
-                let wake = self.grant(id).into_iter().collect();
-                self.slots.prune();
-                let closed = Some((conn, CloseReason::Evicted));
-                Served { wake, closed }
+                let mut served = Served::closing(Some((conn, CloseReason::Evicted)));
+                served.wake.extend(self.grant(id));
+                // The place in its own key is free for others.
+                served.join(self.serve(0));
+                served
             }
             None => self.idle(key, conn),
         }
@@ -415,7 +427,7 @@ impl<T: Pooled, W> Pool<T, W> {
         self.counters.handed();
         Served {
             wake: wake.into_iter().collect(),
-            closed: None,
+            closed: Vec::new(),
         }
     }
 
@@ -436,16 +448,23 @@ impl<T: Pooled, W> Pool<T, W> {
         if evicted.is_some() {
             self.counters.closed(CloseReason::Evicted);
         }
-        Served::nothing().closing(evicted.map(|conn| (conn, CloseReason::Evicted)))
+        Served::closing(evicted.map(|conn| (conn, CloseReason::Evicted)))
     }
 
     /// Gives permits to the calls that can use one now, the oldest first. Those that wait for a descriptor get as
-    /// many as were freed, and one when nothing of this client can free another.
+    /// many as were freed or idle connections can free, and one when nothing of this client is left.
     fn serve(&mut self, freed: usize) -> Served<T, W> {
         let (mut freed, mut served) = (freed, Served::nothing());
         while let Some((id, cause)) = self.next_permit(freed) {
-            if cause == Cause::Descriptors {
-                freed = freed.saturating_sub(1);
+            match cause {
+                Cause::Limits => {}
+                Cause::Descriptors if freed > 0 => freed = freed.saturating_sub(1),
+                Cause::Descriptors => {
+                    let evicted = self.evict_oldest();
+                    served
+                        .closed
+                        .extend(evicted.map(|conn| (conn, CloseReason::Evicted)));
+                }
             }
             served.wake.extend(self.grant(id));
         }
@@ -458,7 +477,9 @@ impl<T: Pooled, W> Pool<T, W> {
             Stage::Queued(cause) if want.mail.is_none() && self.blocked(&want.key).is_none() => {
                 let may = match cause {
                     Cause::Limits => true,
-                    Cause::Descriptors => freed > 0 || self.slots.connections() == 0,
+                    Cause::Descriptors => {
+                        freed > 0 || self.slots.total().idle > 0 || self.slots.connections() == 0
+                    }
                 };
                 may.then_some((want.id, cause))
             }
@@ -524,11 +545,19 @@ impl<T, W> Served<T, W> {
     fn nothing() -> Self {
         Self {
             wake: Vec::new(),
-            closed: None,
+            closed: Vec::new(),
         }
     }
 
-    fn closing(self, closed: Option<(T, CloseReason)>) -> Self {
-        Self { closed, ..self }
+    fn closing(closed: Option<(T, CloseReason)>) -> Self {
+        Self {
+            wake: Vec::new(),
+            closed: closed.into_iter().collect(),
+        }
+    }
+
+    fn join(&mut self, other: Self) {
+        self.wake.extend(other.wake);
+        self.closed.extend(other.closed);
     }
 }

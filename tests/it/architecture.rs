@@ -177,6 +177,7 @@ const LONG: &[(&str, &str)] = &[
     ("src/event/payload.rs", "one table: what each event says"),
     ("src/event/grammar/tests.rs", "tables of faults"),
     ("src/message/url/tests.rs", "tables of URLs"),
+    ("src/flow/pool/tests.rs", "tables, and one model"),
     ("src/net/tls/tests.rs", "one rig, many endings"),
 ];
 

@@ -238,6 +238,12 @@ fn p23_a_connection_ends_behind_as_many_requests_as_it_may_carry() {
         get(&client, &peer.url("/")).unwrap();
     }
     assert_eq!(peer.connections(), 3);
+    let said: Vec<_> = peer
+        .requests()
+        .iter()
+        .map(|request| request.field("connection") == Some("close"))
+        .collect();
+    assert_eq!(said, [false, false, true, false, false, true, false]);
     let stats = client.pool_stats();
     assert_eq!(stats.closed(CloseReason::MaxRequests), 2);
     assert_eq!((stats.opened(), stats.closed_total()), (3, 2));

@@ -7,6 +7,7 @@ use crate::event::grammar::rule::{Fault, Rule, ensure};
 use crate::event::grammar::table::{ATTEMPT, CALL, GETTING, MOVED, Machine, QUEUEING, USING};
 use crate::event::{
     AttemptDone, CallDone, ConnectOutcome, ErrorFacts, Event, EventData, EventKind, PutIdleConn,
+    QueueOutcome,
 };
 use crate::ids::ConnId;
 
@@ -211,6 +212,15 @@ impl Call {
             _ => None,
         };
         let canceled = matches!(data, EventData::ConnectDone(done) if done.outcome() == ConnectOutcome::Canceled);
+        let in_queue = match data {
+            EventData::QueueDone(done) => match done.outcome() {
+                QueueOutcome::TimedOut => self.causes.has_deadline(),
+                QueueOutcome::Canceled => self.causes.canceled,
+                QueueOutcome::Handed | QueueOutcome::MayDial => true,
+            },
+            _ => true,
+        };
+        ensure(in_queue, Rule::Order, "the cause comes first")?;
         let known = error.is_none_or(|error| self.causes.explain(error.kind()))
             && (!canceled || self.causes.canceled || self.causes.has_deadline());
         ensure(known, Rule::Order, "the cause comes first")

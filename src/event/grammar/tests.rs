@@ -292,6 +292,55 @@ const RETRIED: &str = "
     c2 a1 attempt_done status=200
     c2 call_done status=200 attempts=2";
 
+/// A call waits, is handed the connection of the first, and then another waits for too long. A third dials until a
+/// connection comes back.
+const QUEUED: &str = "
+    c1 a0 n1 wrote_request
+    c2 call_start
+    c2 a0 get_conn
+    c2 a0 pool_lookup
+    c2 a0 queue_start
+    c3 call_start
+    c3 a0 get_conn
+    c3 a0 queue_start limit=total depth=2
+    c4 call_start
+    c4 a0 get_conn
+    c4 a0 d4 dial_start
+    c4 a0 d4 dns_skipped
+    c4 a0 d4 connect_start
+    c1 a0 n1 got_first_response_byte
+    c1 a0 n1 final_response_start
+    c1 a0 n1 got_response_head
+    c1 a0 n1 response_body_done
+    c1 a0 n1 put_idle_conn
+    c1 a0 attempt_done status=200
+    c1 call_done status=200
+    c2 a0 queue_done outcome=handed
+    c2 a0 n1 got_conn reused was_idle requests=1
+    c2 a0 n1 wrote_header_field
+    c2 a0 n1 wrote_headers
+    c2 a0 n1 wrote_request
+    c3 a0 timeout_fired timer=queue
+    c3 a0 queue_done limit=total outcome=timed_out
+    c3 a0 get_conn_failed error=queue
+    c3 a0 attempt_done error=queue
+    c3 call_done error=queue
+    c2 a0 n1 got_first_response_byte
+    c2 a0 n1 final_response_start
+    c2 a0 n1 got_response_head
+    c2 a0 n1 response_body_done
+    c2 a0 n1 put_idle_conn
+    c2 a0 attempt_done status=200
+    c2 call_done status=200
+    c4 a0 d4 connect_done outcome=lost
+    c4 a0 d4 dial_done abandoned
+    c4 a0 n1 got_conn reused was_idle requests=2
+    c4 a0 n1 wrote_request error=connection_lost head=0
+    c4 a0 n1 put_idle_conn error=connection_lost
+    c4 a0 n1 conn_closed reason=connection_lost
+    c4 a0 attempt_done error=peer_closed
+    c4 call_done error=peer_closed";
+
 const REFUSED_CALL: &str = "
     c1 call_start
     c1 call_canceled
@@ -315,6 +364,7 @@ fn legal() -> Vec<(&'static str, String)> {
         ("head", plain(HEAD_UNTIL_CLOSE)),
         ("detached dial", DETACHED_DIAL.to_owned()),
         ("retried", plain(RETRIED)),
+        ("queued", plain(QUEUED)),
         ("refused call", REFUSED_CALL.to_owned()),
     ]
 }
@@ -491,6 +541,17 @@ fn each_rule_refuses_what_breaks_it() {
     check(Rule::Ids, "c1 call_start\nc1 get_conn".into());
     check(Rule::Ids, get("n1 wrote_request", "n2 wrote_request"));
     check(Rule::Attempt, get("c1 a0 get_conn", "c1 a1 get_conn"));
+    let queued =
+        |from: &str, to: &str| format!("c1 call_start{CONNECTED}{QUEUED}").replacen(from, to, 1);
+    check(Rule::Attempt, queued("c2 a0 queue_done outcome=handed", ""));
+    check(
+        Rule::Order,
+        queued("queue_done outcome=handed", "queue_done outcome=timed_out"),
+    );
+    check(
+        Rule::Order,
+        queued("queue_done outcome=handed", "queue_done outcome=canceled"),
+    );
     check(Rule::Lost, "events_lost".into());
     // 1
     check(Rule::OneEnd, "c1 call_start".into());

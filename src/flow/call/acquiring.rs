@@ -14,6 +14,7 @@ use crate::flow::pool::Key;
 use crate::ids::DialId;
 use crate::message::url::Scheme;
 use crate::proto::Turn;
+use crate::proto::encode::HeadPlan;
 use crate::proto::exchange::Exchange;
 use crate::proto::receiving::Asked;
 
@@ -215,17 +216,17 @@ impl Call {
             tls: connection.tls.clone(),
         });
         connection.requests = connection.requests.saturating_add(1);
+        // What we mean to close is told to be closed (RFC 9112 §9.6).
+        let close = self.plan.close || connection.has_carried_all();
         let asked = Asked {
             is_head: self.plan.is_head(),
-            said_close: self.plan.close,
+            said_close: close,
         };
-        let exchange = Exchange::begin(
-            &self.plan.head(),
-            &self.plan.body,
-            self.plan.form,
-            asked,
-            turn,
-        );
+        let head = HeadPlan {
+            close,
+            ..self.plan.head()
+        };
+        let exchange = Exchange::begin(&head, &self.plan.body, self.plan.form, asked, turn);
         self.state = State::Exchanging(exchange, connection);
     }
 }

@@ -31,15 +31,12 @@ impl Call {
         };
         connection.count(exchange.bytes_out(), exchange.receiving().bytes());
         let used_up = connection.used_up(turn.now);
-        let elsewhere = match &self.ending {
-            Ending::Onward(onward) => onward.close_reason(),
-            Ending::Open | Ending::Well | Ending::Failed(_) | Ending::Planned(_) => None,
+        let reason = match exchange.close_reason(turn.buffers) {
+            // Our request said so because of this.
+            Some(CloseReason::CloseRequested) | None if !self.plan.close => used_up,
+            reason => reason.or(used_up),
         };
-        match exchange
-            .close_reason(turn.buffers)
-            .or(used_up)
-            .or(elsewhere)
-        {
+        match reason.or_else(|| self.ending.close_reason()) {
             None => self.state = State::Returning(exchange, connection),
             Some(reason) => self.close(exchange, connection, reason, turn),
         }

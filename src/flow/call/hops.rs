@@ -80,6 +80,16 @@ impl Hop {
     }
 }
 
+impl Ending {
+    /// Why the connection cannot serve what comes next, if so.
+    pub(super) fn close_reason(&self) -> Option<CloseReason> {
+        match self {
+            Self::Onward(onward) => onward.close_reason(),
+            Self::Open | Self::Well | Self::Failed(_) | Self::Planned(_) => None,
+        }
+    }
+}
+
 impl Onward {
     /// Why the connection cannot serve what comes next, whatever it would carry.
     pub(super) fn close_reason(&self) -> Option<CloseReason> {

@@ -95,17 +95,12 @@ impl<T, W> Wants<T, W> {
         self.0.iter()
     }
 
-    /// How many wait of whom something holds.
+    /// How many wait of whom something holds; those that have mail wait no longer.
     pub(super) fn waiting(&self, mut is_one: impl FnMut(&Want<T, W>) -> bool) -> usize {
         self.0
             .iter()
-            .filter(|want| matches!(want.stage, Stage::Queued(_)) && is_one(want))
+            .filter(|want| want.takes_permits() && is_one(want))
             .count()
-    }
-
-    /// Says whether somebody waits for a descriptor.
-    pub(super) fn has_starved(&self) -> bool {
-        self.waiting(|want| want.stage == Stage::Queued(Cause::Descriptors)) > 0
     }
 }
 

@@ -54,7 +54,7 @@ fn open(pool: &mut TestPool, text: &str, call: u64, now: Instant) {
 fn put(pool: &mut TestPool, text: &str, number: u64, now: Instant) -> Option<u64> {
     let generation = pool.generation();
     let served = pool.put(&key(text), Conn(number, now), generation);
-    served.closed.map(|(conn, _)| conn.0)
+    served.closed.first().map(|(conn, _)| conn.0)
 }
 
 fn open_and_put(pool: &mut TestPool, text: &str, number: u64, now: Instant) -> Option<u64> {
@@ -143,7 +143,7 @@ fn close_idle_takes_all_and_refuses_those_on_loan() {
     assert_eq!(pool.place(&key("http://b/"), before), Err(reason));
     assert_eq!(pool.place(&key("http://b/"), pool.generation()), Ok(1));
     let served = pool.put(&key("http://b/"), Conn(2, now), before);
-    assert_eq!(served.closed, Some((Conn(2, now), reason)));
+    assert_eq!(served.closed, [(Conn(2, now), reason)]);
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn rfc_e19_the_total_limit_closes_an_idle_connection_of_another_origin_before_an
     pool.join(&b, 4, (Cause::Limits, Wish::Any), 4);
     let generation = pool.generation();
     let served = pool.put(&key("http://c/"), Conn(2, now), generation);
-    assert_eq!(served.closed, Some((Conn(2, now), CloseReason::Evicted)));
+    assert_eq!(served.closed, [(Conn(2, now), CloseReason::Evicted)]);
     assert_eq!(served.wake, [4]);
     assert!(matches!(pool.read(4), Some(Mail::MayDial)));
 }
@@ -261,7 +261,7 @@ fn p14_a_connection_that_comes_back_is_handed_to_the_oldest_dial() {
     // Unread when its dial is complete: it goes on to the next.
     assert_eq!(pool.dialed(2, true).wake, [3]);
     assert!(matches!(pool.read(3), Some(Mail::Handed(Conn(1, _), _))));
-    assert!(pool.dialed(3, false).closed.is_none());
+    assert!(pool.dialed(3, false).closed.is_empty());
     assert_eq!(pool.counts(), (0, 2));
 }
 
@@ -301,7 +301,7 @@ fn a_call_that_needs_a_new_connection_gets_no_other_and_the_place_of_one() {
     let generation = pool.generation();
     let served = pool.put(&key("http://a/"), Conn(2, now), generation);
     assert_eq!(served.wake, [4]);
-    assert_eq!(served.closed, Some((Conn(2, now), CloseReason::Evicted)));
+    assert_eq!(served.closed, [(Conn(2, now), CloseReason::Evicted)]);
     assert!(matches!(pool.read(4), Some(Mail::MayDial)));
 }
 
@@ -363,6 +363,8 @@ fn without_descriptors_an_idle_connection_gives_way_or_the_call_waits_or_nothing
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Doing {
     Waiting,
+    /// For a descriptor.
+    Starving,
     Dialing,
     Using(u64, u64),
 }
@@ -401,7 +403,7 @@ impl Model {
         }
     }
 
-    fn want(&mut self, place: usize) {
+    fn want(&mut self, place: usize, wish: Wish) {
         let call = self.next;
         self.next += 1;
         let (url, now) = (url(KEYS[place]), self.now);
@@ -409,7 +411,7 @@ impl Model {
         let others_wait = older
             .iter()
             .any(|one| one.2 == Doing::Waiting && !self.woken.contains(&one.0));
-        match self.pool.take(&url, call, Wish::Any, now).found {
+        match self.pool.take(&url, call, wish, now).found {
             Found::Idle(conn) => {
                 assert!(!others_wait, "a newcomer overtook a call that waits");
                 let using = Doing::Using(conn.0, self.pool.generation());
@@ -420,9 +422,12 @@ impl Model {
                 self.calls.push((call, place, Doing::Dialing));
             }
             Found::MustWait(_) => {
-                let joined = self.pool.join(&url, call, (Cause::Limits, Wish::Any), call);
-                limit_of(joined.found);
-                self.calls.push((call, place, Doing::Waiting));
+                let joined = self.pool.join(&url, call, (Cause::Limits, wish), call);
+                let doing = match limit_of(joined.found) {
+                    QueueLimit::Descriptors => Doing::Starving,
+                    QueueLimit::PerOrigin | QueueLimit::Total => Doing::Waiting,
+                };
+                self.calls.push((call, place, doing));
             }
         }
     }
@@ -432,9 +437,13 @@ impl Model {
         let mail = self.pool.read(call);
         self.woken.retain(|woken| *woken != call);
         match (mail, doing) {
-            (None, Doing::Waiting) => assert!(self.pool.listen(call, call).is_silent()),
+            (None, Doing::Waiting | Doing::Starving) => {
+                assert!(self.pool.listen(call, call).is_silent())
+            }
             (None, _) => {}
-            (Some(Mail::MayDial), Doing::Waiting) => self.calls[index].2 = Doing::Dialing,
+            (Some(Mail::MayDial), Doing::Waiting | Doing::Starving) => {
+                self.calls[index].2 = Doing::Dialing
+            }
             (Some(Mail::Handed(conn, generation)), _) => {
                 self.calls[index].2 = Doing::Using(conn.0, generation);
                 if doing == Doing::Dialing {
@@ -450,14 +459,15 @@ impl Model {
     fn step(&mut self, index: usize, choice: u8) {
         let (call, place, doing) = self.calls[index];
         match (doing, choice % 4) {
-            (Doing::Waiting, 0) => {
+            (Doing::Waiting | Doing::Starving, 0) => {
                 self.calls.remove(index);
                 self.woken.retain(|woken| *woken != call);
                 let served = self.pool.leave(call);
                 self.serve(served);
             }
-            (Doing::Waiting | Doing::Dialing, 1) => self.read(index),
-            (Doing::Waiting, _) => {}
+            (Doing::Waiting | Doing::Starving | Doing::Dialing, 1) => self.read(index),
+            (Doing::Waiting | Doing::Starving, _) => {}
+            (Doing::Dialing, _) if choice > 200 => self.starve(index),
             (Doing::Dialing, 2) => {
                 if let Heard::Mail(Mail::Handed(conn, generation)) = self.pool.listen(call, call) {
                     self.woken.retain(|woken| *woken != call);
@@ -490,6 +500,23 @@ impl Model {
                 self.serve(served);
             }
         }
+    }
+
+    /// The system has no descriptor for a dial.
+    fn starve(&mut self, index: usize) {
+        let (call, place, _) = self.calls[index];
+        if !matches!(self.pool.make_room(call), Room::InUse) {
+            return;
+        }
+        self.woken.retain(|woken| *woken != call);
+        let served = self.pool.dialed(call, false);
+        self.serve(served);
+        let (url, wish) = (url(KEYS[place]), (Cause::Descriptors, Wish::Any));
+        self.calls[index].2 = match self.pool.join(&url, call, wish, call).found {
+            Found::Idle(conn) => Doing::Using(conn.0, self.pool.generation()),
+            Found::MayDial => Doing::Dialing,
+            Found::MustWait(_) => Doing::Starving,
+        };
     }
 
     /// What always holds.
@@ -528,8 +555,24 @@ impl Model {
     fn check_waiting(&self, bounds: Bounds, total: PoolCounts) {
         let stats = self.pool.stats();
         for (call, place, doing) in &self.calls {
-            if *doing != Doing::Waiting || self.woken.contains(call) {
+            if self.woken.contains(call) {
                 continue;
+            }
+            match doing {
+                Doing::Waiting => {}
+                Doing::Starving => {
+                    let name = key(KEYS[*place]).to_string();
+                    let of_key = stats.keys().iter().find(|one| one.key() == name);
+                    let count = of_key.map_or(0, |key| key.counts().connections());
+                    let is_full = bounds.per_key.is_some_and(|max| count >= max);
+                    assert!(total.connections() > 0, "{call} waits for nobody");
+                    assert!(
+                        is_full || total.idle() == 0,
+                        "{call} waits beside idle ones"
+                    );
+                    continue;
+                }
+                Doing::Dialing | Doing::Using(..) => continue,
             }
             let name = key(KEYS[*place]).to_string();
             let of_key = stats.keys().iter().find(|one| one.key() == name);
@@ -569,7 +612,10 @@ proptest! {
         for (what, choice, index) in operations {
             model.now += Duration::from_millis(1);
             match what {
-                0..=2 => model.want(usize::from(choice) % KEYS.len()),
+                0..=2 => {
+                    let wish = if choice > 200 { Wish::Fresh } else { Wish::Any };
+                    model.want(usize::from(choice) % KEYS.len(), wish);
+                }
                 3 if choice < 16 => drop(model.pool.take_all(CloseReason::CloseIdleCalled)),
                 _ if model.calls.is_empty() => {}
                 _ => {
@@ -581,11 +627,15 @@ proptest! {
         }
         for _ in 0..10_000 {
             let Some(index) = model.calls.iter().position(|(call, _, doing)| {
-                *doing != Doing::Waiting || model.woken.contains(call)
+                let waits = matches!(doing, Doing::Waiting | Doing::Starving);
+                !waits || model.woken.contains(call)
             }) else {
                 break;
             };
-            let choice = if model.calls[index].2 == Doing::Waiting { 1 } else { 3 };
+            let choice = match model.calls[index].2 {
+                Doing::Waiting | Doing::Starving => 1,
+                Doing::Dialing | Doing::Using(..) => 3,
+            };
             model.step(index, choice);
             model.check(bounds);
         }

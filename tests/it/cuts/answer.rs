@@ -3,7 +3,7 @@
 use std::io::ErrorKind::ConnectionReset;
 
 use wirescope::error::Timer;
-use wirescope::{ErrorKind, Phase};
+use wirescope::{Error, ErrorKind, Phase};
 
 /// What the client asks, and so how the answer is to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +72,12 @@ pub(super) enum Outcome {
     /// This content, whole.
     Content(Vec<u8>),
     Error(ErrorKind, Phase),
+}
+
+impl Outcome {
+    pub(super) fn of(error: &Error) -> Self {
+        Self::Error(error.kind(), error.phase())
+    }
 }
 
 use Part::{Content, Framing, Head, Interim};
