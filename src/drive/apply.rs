@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use crate::drive::engine::{Engine, Mailbox, next_connection, next_dial};
 use crate::drive::lease::{Idle, Lease, Memory};
+use crate::drive::pool::Closed;
 use crate::error::{LookupFailure, TlsFailure};
 use crate::event::{CanceledBy, Emitter, EventKind};
 use crate::flow::action::{
@@ -531,10 +532,16 @@ impl Running {
         if let Some(lease) = self.lease.take() {
             lease.transport.close();
         }
-        if let Some((connection, reason)) = self.call.closing() {
-            self.engine.closed(connection, reason, self.now);
-        }
+        let closed = self.call.closing().map(|(connection, reason)| Closed {
+            key: connection.key.clone(),
+            version: connection.version,
+            reason,
+        });
+        // It is told before its place is given on, so that no events show more connections than there may be.
         self.input(PoolInput::Closed);
+        if let Some(closed) = closed {
+            self.engine.closed(&closed, self.now);
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::flow::connection::Connection;
 use crate::flow::pool::{self, Found, Joined, Key, Mail, Served};
 use crate::ids::CallId;
 use crate::message::close::CloseReason;
+use crate::message::framing::Version;
 use crate::message::pool::PoolStats;
 use crate::message::url::Url;
 use crate::net::cancel::Alarm;
@@ -23,6 +24,14 @@ pub(crate) struct Loan {
     pub(crate) transport: Transport,
     pub(crate) connection: Box<Connection>,
     pub(crate) generation: u64,
+}
+
+/// A connection on loan that was closed.
+pub(crate) struct Closed {
+    pub(crate) key: Arc<Key>,
+    /// The version of its last response, if that was not remembered when it went back.
+    pub(crate) version: Option<Version>,
+    pub(crate) reason: CloseReason,
 }
 
 impl Engine {
@@ -60,8 +69,13 @@ impl Engine {
                         (loan, Offer::Connection(found.connection))
                     }
                     Some(reason) => {
-                        self.closed(&found.connection, reason, now);
+                        let closed = Closed {
+                            key: found.connection.key.clone(),
+                            version: None,
+                            reason,
+                        };
                         discarded.push(discard(found, reason));
+                        self.closed(&closed, now);
                         continue;
                     }
                 },
@@ -130,12 +144,13 @@ impl Engine {
             let mut pool = lock(&self.pool);
             (pool.died(&key, call.get(), reason), pool.counts().1)
         };
+        let discarded = vec![discard(handed, reason)];
         self.serve(served, now);
         Err(IdleAnswer {
             found: Offer::MayDial(next_dial()),
             idle: 1,
             active,
-            discarded: vec![discard(handed, reason)],
+            discarded,
         })
     }
 
@@ -169,13 +184,13 @@ impl Engine {
     }
 
     /// Counts a connection on loan that was closed.
-    pub(crate) fn closed(&self, connection: &Connection, reason: CloseReason, now: Instant) {
+    pub(crate) fn closed(&self, closed: &Closed, now: Instant) {
         let served = {
             let mut pool = lock(&self.pool);
-            if let Some(version) = connection.version {
-                pool.answered(&connection.key, version);
+            if let Some(version) = closed.version {
+                pool.answered(&closed.key, version);
             }
-            pool.closed(&connection.key, reason)
+            pool.closed(&closed.key, closed.reason)
         };
         self.serve(served, now);
     }
@@ -229,12 +244,12 @@ impl Engine {
         lock(&self.pool).stats()
     }
 
-    /// Does what a change of the pool asks for: wakes the calls that have mail, closes what gave way.
+    /// Does what a change of the pool asks for: closes what gave way, and only then wakes the calls that have mail.
     fn serve(&self, served: Served<Idle, Alarm>, now: Instant) {
+        self.close_all(served.closed, now);
         for alarm in served.wake {
             alarm.wake();
         }
-        self.close_all(served.closed, now);
     }
 
     fn close_all(&self, idle: impl IntoIterator<Item = (Idle, CloseReason)>, now: Instant) {
