@@ -78,8 +78,9 @@ impl Engine {
                         (loan, Offer::Connection(found.connection))
                     }
                     Some(reason) => {
-                        self.closed(Gone::of(&found.connection, reason), now);
+                        let gone = Gone::of(&found.connection, reason);
                         discarded.push(discard(found, reason));
+                        self.closed(gone, now);
                         continue;
                     }
                 },
@@ -148,12 +149,13 @@ impl Engine {
             let mut pool = lock(&self.pool);
             (pool.died(&key, call.get(), reason), pool.counts().1)
         };
+        let discarded = vec![discard(handed, reason)];
         self.serve(served, now);
         Err(IdleAnswer {
             found: Offer::MayDial(next_dial()),
             idle: 1,
             active,
-            discarded: vec![discard(handed, reason)],
+            discarded,
         })
     }
 
@@ -247,12 +249,12 @@ impl Engine {
         lock(&self.pool).stats()
     }
 
-    /// Does what a change of the pool asks for: wakes the calls that have mail, closes what gave way.
+    /// Does what a change of the pool asks for: closes what gave way, and only then wakes the calls that have mail.
     fn serve(&self, served: Served<Idle, Alarm>, now: Instant) {
+        self.close_all(served.closed, now);
         for alarm in served.wake {
             alarm.wake();
         }
-        self.close_all(served.closed, now);
     }
 
     fn close_all(&self, idle: impl IntoIterator<Item = (Idle, CloseReason)>, now: Instant) {

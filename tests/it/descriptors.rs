@@ -1,7 +1,7 @@
 //! A process without descriptors. The limit holds for all of it, so the client runs in a child, and the peers here.
 
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::{Barrier, Mutex};
 use std::time::{Duration, Instant};
 
 use wirescope::event::EventData;
@@ -49,7 +49,7 @@ fn urls() -> Vec<String> {
 #[test]
 fn two_hundred_threads_with_sixty_descriptors_wait_and_never_see_that_they_are_few() {
     let script = Script::new().respond_with(|_| {
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(Duration::from_millis(10));
         OK.into()
     });
     let peers: Vec<_> = (0..2)
@@ -70,11 +70,12 @@ fn many_threads() {
     }
     let (client, events) = watched(|builder| builder.max_idle_per_origin(64));
     let errors: Mutex<Vec<Error>> = Mutex::default();
-    let begun = Instant::now();
+    let (begun, all_are_there) = (Instant::now(), Barrier::new(THREADS));
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
-            let (client, urls, errors) = (&client, &urls, &errors);
+            let (client, urls, errors, barrier) = (&client, &urls, &errors, &all_are_there);
             scope.spawn(move || {
+                barrier.wait();
                 for round in 0..ROUNDS {
                     let request = client.get(&urls[(thread + round) % urls.len()]).unwrap();
                     match request.send().and_then(|mut response| response.collect(10)) {

@@ -13,7 +13,7 @@ use wirescope::testkit::check::{Checked, check};
 use wirescope::testkit::{Authority, BlackHole, Gate, Peer, Script};
 use wirescope::{Client, ClientBuilder, TlsConfig};
 
-use crate::support::{Server, read_head, watched};
+use crate::support::{Server, read_head, trusted, watched};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -209,4 +209,54 @@ fn a_dead_connection_that_is_handed_over_is_closed_and_its_permit_kept() {
         "dial_start why=no_idle",
         "got_conn reused=false",
     ]);
+}
+
+/// Many threads that keep few connections: they dial all the time, and what comes back goes to those that dial.
+fn storm(peer: &Peer, rounds: usize, change: impl FnOnce(ClientBuilder) -> ClientBuilder) {
+    const THREADS: usize = 16;
+    let (client, events) = watched(|builder| change(builder.max_idle_per_origin(1)));
+    let url = peer.url("/");
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                for _ in 0..rounds {
+                    assert_eq!(ask(&client, &url), b"ok");
+                }
+            });
+        }
+    });
+    let stats = client.pool_stats();
+    let total = stats.total();
+    assert_eq!(
+        (total.active(), total.dialing(), total.waiting()),
+        (0, 0, 0)
+    );
+    println!(
+        "{} calls: {} dials won, {} connections handed over",
+        THREADS * rounds,
+        stats.opened(),
+        stats.handed()
+    );
+    assert!(stats.handed() > 0 && stats.opened() > 1);
+    drop(client);
+    let seen = check(&events);
+    seen.none(EventKind::Retry);
+    assert_eq!(
+        seen.matching("call_done error=null").len(),
+        THREADS * rounds
+    );
+}
+
+#[test]
+fn p14_a_storm_of_dials_and_hand_overs_breaks_no_call() {
+    let script = Script::new().respond_with(|_| OK.into());
+    let peer = Peer::start(script.clone()).unwrap();
+    storm(&peer, 100, |builder| builder);
+    let (identity, tls) = trusted();
+    let peer = Peer::builder()
+        .tls(identity)
+        .script(script)
+        .start()
+        .unwrap();
+    storm(&peer, 15, |builder| builder.tls(tls));
 }
