@@ -25,6 +25,7 @@ use crate::net::socket::{Socket, Unconnected};
 use crate::net::tls::{TlsError, TlsName};
 use crate::net::transport::{Broken, Transport};
 use crate::proto::Turn;
+use crate::proto::buffers::Buffer;
 use crate::proto::sending::Pulled;
 
 /// The body of a request as the driver holds it.
@@ -42,6 +43,37 @@ impl Upload {
             Self::Bytes(bytes) => bytes,
             Self::Vec(bytes) => bytes,
         }
+    }
+
+    /// A range of a body in memory.
+    pub(crate) fn range(&self, body: Range<u64>) -> &[u8] {
+        let range = usize::try_from(body.start).unwrap_or(usize::MAX)
+            ..usize::try_from(body.end).unwrap_or(usize::MAX);
+        self.bytes().get(range).unwrap_or_default()
+    }
+
+    /// Asks the caller's source, if there is one, for at most `max` bytes behind a buffer.
+    pub(crate) fn pull(&mut self, max: u64, outbound: &mut Buffer) -> Option<ExchangeInput> {
+        let Self::Source(source) = self else {
+            return None;
+        };
+        let max = usize::try_from(max).unwrap_or(usize::MAX);
+        let room = outbound.spare(max);
+        let room = room.get_mut(..max).unwrap_or_default();
+        let result = loop {
+            match source.read(room) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                other => break other,
+            }
+        };
+        Some(match result {
+            Ok(0) => ExchangeInput::Pulled(Pulled::End, None),
+            Ok(count) => {
+                outbound.fill(count.min(max));
+                ExchangeInput::Pulled(Pulled::Bytes(count.min(max)), None)
+            }
+            Err(error) => ExchangeInput::Pulled(Pulled::Failed, Some(error)),
+        })
     }
 }
 
@@ -366,9 +398,7 @@ impl Running {
             return;
         };
         let head = memory.buffers.outbound.filled();
-        let range = usize::try_from(body.start).unwrap_or(usize::MAX)
-            ..usize::try_from(body.end).unwrap_or(usize::MAX);
-        let body = upload.bytes().get(range).unwrap_or_default();
+        let body = upload.range(body);
         let result = match (head.is_empty(), body.is_empty()) {
             (true, _) => lease.transport.send(&[IoSlice::new(body)]),
             (false, true) => lease.transport.send(&[IoSlice::new(head)]),
@@ -388,31 +418,15 @@ impl Running {
     }
 
     fn pull(&mut self, max: u64) {
-        let Upload::Source(source) = &mut self.upload else {
-            return;
-        };
-        let max = usize::try_from(max).unwrap_or(usize::MAX);
-        let room = self.memory.buffers.outbound.spare(max);
-        let room = room.get_mut(..max).unwrap_or_default();
         let before = self.now;
-        let result = loop {
-            match source.read(room) {
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                other => break other,
-            }
+        let Some(pulled) = self.upload.pull(max, &mut self.memory.buffers.outbound) else {
+            return;
         };
         self.read_clock();
         self.emitter
             .marks()
             .caller_sends(self.now.saturating_duration_since(before));
-        match result {
-            Ok(0) => self.input(ExchangeInput::Pulled(Pulled::End, None)),
-            Ok(count) => {
-                self.memory.buffers.outbound.fill(count.min(max));
-                self.input(ExchangeInput::Pulled(Pulled::Bytes(count.min(max)), None));
-            }
-            Err(error) => self.input(ExchangeInput::Pulled(Pulled::Failed, Some(error))),
-        }
+        self.input(pulled);
     }
 
     /// A cancel that comes after this touches nothing; one that came before may have shut the socket down.

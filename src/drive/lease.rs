@@ -23,14 +23,8 @@ pub(crate) struct Idle {
 }
 
 impl Pooled for Idle {
-    /// A peer that says how long it keeps a connection shortens our time, less a second for the way.
     fn good_until(&self, idle_timeout: Duration) -> Option<Instant> {
-        let peer = self
-            .connection
-            .peer_keeps
-            .map(|keeps| keeps.saturating_sub(Duration::from_secs(1)));
-        let time = peer.map_or(idle_timeout, |peer| peer.min(idle_timeout));
-        self.connection.idle_since?.checked_add(time)
+        self.connection.good_until(idle_timeout)
     }
 
     fn idle_since(&self) -> Option<Instant> {

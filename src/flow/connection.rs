@@ -43,6 +43,16 @@ impl Connection {
         self.bytes_in = self.bytes_in.saturating_add(bytes_in);
     }
 
+    /// How long it may be idle. A peer that says how long it keeps a connection shortens our time, less a second
+    /// for the way.
+    pub(crate) fn good_until(&self, idle_timeout: Duration) -> Option<Instant> {
+        let peer = self
+            .peer_keeps
+            .map(|keeps| keeps.saturating_sub(Duration::from_secs(1)));
+        let time = peer.map_or(idle_timeout, |peer| peer.min(idle_timeout));
+        self.idle_since?.checked_add(time)
+    }
+
     /// Tells that the connection ended.
     pub(crate) fn tell_closed(
         &self,

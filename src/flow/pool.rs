@@ -123,6 +123,11 @@ impl<T: Pooled> Pool<T> {
         }
     }
 
+    #[cfg(feature = "testkit")]
+    pub(crate) fn bounds(&self) -> Bounds {
+        self.bounds
+    }
+
     /// Which generation a connection taken or made now belongs to.
     pub(crate) fn generation(&self) -> u64 {
         self.generation

@@ -49,6 +49,7 @@ mod dead_ends;
 pub mod peer;
 mod script;
 mod seen;
+pub mod sim;
 pub mod transcript;
 
 /// System calls for connections, counted on this thread.

@@ -27,6 +27,7 @@ mod retry;
 mod reuse;
 mod sending;
 mod sharing;
+mod simulated;
 mod stalls;
 mod strace;
 mod support;

@@ -1,0 +1,543 @@
+//! The third interpreter of actions: each of them is done on the virtual network, by a function of its own.
+//!
+//! It decides as little as the other two: what to do next is the core's answer, always.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::drive::apply::Upload;
+use crate::error::LookupFailure;
+use crate::event::{CanceledBy, ClosedBy, Emitter};
+use crate::flow::action::{
+    Action, DialInput, Discarded, ExchangeInput, IdleAnswer, Input, PoolInput, Receive, TlsFault,
+    Wait,
+};
+use crate::flow::call::{Call, Settings};
+use crate::flow::lookup::Joined;
+use crate::message::answer::{Answer, Family, LookupError};
+use crate::message::close::CloseReason;
+use crate::net::cancel::CancelHandle;
+use crate::proto::Turn;
+use crate::proto::buffers::Buffers;
+use crate::testkit::sim::bug::Bug;
+use crate::testkit::sim::caller::Caller;
+use crate::testkit::sim::happening::Happening;
+use crate::testkit::sim::link::Handshake;
+use crate::testkit::sim::network::{Incoming, Liveness, StreamId};
+use crate::testkit::sim::reader::Reader;
+use crate::testkit::sim::world::{Idle, World};
+
+/// Least room in the inbound buffer for one receive.
+const ROOM: usize = 8 * 1024;
+
+/// Room for the bytes behind a direct read.
+const ROOM_BEHIND: usize = 1024;
+
+/// A call with everything it has of the world.
+pub(super) struct Actor {
+    pub(super) number: usize,
+    pub(super) call: Call,
+    pub(super) settings: Arc<Settings>,
+    pub(super) emitter: Emitter,
+    pub(super) buffers: Buffers,
+    pub(super) upload: Upload,
+    pub(super) cancel: CancelHandle,
+    pub(super) caller: Caller,
+    pub(super) reader: Reader,
+    pub(super) lease: Option<Lease>,
+    pub(super) contestants: Vec<Contestant>,
+    /// What came of the dial and was not given to the core.
+    pub(super) letters: VecDeque<DialInput>,
+    pub(super) place: Place,
+    /// When the next look at the deadline is planned.
+    pub(super) timer: Option<Instant>,
+    pub(super) started: Duration,
+}
+
+/// Where a call is, between two happenings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// It has not begun.
+    Fresh,
+    /// It waits.
+    Waiting(Wait),
+    /// Its source was asked for so many bytes.
+    Pulling,
+    /// Its caller has control.
+    WithCaller,
+    Over,
+}
+
+/// A stream on loan.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lease {
+    pub(super) stream: StreamId,
+    generation: u64,
+}
+
+/// A stream of the dial.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Contestant {
+    pub(super) number: u16,
+    pub(super) stream: StreamId,
+    pub(super) tls: Tls,
+}
+
+/// Where a contestant is with TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tls {
+    Absent,
+    UnderWay,
+}
+
+/// Where control goes after all actions that do not wait.
+#[derive(Debug)]
+pub(super) enum Rest {
+    Wait(Wait),
+    /// The caller's source takes its time.
+    Pulling,
+    HandOut,
+    Done,
+}
+
+/// A call, and the world it acts on.
+pub(super) struct Stage<'a> {
+    pub(super) actor: &'a mut Actor,
+    pub(super) world: &'a mut World,
+}
+
+impl Stage<'_> {
+    /// Gives an input and delivers what came of it.
+    pub(super) fn input(&mut self, input: impl Into<Input>) {
+        self.tell(input.into());
+        if let Some(reason) = self.actor.emitter.deliver() {
+            self.tell(Input::Aborted(reason));
+            self.actor.emitter.deliver();
+        }
+    }
+
+    fn tell(&mut self, input: Input) {
+        let (call, mut turn) = self.turn();
+        call.input(input, &mut turn);
+    }
+
+    fn turn(&mut self) -> (&mut Call, Turn<'_>) {
+        let Actor {
+            call,
+            buffers,
+            emitter,
+            settings,
+            ..
+        } = &mut *self.actor;
+        let turn = Turn {
+            buffers,
+            now: self.world.planner.now(),
+            emitter,
+            rules: &settings.rules,
+        };
+        (call, turn)
+    }
+
+    /// Takes actions until one of them waits, hands out or is done.
+    pub(super) fn apply(&mut self) -> Rest {
+        loop {
+            let (call, mut turn) = self.turn();
+            let action = call.next(&mut turn);
+            if let Some(reason) = self.actor.emitter.deliver() {
+                self.tell(Input::Aborted(reason));
+                continue;
+            }
+            match action {
+                Action::TakeIdle => self.take_idle(),
+                Action::Resolve => self.resolve(),
+                Action::EndDial { winner, forget } => self.end_dial(winner, forget),
+                Action::Connect { contestant, addr } => self.connect(contestant, addr),
+                Action::AbortConnect { contestant } => self.abort_connect(contestant),
+                Action::StartTls { contestant } => self.start_tls(contestant),
+                Action::Send { body } => self.send(body),
+                Action::PullBody { max } => {
+                    if self.pull(max) {
+                        return Rest::Pulling;
+                    }
+                }
+                Action::Resume => self.input(ExchangeInput::Wake),
+                Action::AskPlace => self.ask_place(),
+                Action::PutIdle => self.put_idle(),
+                Action::Close => self.close(),
+                Action::HandOut => return Rest::HandOut,
+                Action::Wait(wait) => return Rest::Wait(wait),
+                Action::Done => return Rest::Done,
+            }
+        }
+    }
+
+    // ---- the pool ----
+
+    fn take_idle(&mut self) {
+        let now = self.world.now();
+        let url = &self.actor.call.plan().url;
+        let mut answer = IdleAnswer {
+            found: None,
+            dial: self.world.ids.dial(),
+            idle: 0,
+            active: 0,
+            discarded: Vec::new(),
+        };
+        loop {
+            let taken = self.world.pool.take(url, now);
+            if answer.idle == 0 {
+                (answer.idle, answer.active) = (taken.idle, taken.active);
+            }
+            for Idle { stream, connection } in taken.expired {
+                self.world.close_stream(stream);
+                answer.discarded.push(Discarded {
+                    connection,
+                    reason: CloseReason::IdleTimeout,
+                    by: ClosedBy::Local,
+                });
+            }
+            let Some(Idle { stream, connection }) = taken.found else {
+                break;
+            };
+            let (reason, by) = match self.world.net.streams[stream].liveness() {
+                Liveness::Alive => {
+                    answer.found = Some(connection);
+                    let generation = self.world.pool.generation();
+                    self.world.net.streams[stream].owner = Some(self.actor.number);
+                    self.actor.lease = Some(Lease { stream, generation });
+                    break;
+                }
+                Liveness::Closed => (CloseReason::PeerClosedIdle, ClosedBy::Peer),
+                Liveness::Spoke => (CloseReason::UnsolicitedBytes, ClosedBy::Local),
+            };
+            self.world.closed(&connection);
+            self.world.close_stream(stream);
+            answer.discarded.push(Discarded {
+                connection,
+                reason,
+                by,
+            });
+        }
+        self.input(PoolInput::Idle(answer));
+    }
+
+    fn ask_place(&mut self) {
+        let place = match (&self.actor.lease, self.actor.call.connection()) {
+            _ if self.actor.cancel.is_canceled() => Err(CloseReason::Canceled),
+            (Some(_), Some(_)) if !self.world.keep_alive => Err(CloseReason::KeepAlivesDisabled),
+            (Some(lease), Some(connection)) => {
+                self.world.pool.place(&connection.key, lease.generation)
+            }
+            _ => Err(CloseReason::ConnectionLost),
+        };
+        self.input(PoolInput::Place(place));
+    }
+
+    fn put_idle(&mut self) {
+        let (Some(lease), Some(connection)) =
+            (self.actor.lease.take(), self.actor.call.take_connection())
+        else {
+            return;
+        };
+        self.world.net.streams[lease.stream].owner = None;
+        let key = connection.key.clone();
+        if let Some(version) = connection.version {
+            self.world.pool.answered(&key, version);
+        }
+        let idle = Idle {
+            stream: lease.stream,
+            connection,
+        };
+        let evicted = self.world.pool.put(&key, idle);
+        self.world
+            .close_all(evicted, CloseReason::Evicted, ClosedBy::Local);
+    }
+
+    fn close(&mut self) {
+        if let Some(connection) = self.actor.call.connection() {
+            self.world.closed(connection);
+        }
+        if let Some(lease) = self.actor.lease.take() {
+            self.world.close_stream(lease.stream);
+        }
+        self.input(PoolInput::Closed);
+    }
+
+    // ---- the dial ----
+
+    fn resolve(&mut self) {
+        let host = self.actor.call.plan().url.host_str().to_owned();
+        let now = self.world.now();
+        let waiter = self.actor.call.id().get();
+        let joined = self
+            .world
+            .lookup
+            .join(&host, waiter, self.actor.number, now);
+        match joined {
+            Joined::Start(flight) => {
+                for family in Family::BOTH {
+                    if let Some(delay) = self.world.names.delay(&host, family) {
+                        let answer = Happening::Answer(host.clone().into(), flight, family);
+                        self.world.planner.plan_in(delay, answer);
+                    }
+                }
+                self.input(DialInput::Asked { shared: false });
+            }
+            Joined::Shared(families) => {
+                self.input(DialInput::Asked { shared: true });
+                for family in Family::BOTH {
+                    if let Some(outcome) = families.get(family).cloned() {
+                        self.input(DialInput::Resolved {
+                            family,
+                            outcome,
+                            coalesced: true,
+                        });
+                    }
+                }
+            }
+            Joined::Cached(families) => {
+                self.input(DialInput::Asked { shared: false });
+                for family in Family::BOTH {
+                    let known = families.get(family).cloned();
+                    self.input(DialInput::Resolved {
+                        family,
+                        outcome: known.unwrap_or_else(|| Ok(Answer::none())),
+                        coalesced: false,
+                    });
+                }
+            }
+            Joined::Full(_) => {
+                for family in Family::BOTH {
+                    self.input(DialInput::Resolved {
+                        family,
+                        outcome: Err(LookupError::new(LookupFailure::System).into()),
+                        coalesced: false,
+                    });
+                }
+            }
+        }
+    }
+
+    fn connect(&mut self, number: u16, addr: SocketAddr) {
+        let owner = self.actor.number;
+        match self.world.net.connect(addr, owner, &mut self.world.planner) {
+            Ok(stream) => self.actor.contestants.push(Contestant {
+                number,
+                stream,
+                tls: Tls::Absent,
+            }),
+            Err(error) => self.input(DialInput::Connected {
+                contestant: number,
+                result: Err(error),
+            }),
+        }
+    }
+
+    fn abort_connect(&mut self, number: u16) {
+        let place = self
+            .actor
+            .contestants
+            .iter()
+            .position(|contestant| contestant.number == number);
+        if let Some(place) = place {
+            let contestant = self.actor.contestants.remove(place);
+            self.world.close_stream(contestant.stream);
+        }
+    }
+
+    /// Leaves the lookup, keeps the winner, closes the others.
+    fn end_dial(&mut self, winner: Option<u16>, forget: bool) {
+        let host = self.actor.call.plan().url.host_str().to_owned();
+        let waiter = self.actor.call.id().get();
+        let _ = self.world.lookup.leave(&host, waiter);
+        if forget {
+            self.world.lookup.evict(&host);
+        }
+        self.actor.letters.clear();
+        for contestant in std::mem::take(&mut self.actor.contestants) {
+            if winner != Some(contestant.number) {
+                self.world.close_stream(contestant.stream);
+                continue;
+            }
+            if let Some(connection) = self.actor.call.connection() {
+                self.world.pool.opened(&connection.key);
+            }
+            self.actor.lease = Some(Lease {
+                stream: contestant.stream,
+                generation: self.world.pool.generation(),
+            });
+        }
+    }
+
+    fn start_tls(&mut self, number: u16) {
+        let contestants = &mut self.actor.contestants;
+        let Some(contestant) = contestants.iter_mut().find(|each| each.number == number) else {
+            return;
+        };
+        contestant.tls = Tls::UnderWay;
+        let stream = contestant.stream;
+        let latency = self.world.net.streams[stream].link.latency;
+        self.world
+            .planner
+            .plan_in(latency, Happening::Hello(stream));
+    }
+
+    /// Takes what became of a connect.
+    pub(super) fn connected(&mut self, stream: StreamId, result: std::io::Result<SocketAddr>) {
+        let contestants = &self.actor.contestants;
+        let Some(contestant) = contestants.iter().find(|each| each.stream == stream) else {
+            return;
+        };
+        let result = result.map(|local| (self.world.ids.conn(), Some(local)));
+        self.actor.letters.push_back(DialInput::Connected {
+            contestant: contestant.number,
+            result,
+        });
+    }
+
+    /// Takes what became of a TLS handshake: what the peer says, or else what came instead.
+    pub(super) fn secured(&mut self, stream: StreamId, said: Option<Handshake>) {
+        let contestants = &mut self.actor.contestants;
+        let Some(contestant) = contestants.iter_mut().find(|each| each.stream == stream) else {
+            return;
+        };
+        if contestant.tls == Tls::Absent {
+            return;
+        }
+        let result = match said {
+            Some(Handshake::Made { .. }) => Ok(self.world.tls.clone()),
+            Some(Handshake::Failed(failure)) => Err(failure),
+            Some(Handshake::Stalled) => return,
+            None => match self.world.net.streams[stream].handshake_failure() {
+                Some(failure) => Err(failure),
+                None => return,
+            },
+        };
+        contestant.tls = Tls::Absent;
+        self.actor.letters.push_back(DialInput::TlsDone {
+            contestant: contestant.number,
+            result: result.map_err(|failure| TlsFault {
+                failure,
+                alert: None,
+                source: "the simulated handshake failed".into(),
+            }),
+        });
+    }
+
+    // ---- the exchange ----
+
+    fn send(&mut self, body: Range<u64>) {
+        let Some(lease) = self.actor.lease else {
+            return;
+        };
+        let stream = &mut self.world.net.streams[lease.stream];
+        let head = self.actor.buffers.outbound.filled();
+        let body = self.actor.upload.range(body);
+        let planner = &mut self.world.planner;
+        let result = stream.send(lease.stream, [head, body], planner);
+        if let (Some(bug), Ok(count @ 1..)) = (self.world.bug, &result) {
+            let again = match bug {
+                Bug::SentTwice => &head[..head.len().min(*count)],
+                Bug::Miscounted => &b"\r\n"[..],
+                _ => &[],
+            };
+            let _ = stream.send(lease.stream, [again, &[]], planner);
+        }
+        match result {
+            Ok(0) => self.input(ExchangeInput::Blocked),
+            Ok(count) => self.input(ExchangeInput::Sent(count)),
+            Err(_) if self.is_canceled() => self.input(Input::Cancel(CanceledBy::Caller)),
+            Err(error) => self.input(ExchangeInput::SendFailed(error)),
+        }
+    }
+
+    /// Asks the caller's source, at once or after the time it takes; says whether it takes any.
+    fn pull(&mut self, max: u64) -> bool {
+        let takes = self.actor.caller.source_pause;
+        if takes.is_zero() {
+            self.pulled(max);
+            return false;
+        }
+        let pull = Happening::Pull(self.actor.number, max);
+        self.world.planner.plan_in(takes, pull);
+        true
+    }
+
+    /// The caller's source gives what it was asked for.
+    pub(super) fn pulled(&mut self, max: u64) {
+        let Actor {
+            upload,
+            buffers,
+            emitter,
+            caller,
+            ..
+        } = &mut *self.actor;
+        if let Some(pulled) = upload.pull(max, &mut buffers.outbound) {
+            emitter.marks().caller_sends(caller.source_pause);
+            self.input(pulled);
+        }
+    }
+
+    /// Says whether the caller gave the call up and the core does not know.
+    pub(super) fn is_canceled(&self) -> bool {
+        !self.actor.call.is_over() && self.actor.cancel.is_canceled()
+    }
+
+    /// What ends a wait at this moment, if anything does.
+    pub(super) fn ready(&mut self, wait: &Wait) -> Option<Input> {
+        if let Some(letter) = self.actor.letters.pop_front() {
+            return Some(letter.into());
+        }
+        if let (Some(receive), Some(lease)) = (wait.receive, self.actor.lease) {
+            let stream = &self.world.net.streams[lease.stream];
+            if stream.is_readable() {
+                return Some(self.receive(receive, lease.stream));
+            }
+            if wait.send && stream.is_writable() {
+                return Some(ExchangeInput::Writable.into());
+            }
+        }
+        let is_late = wait.deadline.is_some_and(|at| at <= self.world.now());
+        (is_late && self.world.bug != Some(Bug::NoDeadline)).then_some(Input::Timeout)
+    }
+
+    fn receive(&mut self, receive: Receive, id: StreamId) -> Input {
+        let planner = &mut self.world.planner;
+        let inbound = &mut self.actor.buffers.inbound;
+        let into = self.actor.reader.slice();
+        let stream = &mut self.world.net.streams[id];
+        let (first, second) = match receive {
+            Receive::Inbound => (inbound.spare(ROOM), &mut [][..]),
+            Receive::Caller { max } => {
+                let behind = inbound.spare(ROOM_BEHIND);
+                (
+                    into.get_mut(..max).unwrap_or_default(),
+                    behind.get_mut(..ROOM_BEHIND).unwrap_or_default(),
+                )
+            }
+        };
+        let (first_len, is_direct) = (first.len(), matches!(receive, Receive::Caller { .. }));
+        match stream.receive(id, first, second, planner) {
+            Incoming::Nothing => ExchangeInput::Received {
+                direct: 0,
+                buffered: 0,
+            }
+            .into(),
+            Incoming::Bytes(count) => {
+                let count = count - usize::from(self.world.bug == Some(Bug::LostByte) && count > 1);
+                let (direct, buffered) = if is_direct {
+                    (count.min(first_len), count.saturating_sub(first_len))
+                } else {
+                    (0, count)
+                };
+                inbound.fill(buffered);
+                ExchangeInput::Received { direct, buffered }.into()
+            }
+            Incoming::Ended { clean } => ExchangeInput::Ended { clean }.into(),
+            Incoming::Broken(error) => ExchangeInput::ReceiveFailed(error).into(),
+        }
+    }
+}
