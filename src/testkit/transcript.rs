@@ -172,7 +172,7 @@ fn normalised(json: &str, form: Form, ids: &mut Ids) -> String {
                 key = word.trim_matches('"');
                 shown.push_str(word);
             }
-            '"' => shown.push_str(&text(key, word)),
+            '"' => shown.push_str(&text(key, word, form)),
             '0'..='9' | '-' => shown.push_str(&number(key, word, form, ids)),
             _ => shown.push_str(word),
         }
@@ -205,12 +205,26 @@ fn string_end(text: &str) -> usize {
     text.len()
 }
 
-fn text(key: &str, word: &str) -> String {
+fn text(key: &str, word: &str, form: Form) -> String {
     if VOLATILE.contains(&key) {
         return "\"*\"".into();
     }
     let version = concat!("wirescope/", env!("CARGO_PKG_VERSION"));
-    without_ports(&word.replace(version, "wirescope/*"))
+    let word = without_ports(&word.replace(version, "wirescope/*"));
+    match form {
+        Form::Stable if key == "message" => without_elapsed(word),
+        Form::Stable | Form::Virtual | Form::Real => word,
+    }
+}
+
+/// Writes `*` for the time that the message of an error ends with.
+fn without_elapsed(message: String) -> String {
+    let cut = message.rsplit_once(", after ").and_then(|(what, time)| {
+        let digits = time.strip_suffix(" ms\"")?;
+        let is_time = digits.bytes().all(|byte| byte.is_ascii_digit());
+        is_time.then(|| format!("{what}, after * ms\""))
+    });
+    cut.unwrap_or(message)
 }
 
 fn number(key: &str, word: &str, form: Form, ids: &mut Ids) -> String {
@@ -314,6 +328,10 @@ mod tests {
             r#"{"ip":"2001:db8::1:5678:9"}"#,
         );
         check(r#"{"port":40000}"#, r#"{"port":0}"#);
+        check(
+            r#"{"message":"timeout (head), after 60 ms"}"#,
+            r#"{"message":"timeout (head), after * ms"}"#,
+        );
         check(
             r#"{"text":"say \"x:4000\" \\"}"#,
             r#"{"text":"say \"x:*\" \\"}"#,

@@ -32,3 +32,4 @@ mod stalls;
 mod strace;
 mod support;
 mod tls;
+mod two_runners;
