@@ -217,14 +217,20 @@ fn text(key: &str, word: &str, form: Form) -> String {
     }
 }
 
-/// Writes `*` for the time that the message of an error ends with.
+/// Writes `*` for the times in the message of an error.
 fn without_elapsed(message: String) -> String {
-    let cut = message.rsplit_once(", after ").and_then(|(what, time)| {
-        let digits = time.strip_suffix(" ms\"")?;
-        let is_time = digits.bytes().all(|byte| byte.is_ascii_digit());
-        is_time.then(|| format!("{what}, after * ms\""))
-    });
-    cut.unwrap_or(message)
+    let mut pieces = message.split(" ms");
+    let mut shown = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let kept = shown.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+        if kept < shown.len() {
+            shown.truncate(kept);
+            shown.push('*');
+        }
+        shown.push_str(" ms");
+        shown.push_str(piece);
+    }
+    shown
 }
 
 fn number(key: &str, word: &str, form: Form, ids: &mut Ids) -> String {
@@ -329,8 +335,8 @@ mod tests {
         );
         check(r#"{"port":40000}"#, r#"{"port":0}"#);
         check(
-            r#"{"message":"timeout (head), after 60 ms"}"#,
-            r#"{"message":"timeout (head), after * ms"}"#,
+            r#"{"message":"cannot connect, after 12 ms: a refused (3 ms) msg"}"#,
+            r#"{"message":"cannot connect, after * ms: a refused (* ms) msg"}"#,
         );
         check(
             r#"{"text":"say \"x:4000\" \\"}"#,

@@ -12,6 +12,7 @@ mod cli;
 mod conformance;
 mod costs;
 mod cuts;
+mod cuts_simulated;
 mod deadlines;
 mod desync;
 mod early;

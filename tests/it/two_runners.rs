@@ -210,9 +210,11 @@ fn over_tcp(play: Play) -> Ran {
         });
     }
     drop(client);
-    assert!(peer.wait_until_closed(PATIENCE));
-    let requests = peer.requests();
     let events = check(&events);
+    // The peer may not have noticed yet that the last of them was made.
+    let made = events.only(EventKind::ConnOpened).len();
+    assert!(peer.wait_for_connection(made, PATIENCE) && peer.wait_until_closed(PATIENCE));
+    let requests = peer.requests();
     Ran {
         came,
         transcript: transcript(&events),
