@@ -365,7 +365,7 @@ impl Dial {
                     usable_since: Some(since),
                     ..
                 },
-            ) => since.checked_add(SECOND_FAMILY_WAIT),
+            ) if !self.candidates.is_empty() => since.checked_add(SECOND_FAMILY_WAIT),
             _ => None,
         }
     }

@@ -23,6 +23,7 @@ mod grammar;
 mod harness;
 mod head;
 mod nginx;
+mod random_faults;
 mod regressions;
 mod retry;
 mod reuse;

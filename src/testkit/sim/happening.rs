@@ -8,6 +8,9 @@ use crate::message::answer::Family;
 use crate::testkit::sim::agenda::Agenda;
 use crate::testkit::sim::network::{StreamId, Way};
 
+/// Turns that one simulation may have: far more than an honest one needs.
+const TURNS_MAX: u64 = 2_000_000;
+
 /// Something that happens at a moment of the virtual clock.
 #[derive(Debug)]
 pub(super) enum Happening {
@@ -43,6 +46,8 @@ pub(super) struct Planner {
     now: Instant,
     agenda: Agenda<Happening>,
     due: VecDeque<Due>,
+    /// Happenings, and turns of calls and players at them.
+    turns: u64,
 }
 
 /// Somebody who has something to do at this moment.
@@ -60,7 +65,22 @@ impl Planner {
             now: start,
             agenda: Agenda::new(),
             due: VecDeque::new(),
+            turns: 0,
         }
+    }
+
+    /// Counts a turn; false when there were more than any honest simulation needs.
+    pub(super) fn turn(&mut self) -> bool {
+        self.turns += 1;
+        self.turns <= TURNS_MAX
+    }
+
+    pub(super) fn turns(&self) -> u64 {
+        self.turns
+    }
+
+    pub(super) fn is_endless(&self) -> bool {
+        self.turns > TURNS_MAX
     }
 
     pub(super) fn now(&self) -> Instant {
@@ -83,6 +103,7 @@ impl Planner {
 
     /// Takes the next happening, and moves the clock there.
     pub(super) fn next(&mut self) -> Option<Happening> {
+        self.turn();
         let (at, what) = self.agenda.next()?;
         self.now = self.now.max(at);
         Some(what)

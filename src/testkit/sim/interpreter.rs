@@ -391,9 +391,13 @@ impl Stage<'_> {
         let Some(contestant) = contestants.iter().find(|each| each.stream == stream) else {
             return;
         };
+        let number = contestant.number;
         let result = result.map(|local| (self.world.ids.conn(), Some(local)));
+        if let Ok((conn, _)) = &result {
+            self.world.net.streams[stream].conn = Some(*conn);
+        }
         self.actor.letters.push_back(DialInput::Connected {
-            contestant: contestant.number,
+            contestant: number,
             result,
         });
     }

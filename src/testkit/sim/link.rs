@@ -78,14 +78,14 @@ impl Link {
         self
     }
 
-    /// Sets how many bytes arrive at once at the most, in both directions. Default: all that were written.
+    /// Sets how many bytes of the peer arrive at once at the most. Default: all that were written.
     #[must_use]
     pub fn segment_bytes(mut self, most: usize) -> Self {
         self.segment = most.max(1);
         self
     }
 
-    /// Sets the time between two segments of one write. Default none.
+    /// Sets the time between two segments of one write of the peer. Default none.
     #[must_use]
     pub fn spacing(mut self, between: Duration) -> Self {
         self.spacing = between;

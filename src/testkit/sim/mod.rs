@@ -41,8 +41,10 @@
 mod agenda;
 mod bug;
 mod caller;
+mod draw;
 mod happening;
 mod interpreter;
+mod laws;
 mod link;
 mod names;
 mod network;
@@ -53,6 +55,8 @@ mod random;
 mod reader;
 mod record;
 mod run;
+mod scenario;
+mod shrink;
 mod world;
 
 use std::collections::VecDeque;
@@ -64,13 +68,15 @@ pub use self::bug::Bug;
 pub use self::caller::Caller;
 use self::happening::{Due, Happening, Planner};
 use self::interpreter::{Actor, Place};
+pub use self::laws::{Broken, Law, Report};
 pub use self::link::{Accept, Cut, Handshake, Link};
 pub use self::names::Name;
 use self::names::Names;
-use self::network::{Listener, Network};
+use self::network::{Listener, Network, Side};
 pub use self::outcome::{Outcome, SimResponse};
 use self::reader::Reader;
 use self::record::Record;
+pub use self::scenario::Scenario;
 use self::world::{Ids, World};
 use crate::client::Client;
 use crate::error::Error;
@@ -79,6 +85,7 @@ use crate::event::{Clock, ClosedBy, Event, EventKind, Interest, Observer, Observ
 use crate::flow::call::{self, Call, Settings};
 use crate::flow::lookup::Lookup;
 use crate::flow::pool::Pool;
+use crate::ids::ConnId;
 use crate::message::close::CloseReason;
 use crate::message::tls::{TlsFacts, TlsHandshake, TlsVersion};
 use crate::net::clock;
@@ -88,9 +95,6 @@ use crate::testkit::check::{Checked, check_with};
 use crate::testkit::script::Script;
 use crate::testkit::seen::SeenRequest;
 
-/// Happenings that one simulation may have: far more than an honest one needs.
-const STEPS_MAX: u64 = 2_000_000;
-
 /// A simulation: virtual peers, a virtual clock, and the calls of one client.
 pub struct Sim {
     world: World,
@@ -98,7 +102,6 @@ pub struct Sim {
     calls: Vec<Simulated>,
     start: Instant,
     told: Arc<Told>,
-    steps: u64,
 }
 
 /// A call that was submitted.
@@ -195,7 +198,6 @@ impl Sim {
             calls: Vec::new(),
             start,
             told,
-            steps: 0,
         }
     }
 
@@ -330,12 +332,11 @@ impl Sim {
         self.settle();
         while self.is_running() {
             let happening = self.world.planner.next().ok_or(Stuck::Silent)?;
-            self.steps += 1;
-            if self.steps > STEPS_MAX {
-                return Err(Stuck::Endless);
-            }
             self.happen(happening);
             self.settle();
+            if self.world.planner.is_endless() {
+                return Err(Stuck::Endless);
+            }
         }
         Ok(())
     }
@@ -349,12 +350,11 @@ impl Sim {
         self.world.planner.wake(Due::Gates);
         self.settle();
         while let Some(happening) = self.world.planner.next_until(until) {
-            self.steps += 1;
-            if self.steps > STEPS_MAX {
-                return Err(Stuck::Endless);
-            }
             self.happen(happening);
             self.settle();
+            if self.world.planner.is_endless() {
+                return Err(Stuck::Endless);
+            }
         }
         Ok(())
     }
@@ -382,7 +382,7 @@ impl Sim {
     /// How much has happened.
     #[must_use]
     pub fn steps(&self) -> u64 {
-        self.steps
+        self.world.planner.turns()
     }
 
     /// The requests that reached a peer, with its address, in the order in which their heads were read.
@@ -403,10 +403,29 @@ impl Sim {
         self.world.pool.counts()
     }
 
-    /// Bytes that the network carried on each connection that was made: to the peer, and taken by the client.
-    pub fn carried(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        let streams = self.world.net.streams.iter();
-        streams.map(|stream| (stream.up.accepted(), stream.down.taken()))
+    /// Bytes that the network carried on a connection: to the peer, and taken by the client.
+    #[must_use]
+    pub fn carried(&self, connection: ConnId) -> Option<(u64, u64)> {
+        let mut streams = self.world.net.streams.iter();
+        let stream = streams.find(|stream| stream.conn == Some(connection))?;
+        Some((stream.up.accepted(), stream.down.taken()))
+    }
+
+    /// Says what was left behind, after all idle connections were closed.
+    fn nothing_left(&self) -> Result<(), String> {
+        let counts = self.world.pool.counts();
+        if counts != (0, 0) {
+            return Err(format!("{counts:?} connections in the pool"));
+        }
+        let open = self.world.net.streams.iter();
+        let open = open.filter(|stream| stream.client != Side::Closed).count();
+        if open > 0 {
+            return Err(format!("{open} streams are open"));
+        }
+        match self.world.lookup.flights() {
+            0 => Ok(()),
+            flights => Err(format!("{flights} lookups are under way")),
+        }
     }
 
     /// The events so far.

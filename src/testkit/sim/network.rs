@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::error::TlsFailure;
+use crate::ids::ConnId;
 use crate::testkit::script::Script;
 use crate::testkit::sim::happening::{Happening, Planner};
 use crate::testkit::sim::link::{Accept, Cut, Handshake, Link};
@@ -63,6 +64,7 @@ pub(super) struct Stream {
     pub(super) secured: Secured,
     /// The call that has it.
     pub(super) owner: Option<usize>,
+    pub(super) conn: Option<ConnId>,
     pub(super) player: Option<Box<Player>>,
 }
 
@@ -152,6 +154,7 @@ impl Network {
             server: Side::Connecting,
             secured: Secured::Plain,
             owner: Some(owner),
+            conn: None,
             player,
         });
         Ok(number)
@@ -204,11 +207,16 @@ impl Listener {
 }
 
 impl Stream {
-    fn pace(&self) -> Pace {
+    /// What the client sends is not cut: its peer looks for whole requests, whatever the pieces.
+    fn pace(&self, way: Way) -> Pace {
+        let (segment, spacing) = match way {
+            Way::Up => (usize::MAX, Duration::ZERO),
+            Way::Down => (self.link.segment, self.link.spacing),
+        };
         Pace {
             latency: self.link.latency,
-            segment: self.link.segment,
-            spacing: self.link.spacing,
+            segment,
+            spacing,
         }
     }
 
@@ -220,7 +228,7 @@ impl Stream {
     }
 
     fn mark(&mut self, id: StreamId, way: Way, parcel: Parcel, planner: &mut Planner) {
-        let pace = self.pace();
+        let pace = self.pace(way);
         let first = self.pipe(way).mark(parcel, planner.now(), pace);
         planner.plan_if(first, Happening::Arrive(id, way));
     }
@@ -259,7 +267,7 @@ impl Stream {
             End::Gone => return Err(errno(rustix::io::Errno::PIPE)),
             End::Open | End::Notified | End::Fin => {}
         }
-        let pace = self.pace();
+        let pace = self.pace(Way::Up);
         let mut sent = 0;
         for slice in slices {
             if slice.is_empty() {
@@ -386,7 +394,7 @@ impl Stream {
         let room = self.link.cut.map_or(usize::MAX, |(_, at)| {
             usize::try_from(at.saturating_sub(self.down.accepted())).unwrap_or(usize::MAX)
         });
-        let pace = self.pace();
+        let pace = self.pace(Way::Down);
         let offered = &bytes[..bytes.len().min(room)];
         let (count, first) = self.down.send(offered, planner.now(), pace);
         planner.plan_if(first, Happening::Arrive(id, Way::Down));

@@ -37,6 +37,8 @@ pub(super) struct Player {
     /// The last request, and where the record keeps it.
     request: Option<(SeenRequest, usize)>,
     reading: Reading,
+    /// When the next look at a wait is planned.
+    timer: Option<Instant>,
 }
 
 /// A script under way.
@@ -221,6 +223,7 @@ impl Player {
             received_bytes: 0,
             request: None,
             reading: Reading::On,
+            timer: None,
         }
     }
 
@@ -231,7 +234,7 @@ impl Player {
 
     /// Goes on as far as possible.
     pub(super) fn play(&mut self, stage: &mut Stage<'_>) {
-        loop {
+        while stage.planner.turn() {
             let result = match std::mem::replace(&mut self.state, State::Playing) {
                 State::Playing => self.begin(stage),
                 State::Doing(doing) => self.go_on(doing, stage),
@@ -239,6 +242,7 @@ impl Player {
                     Woken::Ready => self.go_on(doing, stage),
                     Woken::Late => Self::late(&doing),
                     Woken::Not => {
+                        self.plan_wait(until, stage);
                         self.state = State::Waiting(doing, until);
                         return;
                     }
@@ -299,13 +303,22 @@ impl Player {
         }
     }
 
-    fn plan_wait(&self, until: Until, stage: &mut Stage<'_>) {
+    /// Plans a look at the wait, unless one is planned before it.
+    fn plan_wait(&mut self, until: Until, stage: &mut Stage<'_>) {
         let (Until::Bytes(at)
         | Until::Room(at)
         | Until::Moment(at)
         | Until::Gate(at)
         | Until::Hello(at)) = until;
-        stage.planner.plan(at, Happening::Play(self.stream));
+        if self.timer.is_none_or(|timer| timer > at) {
+            self.timer = Some(at);
+            stage.planner.plan(at, Happening::Play(self.stream));
+        }
+    }
+
+    /// A look that was planned happens now.
+    pub(super) fn looked(&mut self) {
+        self.timer = None;
     }
 
     fn patience(stage: &Stage<'_>) -> Instant {

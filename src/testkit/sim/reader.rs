@@ -62,7 +62,7 @@ impl Reader {
 impl Stage<'_> {
     /// Goes on with the call until it waits, its caller rests, or it is over.
     pub(super) fn go(&mut self) {
-        loop {
+        while self.world.planner.turn() {
             if self.is_canceled() {
                 self.input(Input::Cancel(crate::event::CanceledBy::Caller));
             }

@@ -1,7 +1,6 @@
 //! What happens, happening by happening: each is handed to whom it concerns, and then everybody goes on who has
 //! something to do at that moment.
 
-use crate::event::CanceledBy;
 use crate::flow::action::{DialInput, Input};
 use crate::testkit::sim::happening::{Due, Happening};
 use crate::testkit::sim::interpreter::{Place, Stage};
@@ -42,13 +41,8 @@ impl Sim {
                 }
             }),
             Happening::Read(number) => self.with_call(number, |stage| {
-                if stage.actor.place == Place::WithCaller {
-                    if stage.is_canceled() {
-                        stage.input(Input::Cancel(CanceledBy::Caller));
-                    }
-                    if stage.read() {
-                        stage.go();
-                    }
+                if stage.actor.place == Place::WithCaller && stage.read() {
+                    stage.go();
                 }
             }),
             Happening::Pull(number, max) => self.with_call(number, |stage| {
@@ -99,7 +93,12 @@ impl Sim {
                     self.world.planner.wake(Due::Call(number));
                 }
             }
-            Happening::Play(stream) => self.play(stream),
+            Happening::Play(stream) => {
+                if let Some(player) = &mut self.world.net.streams[stream].player {
+                    player.looked();
+                }
+                self.play(stream);
+            }
         }
     }
 
