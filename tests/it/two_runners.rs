@@ -13,7 +13,7 @@ use wirescope::message::tls::TlsFacts;
 use wirescope::testkit::check::check;
 use wirescope::testkit::sim::{Caller, Handshake, Sim};
 use wirescope::testkit::transcript::Transcript;
-use wirescope::testkit::{Gate, Peer, RefusedPort, Script};
+use wirescope::testkit::{Gate, Peer, RefusedPort, Script, SeenRequest};
 use wirescope::{CancelHandle, Client, ClientBuilder, Error, Request, Response};
 
 use crate::harness::{PATIENCE, SHORT, authority, ok, once, serve, trusting};
@@ -85,8 +85,18 @@ enum Came {
 struct Ran {
     came: Vec<Came>,
     transcript: String,
-    requests: Vec<(String, String, Vec<u8>, Vec<u8>, bool)>,
+    requests: Vec<Reached>,
     facts: Option<Arc<TlsFacts>>,
+}
+
+/// A request as the peer read it.
+#[derive(Debug, PartialEq, Eq)]
+struct Reached {
+    method: String,
+    target: String,
+    body: Vec<u8>,
+    trailers: Vec<u8>,
+    is_complete: bool,
 }
 
 fn ask(method: &'static str, target: &'static str) -> Ask {
@@ -261,14 +271,14 @@ fn pieces(response: &mut Response, bytes: usize, enough: usize) -> Result<Vec<u8
     Ok(body)
 }
 
-fn seen(request: &wirescope::testkit::SeenRequest) -> (String, String, Vec<u8>, Vec<u8>, bool) {
-    (
-        request.method().to_owned(),
-        request.target().to_owned(),
-        request.body.clone(),
-        request.trailers.clone(),
-        request.is_complete,
-    )
+fn seen(request: &SeenRequest) -> Reached {
+    Reached {
+        method: request.method().to_owned(),
+        target: request.target().to_owned(),
+        body: request.body.clone(),
+        trailers: request.trailers.clone(),
+        is_complete: request.is_complete,
+    }
 }
 
 // ---- in the simulator ----

@@ -7,7 +7,7 @@
 pub enum Bug {
     /// The last byte of a receive is lost now and then.
     LostByte,
-    /// A call is given what came for another one.
+    /// A connection of the pool is used for whatever comes next, so that another origin answers.
     MixedAnswers,
     /// An event that ends something is not told.
     SilentEnd,

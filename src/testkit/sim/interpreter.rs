@@ -16,6 +16,7 @@ use crate::flow::action::{
     Wait,
 };
 use crate::flow::call::{Call, Settings};
+use crate::flow::connection::Connection;
 use crate::flow::lookup::Joined;
 use crate::message::answer::{Answer, Family, LookupError};
 use crate::message::close::CloseReason;
@@ -30,8 +31,8 @@ use crate::testkit::sim::network::{Incoming, Liveness, StreamId};
 use crate::testkit::sim::reader::Reader;
 use crate::testkit::sim::world::{Idle, World};
 
-/// Least room in the inbound buffer for one receive.
-const ROOM: usize = 8 * 1024;
+/// Least room in the inbound buffer for one receive: what a small buffer has beside some bytes that wait.
+const ROOM: usize = 4 * 1024;
 
 /// Room for the bytes behind a direct read.
 const ROOM_BEHIND: usize = 1024;
@@ -221,7 +222,26 @@ impl Stage<'_> {
                 by,
             });
         }
+        if self.world.bug == Some(Bug::MixedAnswers) && answer.found.is_none() {
+            answer.found = self.take_any();
+        }
         self.input(PoolInput::Idle(answer));
+    }
+
+    /// The bug: whatever connection is idle is taken, whomever it leads to.
+    fn take_any(&mut self) -> Option<Box<Connection>> {
+        let mut left = 1;
+        let mut taken = self.world.pool.take_if(|_| {
+            let is_first = left == 1;
+            left = 0;
+            is_first
+        });
+        let Idle { stream, connection } = taken.pop()?;
+        self.world.pool.opened(&connection.key);
+        self.world.net.streams[stream].owner = Some(self.actor.number);
+        let generation = self.world.pool.generation();
+        self.actor.lease = Some(Lease { stream, generation });
+        Some(connection)
     }
 
     fn ask_place(&mut self) {
@@ -505,7 +525,8 @@ impl Stage<'_> {
             }
         }
         let is_late = wait.deadline.is_some_and(|at| at <= self.world.now());
-        (is_late && self.world.bug != Some(Bug::NoDeadline)).then_some(Input::Timeout)
+        let is_deaf = self.world.bug == Some(Bug::NoDeadline);
+        (is_late && !is_deaf).then_some(Input::Timeout)
     }
 
     fn receive(&mut self, receive: Receive, id: StreamId) -> Input {

@@ -78,6 +78,7 @@ pub struct Report {
     pub(super) steps: u64,
     pub(super) events: usize,
     pub(super) outcomes: BTreeMap<&'static str, u64>,
+    pub(super) faults: BTreeMap<&'static str, u64>,
 }
 
 impl Report {
@@ -105,6 +106,12 @@ impl Report {
         &self.outcomes
     }
 
+    /// Counts the faults that were planned, by their kind.
+    #[must_use]
+    pub fn faults(&self) -> &BTreeMap<&'static str, u64> {
+        &self.faults
+    }
+
     /// Adds what another simulation came to.
     pub fn add(&mut self, other: &Self) {
         self.calls += other.calls;
@@ -112,6 +119,9 @@ impl Report {
         self.events += other.events;
         for (outcome, count) in &other.outcomes {
             *self.outcomes.entry(outcome).or_default() += count;
+        }
+        for (fault, count) in &other.faults {
+            *self.faults.entry(fault).or_default() += count;
         }
     }
 }
@@ -134,6 +144,9 @@ pub(super) fn judge(
         steps: sim.steps(),
         ..Report::default()
     };
+    for fault in scenario.faults() {
+        *report.faults.entry(fault).or_default() += 1;
+    }
     for (number, (ticket, plan)) in tickets.iter().zip(&scenario.calls).enumerate() {
         let outcome = sim
             .take(*ticket)
@@ -228,9 +241,9 @@ fn at_most_once(scenario: &Scenario, sim: &Sim) -> Result<(), String> {
 
 /// What single events have to say, and how many there are.
 fn judge_events(scenario: &Scenario, sim: &Sim) -> Result<usize, (Law, String)> {
-    let events = sim.events();
+    let events = sim.told();
     let mut ends = 0;
-    for event in &events {
+    for event in events.iter() {
         match event.data() {
             EventData::CallDone(_) => ends += 1,
             EventData::TimeoutFired(fired) => {

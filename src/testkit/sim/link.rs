@@ -71,6 +71,25 @@ impl Link {
         }
     }
 
+    /// The faults that strike on this way.
+    pub(super) fn faults(&self) -> impl Iterator<Item = &'static str> {
+        let accept = match self.accept {
+            Accept::Yes => None,
+            Accept::Refused => Some("refused"),
+            Accept::Lost => Some("syn lost"),
+            Accept::Unreachable => Some("unreachable"),
+            Accept::Reset => Some("reset at once"),
+        };
+        let cut = self.cut.map(|(cut, _)| match cut {
+            Cut::Fin => "cut by fin",
+            Cut::Reset => "cut by reset",
+            Cut::Stall => "cut by silence",
+        });
+        let narrow = (self.window < WINDOW).then_some("short writes");
+        let pieces = (self.segment < usize::MAX).then_some("small segments");
+        [accept, cut, narrow, pieces].into_iter().flatten()
+    }
+
     /// Sets how long each way takes. Default none.
     #[must_use]
     pub fn latency(mut self, one_way: Duration) -> Self {

@@ -61,7 +61,7 @@ mod world;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 pub use self::bug::Bug;
@@ -107,7 +107,7 @@ pub struct Sim {
 /// A call that was submitted.
 enum Simulated {
     Running(Box<Actor>),
-    Ended(Outcome),
+    Ended(Box<Outcome>),
     /// Its outcome was taken.
     Taken,
 }
@@ -212,8 +212,7 @@ impl Sim {
             asked: 0,
             accepted: 0,
         };
-        let place = self.world.net.listeners.entry(addr);
-        Listening(place.insert_entry(listener).into_mut())
+        Listening(self.world.net.listen(addr, listener))
     }
 
     /// Gives a host its addresses. Every other host does not exist.
@@ -263,7 +262,7 @@ impl Sim {
                 self.world.planner.plan_in(starts, Happening::Begin(number));
                 Simulated::Running(actor)
             }
-            Err(error) => Simulated::Ended(Outcome {
+            Err(error) => Simulated::Ended(Box::new(Outcome {
                 started: self.elapsed(),
                 ended: self.elapsed(),
                 head: None,
@@ -271,7 +270,7 @@ impl Sim {
                 trailers: None,
                 is_reused: false,
                 error: Some(error),
-            }),
+            })),
         };
         self.calls.push(simulated);
         Ticket(number)
@@ -363,7 +362,7 @@ impl Sim {
     pub fn take(&mut self, ticket: Ticket) -> Option<Outcome> {
         let place = self.calls.get_mut(ticket.0)?;
         match std::mem::replace(place, Simulated::Taken) {
-            Simulated::Ended(outcome) => Some(outcome),
+            Simulated::Ended(outcome) => Some(*outcome),
             other => {
                 *place = other;
                 None
@@ -431,8 +430,12 @@ impl Sim {
     /// The events so far.
     #[must_use]
     pub fn events(&self) -> Vec<Event> {
+        self.told().clone()
+    }
+
+    fn told(&self) -> MutexGuard<'_, Vec<Event>> {
         let events = self.told.events.lock();
-        events.unwrap_or_else(PoisonError::into_inner).clone()
+        events.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The events so far as text, with virtual times.
@@ -467,8 +470,7 @@ impl Sim {
     /// The violation.
     pub fn judge(&mut self) -> Result<(), Violation> {
         self.close_idle();
-        let events = self.told.events.lock();
-        let events = events.unwrap_or_else(PoisonError::into_inner);
+        let events = self.told();
         let mut grammar = Grammar::new().strict_seq();
         events.iter().try_for_each(|event| grammar.event(event))?;
         grammar.finish_all()

@@ -3,6 +3,7 @@
 //! A [`Stream`] has two [`Pipe`]s; each of them keeps one happening in the agenda while anything is on its way.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -34,7 +35,7 @@ pub(super) enum Way {
 /// Everything that can be connected to, and everything that was.
 #[derive(Debug)]
 pub(super) struct Network {
-    pub(super) listeners: BTreeMap<SocketAddr, Listener>,
+    listeners: BTreeMap<SocketAddr, Listener>,
     pub(super) streams: Vec<Stream>,
     port: u16,
 }
@@ -120,6 +121,18 @@ impl Network {
         }
     }
 
+    /// Lets an address listen.
+    pub(super) fn listen(&mut self, addr: SocketAddr, listener: Listener) -> &mut Listener {
+        match self.listeners.entry(addr) {
+            Entry::Vacant(place) => place.insert(listener),
+            Entry::Occupied(place) => {
+                let place = place.into_mut();
+                *place = listener;
+                place
+            }
+        }
+    }
+
     /// Begins a connect.
     ///
     /// # Errors
@@ -187,13 +200,14 @@ impl Network {
 impl Listener {
     /// The link and the player of the next connection.
     fn next(&mut self, addr: SocketAddr, stream: StreamId) -> (Link, Option<Box<Player>>) {
-        let nth = |list: &[Link]| list.get(self.asked).or(list.last()).cloned();
+        let nth = |list: &[Link]| list.get(self.asked).or_else(|| list.last()).cloned();
         let link = nth(&self.links).unwrap_or_default();
         self.asked += 1;
         if !matches!(link.accept, Accept::Yes | Accept::Reset) {
             return (link, None);
         }
-        let script = self.scripts.get(self.accepted).or(self.scripts.last());
+        let script = self.scripts.get(self.accepted);
+        let script = script.or_else(|| self.scripts.last());
         let player = Player::new(
             script.cloned().unwrap_or_default(),
             self.tls,

@@ -453,7 +453,7 @@ impl Player {
     // ---- sending ----
 
     fn send(
-        &mut self,
+        &self,
         bytes: Arc<[u8]>,
         mut sent: usize,
         segment: usize,
@@ -496,7 +496,7 @@ impl Player {
         Ok(Turn::Next)
     }
 
-    fn reply(&mut self, handler: &Handler) -> Result<Turn, Stop> {
+    fn reply(&self, handler: &Handler) -> Result<Turn, Stop> {
         let Some((request, _)) = &self.request else {
             return Err(Stop::Mismatch("no request was read before".to_owned()));
         };
@@ -569,7 +569,7 @@ impl Player {
 
     // ---- TLS ----
 
-    fn handshake(&mut self, stage: &mut Stage<'_>) -> Result<Turn, Stop> {
+    fn handshake(&self, stage: &mut Stage<'_>) -> Result<Turn, Stop> {
         match stage.stream.secured {
             Secured::Plain => {
                 let until = Until::Hello(Self::patience(stage));

@@ -4,14 +4,16 @@
 //!   Before --head--> Between --read--> Asking --content--> Copying --> Between … --> Over
 //! ```
 
-use crate::error::{Error, ErrorKind, Phase};
-use crate::flow::action::{ExchangeInput, Input};
-use crate::proto::receiving::FinalHead;
-use crate::testkit::sim::happening::{Due, Happening};
-use crate::testkit::sim::interpreter::{Place, Rest, Stage};
 use std::time::Duration;
 
+use crate::error::{Error, ErrorKind, Phase};
+use crate::event::CanceledBy;
+use crate::flow::action::{ExchangeInput, Input, Wait};
+use crate::proto::receiving::FinalHead;
+use crate::testkit::sim::bug::Bug;
 use crate::testkit::sim::caller::Reads;
+use crate::testkit::sim::happening::{Due, Happening};
+use crate::testkit::sim::interpreter::{Place, Rest, Stage};
 
 /// How long collecting a whole body may take, as the response's own helper has it.
 const COLLECT_LIMIT: Duration = Duration::from_secs(300);
@@ -64,7 +66,7 @@ impl Stage<'_> {
     pub(super) fn go(&mut self) {
         while self.world.planner.turn() {
             if self.is_canceled() {
-                self.input(Input::Cancel(crate::event::CanceledBy::Caller));
+                self.input(Input::Cancel(CanceledBy::Caller));
             }
             match self.apply() {
                 Rest::Wait(wait) => match self.ready(&wait) {
@@ -86,9 +88,10 @@ impl Stage<'_> {
         }
     }
 
-    fn park(&mut self, wait: crate::flow::action::Wait) {
+    fn park(&mut self, wait: Wait) {
         self.actor.place = Place::Waiting(wait);
-        let Some(deadline) = wait.deadline else {
+        let is_deaf = self.world.bug == Some(Bug::NoDeadline);
+        let Some(deadline) = wait.deadline.filter(|_| !is_deaf) else {
             return;
         };
         if self.actor.timer.is_none_or(|timer| timer > deadline) {
@@ -181,7 +184,9 @@ impl Stage<'_> {
         }
         let piece = self.actor.caller.reads.piece();
         let reader = &mut self.actor.reader;
-        reader.piece.resize(piece, 0);
+        if reader.piece.is_empty() {
+            reader.piece = vec![0; piece];
+        }
         reader.state = State::Asking;
         self.input(Input::Wanted(piece));
         true

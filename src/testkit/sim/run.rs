@@ -125,7 +125,7 @@ impl Sim {
         act(&mut Stage { actor, world });
         if actor.place == Place::Over {
             let trailers = actor.call.trailers().cloned();
-            self.calls[number] = Simulated::Ended(Outcome {
+            self.calls[number] = Simulated::Ended(Box::new(Outcome {
                 started: actor.started,
                 ended: elapsed,
                 head: actor.reader.head.take(),
@@ -133,7 +133,7 @@ impl Sim {
                 trailers,
                 is_reused: actor.call.reached().is_some_and(|reached| reached.reused),
                 error: actor.reader.error.take(),
-            });
+            }));
         }
     }
 

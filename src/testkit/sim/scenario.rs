@@ -186,6 +186,18 @@ impl Scenario {
         self.calls.len()
     }
 
+    /// The faults that are planned, each time one is.
+    pub(super) fn faults(&self) -> Vec<&'static str> {
+        let mut faults = Vec::new();
+        for call in &self.calls {
+            faults.extend(call.faults());
+        }
+        for origin in &self.origins {
+            faults.extend(origin.faults());
+        }
+        faults
+    }
+
     /// Plays it, and judges everything by the laws.
     ///
     /// # Errors
@@ -281,6 +293,16 @@ impl CallPlan {
         }
     }
 
+    fn faults(&self) -> impl Iterator<Item = &'static str> {
+        let reads = match self.reads {
+            ReadPlan::Whole => None,
+            ReadPlan::Slowly(..) => Some("slow caller"),
+            ReadPlan::Dropped(_) => Some("dropped body"),
+        };
+        let canceled = self.cancels_ms.map(|_| "cancel");
+        reads.into_iter().chain(canceled)
+    }
+
     /// Says whether the request may reach a peer more than once.
     pub(super) fn may_repeat(&self) -> bool {
         !matches!(self.asks, Asks::Post(_) | Asks::Expect(_))
@@ -301,6 +323,33 @@ impl OriginPlan {
     fn base(&self, number: usize) -> String {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         format!("{scheme}://{}:8000", self.host(number))
+    }
+
+    fn faults(&self) -> Vec<&'static str> {
+        let named = match self.named {
+            Named::Literal | Named::After(..) => None,
+            Named::Half(_) => Some("one family silent"),
+            Named::Silent => Some("resolver silent"),
+            Named::Empty => Some("no address"),
+            Named::Failed(_) => Some("lookup fails"),
+        };
+        let tls = match self.tls {
+            None | Some(Handshake::Made { .. }) => None,
+            Some(Handshake::Failed(_)) => Some("handshake fails"),
+            Some(Handshake::Stalled) => Some("handshake stalls"),
+        };
+        let mut faults: Vec<_> = named.into_iter().chain(tls).collect();
+        for address in &self.addresses {
+            if address.connections.is_empty() {
+                faults.push("nobody listens");
+            }
+            for connection in &address.connections {
+                faults.extend(connection.link.faults());
+                let answers = connection.answers.iter();
+                faults.extend(answers.flat_map(|answer| answer.faults()));
+            }
+        }
+        faults
     }
 
     fn build(&self, number: usize, sim: &mut Sim) {
@@ -378,6 +427,29 @@ impl ConnectionPlan {
 }
 
 impl AnswerPlan {
+    fn faults(self) -> impl Iterator<Item = &'static str> {
+        let shape = match self.shape {
+            Shape::Noise => Some("not http"),
+            Shape::BadLength => Some("bad length"),
+            Shape::Leftover => Some("bytes behind"),
+            _ => None,
+        };
+        let moment = match self.moment {
+            Moment::Asked => None,
+            Moment::Early => Some("early answer"),
+            Moment::Never => Some("no answer"),
+        };
+        let behind = match self.behind {
+            Behind::Keep => None,
+            Behind::Close => Some("close"),
+            Behind::HalfClose => Some("half close"),
+            Behind::Reset => Some("reset"),
+            Behind::Stall => Some("stall"),
+            Behind::Deaf => Some("close, unread"),
+        };
+        [shape, moment, behind].into_iter().flatten()
+    }
+
     fn steps(self, origin: usize) -> Script {
         let script = Script::new().expect_head();
         let script = match self.moment {
@@ -474,6 +546,8 @@ pub(super) fn tag(origin: usize, target: &str) -> String {
 
 /// The content of an answer: its tag again and again.
 pub(super) fn content(tag: &str, length: usize) -> Vec<u8> {
-    let each = tag.bytes().chain([b';']);
-    each.cycle().take(length).collect()
+    let each = format!("{tag};").into_bytes();
+    let mut whole = each.repeat(length.div_ceil(each.len()));
+    whole.truncate(length);
+    whole
 }

@@ -103,7 +103,7 @@ impl Player {
         self.request = Some((request, index));
     }
 
-    pub(super) fn begin_body(&mut self) -> Result<Turn, Stop> {
+    pub(super) fn begin_body(&self) -> Result<Turn, Stop> {
         let Some((request, _)) = &self.request else {
             return Err(Stop::Mismatch("no head was read before".to_owned()));
         };
