@@ -239,3 +239,38 @@ fn a_canceled_call_ends_at_that_moment() {
     sim.finish()
         .assert_sequence(["call_canceled by=caller phase=first_byte", "call_done"]);
 }
+
+#[test]
+fn a_dial_that_waits_for_the_second_family_with_no_address_left_sleeps() {
+    let client = Client::new().unwrap();
+    let mut sim = Sim::new(&client);
+    let refusing = ["192.0.2.1".parse().unwrap()];
+    let name = Name::default()
+        .family(Family::V4, ms(100), Ok(&refusing))
+        .family(Family::V6, ms(2_000), Ok(&[]));
+    sim.name("example.com", name);
+    let error = sim
+        .run(client.get("http://example.com/").unwrap())
+        .unwrap_err();
+    assert_eq!(
+        (error.kind(), sim.elapsed()),
+        (ErrorKind::Connect, ms(2_000))
+    );
+    assert!(sim.steps() < 50, "{} turns", sim.steps());
+    sim.finish();
+}
+
+#[test]
+fn what_goes_against_a_script_is_told() {
+    let client = Client::new().unwrap();
+    let mut sim = Sim::new(&client);
+    peer_at(&mut sim, Script::new().expect_bytes("POST"));
+    let request = client.get("http://example.com/").unwrap();
+    assert!(sim.run(request).is_err());
+    let [failure] = sim.failures() else {
+        panic!("{:?}", sim.failures());
+    };
+    let expected = "192.0.2.1:80 connection 0, step 0 (expect_bytes): expected \"POST\"; unread:";
+    assert!(failure.starts_with(expected), "{failure}");
+    sim.finish();
+}

@@ -8,6 +8,7 @@
 mod reading;
 
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -500,7 +501,8 @@ impl Player {
         let Some((request, _)) = &self.request else {
             return Err(Stop::Mismatch("no request was read before".to_owned()));
         };
-        let answer = (handler.0)(request);
+        let answer = catch_unwind(AssertUnwindSafe(|| (handler.0)(request)))
+            .map_err(|_| Stop::Mismatch("the function of reply_with panicked".to_owned()))?;
         let head = &answer[..head_end(&answer).unwrap_or_default()];
         let is_last = says_close(&request.head) || says_close(head);
         let then = if is_last { Then::End } else { Then::Next };
@@ -525,7 +527,20 @@ impl Player {
         Err(Stop::Over)
     }
 
+    /// The innermost step that was begun, for messages.
+    fn place(&self) -> String {
+        let innermost = self.frames.last().and_then(|frame| {
+            let index = frame.at.checked_sub(1)?;
+            Some((index, frame.script.steps().get(index)?.name()))
+        });
+        match innermost {
+            Some((index, name)) => format!("step {index} ({name})"),
+            None => "script".to_owned(),
+        }
+    }
+
     fn stop(&mut self, stop: Stop, stage: &mut Stage<'_>) {
+        let place = self.place();
         let what = match stop {
             Stop::Cut => {
                 self.state = State::Draining;
@@ -540,7 +555,7 @@ impl Player {
             Stop::Mismatch(what) => Some(what),
         };
         if let Some(what) = what {
-            self.failed(&what, stage);
+            self.failed(&format!("{place}: {what}"), stage);
         }
         self.state = State::Over;
         if self.reading == Reading::On {
@@ -560,7 +575,7 @@ impl Player {
     }
 
     fn failed(&self, what: &str, stage: &mut Stage<'_>) {
-        let mut text = format!("{} connection {}: {what}", self.addr, self.connection);
+        let mut text = format!("{} connection {}, {what}", self.addr, self.connection);
         if !self.inbound.is_empty() {
             text += &format!("; unread: {}", excerpt(&self.inbound));
         }
