@@ -29,7 +29,7 @@
 //! - [`Error`]: which rule was broken, in which phase, what was tried, whether a repeat is safe.
 //! - [`CancelHandle`]: cancels a call from any thread.
 //! - [`resolver`]: names, by the system or by you.
-//! - `testkit` (feature): a scripted peer and event checks for tests, yours too.
+//! - `testkit` (feature): a scripted peer, a simulator and event checks for tests, yours too.
 //!
 //! # Features
 //! - `tls` (default): https, by rustls with the webpki roots. Without it an https URL is a typed error.

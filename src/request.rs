@@ -15,7 +15,7 @@ use crate::message::fields::Fields;
 use crate::message::method::Method;
 use crate::message::url::{Url, percent_decode};
 use crate::net::cancel::CancelHandle;
-use crate::proto::plan::{Plan, Wish};
+use crate::proto::plan::{Plan, Refused, Wish};
 use crate::proto::sending::BodyPlan;
 use crate::response::Response;
 
@@ -307,28 +307,34 @@ impl Request {
     ///
     /// # Errors
     /// `Local…` before any I/O when the request contradicts itself, told by `call_start` and `call_done`; then whatever went wrong, with its phase.
-    pub fn send(mut self) -> Result<Response> {
+    pub fn send(self) -> Result<Response> {
+        let client = self.client.clone();
+        let is_to_http10 = client.engine().speaks_http10(&self.url);
+        let Ready {
+            plan,
+            upload,
+            timeouts,
+            redirects,
+            observers,
+            cancel,
+        } = self.ready(is_to_http10)?;
+        let plan = plan.map_err(|refused| client.refuse(*refused, &observers))?;
+        client.start(plan, upload, timeouts, redirects, &observers, cancel)
+    }
+
+    /// Makes the plan of the call, which may refuse it, and takes the request apart for its driver.
+    pub(crate) fn ready(mut self, is_to_http10: bool) -> Result<Ready> {
         match self.url_credentials.take() {
             Some(value) if !self.fields.contains("authorization") => {
                 self.fields.append("Authorization", &value)?;
             }
             _ => {}
         }
-        let Self {
-            client,
-            method,
-            url,
-            fields,
-            trailers,
-            body,
-            ..
-        } = self;
-        let is_to_http10 = client.engine().speaks_http10(&url);
-        let (body, upload, is_replayable) = body.split(trailers);
+        let (body, upload, is_replayable) = self.body.split(self.trailers);
         let wish = Wish {
-            method,
-            url,
-            fields,
+            method: self.method,
+            url: self.url,
+            fields: self.fields,
             body,
             is_replayable,
             expect: self.expect,
@@ -336,20 +342,35 @@ impl Request {
             allow_body: self.allow_body,
             allow_trace: self.allow_trace,
             without_defaults: self.without_defaults,
-            keep_alive: client.engine().keep_alive,
+            keep_alive: self.client.engine().keep_alive,
             is_to_http10,
             label: self.label,
         };
-        let plan = Plan::new(wish).map_err(|refused| client.refuse(*refused, &self.observers))?;
-        client.start(
-            plan,
+        Ok(Ready {
+            plan: Plan::new(wish),
             upload,
-            self.timeouts,
-            self.redirects,
-            &self.observers,
-            self.cancel,
-        )
+            timeouts: self.timeouts,
+            redirects: self.redirects,
+            observers: self.observers,
+            cancel: self.cancel,
+        })
     }
+
+    /// The URL that is asked for.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn url(&self) -> &Url {
+        &self.url
+    }
+}
+
+/// A request as a driver takes it.
+pub(crate) struct Ready {
+    pub(crate) plan: std::result::Result<Plan, Box<Refused>>,
+    pub(crate) upload: Upload,
+    pub(crate) timeouts: Option<Box<Timeouts>>,
+    pub(crate) redirects: Option<RedirectPolicy>,
+    pub(crate) observers: Vec<ObserverRef>,
+    pub(crate) cancel: Option<CancelHandle>,
 }
 
 /// Credentials by the Basic scheme (RFC 7617 §2).

@@ -23,6 +23,7 @@ use crate::net::park::Parker;
 use crate::net::tls::TlsError;
 use crate::net::transport::{Broken, Transport};
 use crate::proto::Turn;
+use crate::proto::buffers::Buffer;
 use crate::proto::sending::Pulled;
 
 /// The body of a request as the driver holds it.
@@ -59,6 +60,43 @@ impl Upload {
                 Ok(made.as_mut().map(|made| &mut **made as _))
             }
         }
+    }
+
+    /// A range of a body in memory.
+    pub(crate) fn range(&self, body: Range<u64>) -> &[u8] {
+        let range = usize::try_from(body.start).unwrap_or(usize::MAX)
+            ..usize::try_from(body.end).unwrap_or(usize::MAX);
+        self.bytes().get(range).unwrap_or_default()
+    }
+
+    /// Asks the caller's source, if there is one, for at most `max` bytes behind a buffer.
+    pub(crate) fn pull(
+        &mut self,
+        max: u64,
+        is_first: bool,
+        outbound: &mut Buffer,
+    ) -> Option<ExchangeInput> {
+        let source = match self.source(is_first) {
+            Ok(source) => source?,
+            Err(error) => return Some(ExchangeInput::Pulled(Pulled::Failed, Some(error))),
+        };
+        let max = usize::try_from(max).unwrap_or(usize::MAX);
+        let room = outbound.spare(max);
+        let room = room.get_mut(..max).unwrap_or_default();
+        let result = loop {
+            match source.read(room) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => break other,
+            }
+        };
+        Some(match result {
+            Ok(0) => ExchangeInput::Pulled(Pulled::End, None),
+            Ok(count) => {
+                outbound.fill(count.min(max));
+                ExchangeInput::Pulled(Pulled::Bytes(count.min(max)), None)
+            }
+            Err(error) => ExchangeInput::Pulled(Pulled::Failed, Some(error)),
+        })
     }
 }
 
@@ -271,9 +309,7 @@ impl Running {
             return;
         };
         let head = memory.buffers.outbound.filled();
-        let range = usize::try_from(body.start).unwrap_or(usize::MAX)
-            ..usize::try_from(body.end).unwrap_or(usize::MAX);
-        let body = upload.bytes().get(range).unwrap_or_default();
+        let body = upload.range(body);
         let result = match (head.is_empty(), body.is_empty()) {
             (true, _) => lease.transport.send(&[IoSlice::new(body)]),
             (false, true) => lease.transport.send(&[IoSlice::new(head)]),
@@ -293,33 +329,16 @@ impl Running {
     }
 
     fn pull(&mut self, max: u64, is_first: bool) {
-        let source = match self.upload.source(is_first) {
-            Ok(Some(source)) => source,
-            Ok(None) => return,
-            Err(error) => return self.input(ExchangeInput::Pulled(Pulled::Failed, Some(error))),
-        };
-        let max = usize::try_from(max).unwrap_or(usize::MAX);
-        let room = self.memory.buffers.outbound.spare(max);
-        let room = room.get_mut(..max).unwrap_or_default();
         let before = self.now;
-        let result = loop {
-            match source.read(room) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                other => break other,
-            }
+        let outbound = &mut self.memory.buffers.outbound;
+        let Some(pulled) = self.upload.pull(max, is_first, outbound) else {
+            return;
         };
         self.read_clock();
         self.emitter
             .marks()
             .caller_sends(self.now.saturating_duration_since(before));
-        match result {
-            Ok(0) => self.input(ExchangeInput::Pulled(Pulled::End, None)),
-            Ok(count) => {
-                self.memory.buffers.outbound.fill(count.min(max));
-                self.input(ExchangeInput::Pulled(Pulled::Bytes(count.min(max)), None));
-            }
-            Err(error) => self.input(ExchangeInput::Pulled(Pulled::Failed, Some(error))),
-        }
+        self.input(pulled);
     }
 
     /// A cancel that comes after this touches nothing; one that came before may have shut the socket down.

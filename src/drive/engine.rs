@@ -157,6 +157,12 @@ impl Engine {
         }
     }
 
+    /// The bounds of pool and lookups, for an interpreter that has its own.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn bounds(&self) -> (crate::flow::pool::Bounds, crate::flow::lookup::Bounds) {
+        (lock(&self.pool).bounds(), self.lookup().bounds().clone())
+    }
+
     pub(crate) fn lookup(&self) -> MutexGuard<'_, Lookup<Arc<Mailbox>, Ticket>> {
         lock(&self.lookup)
     }

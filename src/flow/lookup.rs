@@ -162,6 +162,17 @@ impl<W: Clone, T> Lookup<W, T> {
         }
     }
 
+    #[cfg(feature = "testkit")]
+    pub(crate) fn bounds(&self) -> &Bounds {
+        &self.bounds
+    }
+
+    /// Counts the names that are being looked up.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn flights(&self) -> usize {
+        self.flights.len()
+    }
+
     /// A call wants the addresses of `host`. `waiter_id` is unique among those waiting for it.
     pub(crate) fn join(&mut self, host: &str, waiter_id: u64, waiter: W, now: Instant) -> Joined {
         let host = folded(host);

@@ -122,6 +122,11 @@ impl<T: Pooled, W> Pool<T, W> {
         }
     }
 
+    #[cfg(feature = "testkit")]
+    pub(crate) fn bounds(&self) -> Bounds {
+        self.bounds
+    }
+
     /// Which generation a connection taken or made now belongs to.
     pub(crate) fn generation(&self) -> u64 {
         self.generation

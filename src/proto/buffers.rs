@@ -101,7 +101,13 @@ impl Buffer {
         let needed = self.end.saturating_add(least);
         if self.memory.len() < needed {
             let doubled = self.memory.len().saturating_mul(2);
-            self.memory.resize(needed.max(doubled).max(FIRST_ROOM), 0);
+            let room = needed.max(doubled).max(FIRST_ROOM);
+            if self.memory.is_empty() {
+                // Memory that comes as zeros is not written a second time.
+                self.memory = vec![0; room];
+            } else {
+                self.memory.resize(room, 0);
+            }
         }
     }
 

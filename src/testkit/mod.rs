@@ -14,7 +14,8 @@
 //!
 //! [`BlackHole`] and [`RefusedPort`] are the addresses that have no peer; [`Authority`] makes
 //! certificates at run time, good and bad ones. [`check`] runs received events through the grammar and has
-//! pleasant assertions on them; [`transcript`] renders them as text.
+//! pleasant assertions on them; [`transcript`] renders them as text. [`sim`] plays the same scripts without a socket,
+//! on a virtual network with a virtual clock.
 //!
 //! ```
 //! use std::io::{Read, Write};
@@ -49,6 +50,7 @@ mod dead_ends;
 pub mod peer;
 mod script;
 mod seen;
+pub mod sim;
 pub mod transcript;
 
 /// System calls for connections, counted on this thread.

@@ -172,7 +172,7 @@ fn normalised(json: &str, form: Form, ids: &mut Ids) -> String {
                 key = word.trim_matches('"');
                 shown.push_str(word);
             }
-            '"' => shown.push_str(&text(key, word)),
+            '"' => shown.push_str(&text(key, word, form)),
             '0'..='9' | '-' => shown.push_str(&number(key, word, form, ids)),
             _ => shown.push_str(word),
         }
@@ -205,12 +205,32 @@ fn string_end(text: &str) -> usize {
     text.len()
 }
 
-fn text(key: &str, word: &str) -> String {
+fn text(key: &str, word: &str, form: Form) -> String {
     if VOLATILE.contains(&key) {
         return "\"*\"".into();
     }
     let version = concat!("wirescope/", env!("CARGO_PKG_VERSION"));
-    without_ports(&word.replace(version, "wirescope/*"))
+    let word = without_ports(&word.replace(version, "wirescope/*"));
+    match form {
+        Form::Stable if key == "message" => without_elapsed(word),
+        Form::Stable | Form::Virtual | Form::Real => word,
+    }
+}
+
+/// Writes `*` for the times in the message of an error.
+fn without_elapsed(message: String) -> String {
+    let mut pieces = message.split(" ms");
+    let mut shown = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let kept = shown.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+        if kept < shown.len() {
+            shown.truncate(kept);
+            shown.push('*');
+        }
+        shown.push_str(" ms");
+        shown.push_str(piece);
+    }
+    shown
 }
 
 fn number(key: &str, word: &str, form: Form, ids: &mut Ids) -> String {
@@ -239,12 +259,23 @@ fn without_ports(text: &str) -> String {
             .parse::<u32>()
             .is_ok_and(|port| (PORT_MIN..=65_535).contains(&port))
             && ends_a_host(before)
-            && !behind.starts_with(|c: char| c.is_ascii_alphanumeric() || c == ':' || c == ']');
+            && !goes_on(behind);
         shown.push_str(if is_port { "*" } else { number });
         rest = behind;
     }
     shown.push_str(rest);
     shown
+}
+
+/// Says whether what follows a number makes it a part of something longer: of a name, or of an IPv6 address.
+fn goes_on(behind: &str) -> bool {
+    let mut chars = behind.chars();
+    match chars.next() {
+        Some(':') => chars
+            .next()
+            .is_some_and(|c| c == ':' || c.is_ascii_alphanumeric()),
+        first => first.is_some_and(|c| c == ']' || c.is_ascii_alphanumeric()),
+    }
 }
 
 fn ends_a_host(before: &str) -> bool {
@@ -314,6 +345,10 @@ mod tests {
             r#"{"ip":"2001:db8::1:5678:9"}"#,
         );
         check(r#"{"port":40000}"#, r#"{"port":0}"#);
+        check(
+            r#"{"message":"cannot connect, after 12 ms: a refused (3 ms) msg"}"#,
+            r#"{"message":"cannot connect, after * ms: a refused (* ms) msg"}"#,
+        );
         check(
             r#"{"text":"say \"x:4000\" \\"}"#,
             r#"{"text":"say \"x:*\" \\"}"#,

@@ -34,7 +34,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("round_trip", DOORS),
     // Beside the doors: what reads events, and what tests need.
     ("export", &["error", "event", "ids", "message"]),
-    ("testkit", &["error", "event", "ids", "message", "net"]),
+    // The simulator in it is a third interpreter of actions, and takes the settings of a client.
+    (
+        "testkit",
+        &[
+            "client", "drive", "error", "event", "flow", "ids", "message", "net", "proto",
+            "request",
+        ],
+    ),
     // What the benchmarks measure one by one: hidden, compiled for tests and the test kit only.
     (
         "bench",

@@ -1,0 +1,278 @@
+//! The laws that every simulation obeys, whatever strikes it. Judged after each run, by nothing but what was seen.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use crate::error::ErrorKind;
+use crate::event::EventData;
+use crate::testkit::sim::outcome::Outcome;
+use crate::testkit::sim::scenario::{Asks, CANARY, CallPlan, ReadPlan, Scenario, content, tag};
+use crate::testkit::sim::{Sim, Ticket};
+
+/// How late a deadline may fire.
+const LATE: Duration = Duration::from_millis(10);
+
+/// How long a hop may take whose caller does not dawdle: every phase of two attempts at its deadline.
+const HOP_MAX: Duration = Duration::from_secs(600);
+
+/// Most bytes of an answer.
+const CONTENT_MAX: u32 = 20_000;
+
+/// Every so many seeds, each event is written out and searched for secrets: writing costs more than simulating.
+const SEARCHED: u64 = 16;
+
+/// A law that a simulation broke.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Law {
+    /// Each call ends, exactly once.
+    End,
+    /// With a response or a typed error.
+    Typed,
+    /// No call outlasts its deadlines, and no deadline fires early or late.
+    Deadline,
+    /// The events obey the grammar.
+    Grammar,
+    /// What a call is given is the answer to its own request, and whole.
+    Tag,
+    /// A request that is not idempotent reaches a peer once at the most.
+    AtMostOnce,
+    /// Nothing is left behind: no connection, no loan, no lookup.
+    Leftover,
+    /// No secret is in an event or an error.
+    Secret,
+    /// Events count the bytes that the network carried.
+    Bytes,
+}
+
+/// A broken law, with what shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    law: Law,
+    seed: u64,
+    text: String,
+}
+
+impl Broken {
+    /// The law.
+    #[must_use]
+    pub fn law(&self) -> Law {
+        self.law
+    }
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { law, seed, text } = self;
+        write!(f, "seed {seed} breaks the law {law:?}: {text}")
+    }
+}
+
+impl std::error::Error for Broken {}
+
+/// What a simulation that obeyed all laws came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    pub(super) calls: usize,
+    pub(super) steps: u64,
+    pub(super) events: usize,
+    pub(super) outcomes: BTreeMap<&'static str, u64>,
+    pub(super) faults: BTreeMap<&'static str, u64>,
+}
+
+impl Report {
+    /// Counts the calls.
+    #[must_use]
+    pub fn calls(&self) -> usize {
+        self.calls
+    }
+
+    /// Counts what happened.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Counts the events.
+    #[must_use]
+    pub fn events(&self) -> usize {
+        self.events
+    }
+
+    /// Counts the calls by what they came to: `response`, or the kind of their error.
+    #[must_use]
+    pub fn outcomes(&self) -> &BTreeMap<&'static str, u64> {
+        &self.outcomes
+    }
+
+    /// Counts the faults that were planned, by their kind.
+    #[must_use]
+    pub fn faults(&self) -> &BTreeMap<&'static str, u64> {
+        &self.faults
+    }
+
+    /// Adds what another simulation came to.
+    pub fn add(&mut self, other: &Self) {
+        self.calls += other.calls;
+        self.steps += other.steps;
+        self.events += other.events;
+        for (outcome, count) in &other.outcomes {
+            *self.outcomes.entry(outcome).or_default() += count;
+        }
+        for (fault, count) in &other.faults {
+            *self.faults.entry(fault).or_default() += count;
+        }
+    }
+}
+
+/// Runs a simulation to its end and judges it.
+pub(super) fn judge(
+    scenario: &Scenario,
+    sim: &mut Sim,
+    tickets: &[Ticket],
+) -> Result<Report, Broken> {
+    let broken = |law, text: String| Broken {
+        law,
+        seed: scenario.seed,
+        text,
+    };
+    sim.run_all()
+        .map_err(|stuck| broken(Law::End, stuck.to_string()))?;
+    let mut report = Report {
+        calls: tickets.len(),
+        steps: sim.steps(),
+        ..Report::default()
+    };
+    for fault in scenario.faults() {
+        *report.faults.entry(fault).or_default() += 1;
+    }
+    for (number, (ticket, plan)) in tickets.iter().zip(&scenario.calls).enumerate() {
+        let outcome = sim
+            .take(*ticket)
+            .ok_or_else(|| broken(Law::End, format!("call {number} has no outcome")))?;
+        judge_call(number, plan, &outcome).map_err(|(law, text)| broken(law, text))?;
+        let came = outcome
+            .error()
+            .map_or("response", |error| error.kind().tag());
+        *report.outcomes.entry(came).or_default() += 1;
+    }
+    at_most_once(scenario, sim).map_err(|text| broken(Law::AtMostOnce, text))?;
+    sim.judge()
+        .map_err(|violation| broken(Law::Grammar, violation.to_string()))?;
+    sim.nothing_left()
+        .map_err(|text| broken(Law::Leftover, text))?;
+    report.events = judge_events(scenario, sim).map_err(|(law, text)| broken(law, text))?;
+    Ok(report)
+}
+
+type Verdict = Result<(), (Law, String)>;
+
+fn judge_call(number: usize, plan: &CallPlan, outcome: &Outcome) -> Verdict {
+    let took = outcome.ended() - outcome.started();
+    let pause = match plan.reads {
+        ReadPlan::Slowly(_, pause) => Duration::from_millis(pause) * CONTENT_MAX,
+        ReadPlan::Whole | ReadPlan::Dropped(_) => Duration::ZERO,
+    };
+    if took > HOP_MAX * (1 + outcome.redirects()) + pause {
+        return Err((Law::Deadline, format!("call {number} took {took:?}")));
+    }
+    if let Some(error) = outcome.error() {
+        if error.kind() == ErrorKind::Internal {
+            return Err((Law::Typed, format!("call {number}: {error:?}")));
+        }
+        let shown = format!("{error} {error:?}");
+        if shown.contains(CANARY) {
+            return Err((Law::Secret, shown));
+        }
+    }
+    own_answer(number, plan, outcome).map_err(|text| (Law::Tag, format!("call {number}: {text}")))
+}
+
+/// The fields name this call, the content is that of its answer, and one that ended well is whole.
+fn own_answer(number: usize, plan: &CallPlan, outcome: &Outcome) -> Result<(), String> {
+    let Some(head) = &outcome.head else {
+        return match outcome.error() {
+            Some(_) => Ok(()),
+            None => Err("neither head nor error".to_owned()),
+        };
+    };
+    let fields = &head.head.fields;
+    let expected = tag(plan.origin, &CallPlan::target(number));
+    if fields.get_str("x-tag") != Some(&expected) {
+        return Err(format!("{:?} is not {expected}", fields.get_str("x-tag")));
+    }
+    let length = fields
+        .get_str("x-length")
+        .and_then(|text| text.parse().ok());
+    let whole = content(&expected, length.unwrap_or(0));
+    let body = outcome.body();
+    if !whole.starts_with(body) {
+        return Err(format!("other content: {}", body.escape_ascii()));
+    }
+    let is_read_whole = !matches!(plan.reads, ReadPlan::Dropped(_)) && plan.asks != Asks::Head;
+    let is_delimited = head.framing != crate::message::framing::Framing::UntilClose;
+    let is_short = body.len() < whole.len();
+    if outcome.error().is_none() && is_read_whole && is_delimited && is_short {
+        return Err(format!("{} of {} bytes", body.len(), whole.len()));
+    }
+    Ok(())
+}
+
+fn at_most_once(scenario: &Scenario, sim: &Sim) -> Result<(), String> {
+    for (number, _) in scenario
+        .calls
+        .iter()
+        .enumerate()
+        .filter(|(_, call)| !call.may_repeat())
+    {
+        let target = CallPlan::target(number);
+        let reached = sim
+            .requests()
+            .iter()
+            .filter(|(_, seen)| seen.method() == "POST")
+            .filter(|(_, seen)| seen.target().split('?').next() == Some(&target))
+            .count();
+        if reached > 1 {
+            return Err(format!("call {number} reached a peer {reached} times"));
+        }
+    }
+    Ok(())
+}
+
+/// What single events have to say, and how many there are.
+fn judge_events(scenario: &Scenario, sim: &Sim) -> Result<usize, (Law, String)> {
+    let events = sim.told();
+    let mut ends = 0;
+    for event in events.iter() {
+        match event.data() {
+            EventData::CallDone(_) => ends += 1,
+            EventData::TimeoutFired(fired) => {
+                let (limit, elapsed) = (fired.limit(), fired.elapsed());
+                if elapsed < limit || elapsed > limit + LATE {
+                    let text = format!("{elapsed:?} of {limit:?}: {event}");
+                    return Err((Law::Deadline, text));
+                }
+            }
+            EventData::ConnClosed(closed) => {
+                let told = (closed.bytes_out(), closed.bytes_in());
+                let carried = event.connection().and_then(|conn| sim.carried(conn));
+                if carried != Some(told) {
+                    let text = format!("{carried:?} were carried: {event}");
+                    return Err((Law::Bytes, text));
+                }
+            }
+            _ => {}
+        }
+    }
+    if ends != scenario.calls.len() {
+        return Err((Law::End, format!("{ends} calls ended")));
+    }
+    if scenario.seed % SEARCHED == 0 {
+        let shown = |event| format!("{event}");
+        if let Some(leak) = events.iter().map(shown).find(|text| text.contains(CANARY)) {
+            return Err((Law::Secret, leak));
+        }
+    }
+    Ok(events.len())
+}

@@ -1,0 +1,137 @@
+//! What the calls of one simulation share: the network, the names, the pool, the lookups, the ids.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::event::{Clock, ClosedBy, Emitter, ObserverRef, Observers, Redaction};
+use crate::flow::connection::Connection;
+use crate::flow::lookup::Lookup;
+use crate::flow::pool::{Key, Pool, Pooled, Served};
+use crate::ids::{CallId, ConnId, DialId};
+use crate::message::close::CloseReason;
+use crate::message::framing::Version;
+use crate::message::tls::TlsFacts;
+use crate::testkit::sim::bug::Bug;
+use crate::testkit::sim::happening::{Due, Planner};
+use crate::testkit::sim::names::Names;
+use crate::testkit::sim::network::{Liveness, Network, StreamId};
+use crate::testkit::sim::record::Record;
+
+/// Everything around the calls.
+pub(super) struct World {
+    pub(super) planner: Planner,
+    pub(super) net: Network,
+    pub(super) names: Names,
+    pub(super) record: Record,
+    pub(super) pool: Pool<Idle, usize>,
+    pub(super) lookup: Lookup<usize, ()>,
+    pub(super) ids: Ids,
+    pub(super) clock: Clock,
+    pub(super) redaction: Arc<Redaction>,
+    pub(super) observers: Vec<ObserverRef>,
+    pub(super) keep_alive: bool,
+    pub(super) tls: Arc<TlsFacts>,
+    pub(super) bug: Option<Bug>,
+}
+
+/// A stream in the pool, and the facts of its connection.
+#[derive(Debug)]
+pub(super) struct Idle {
+    pub(super) stream: StreamId,
+    pub(super) connection: Box<Connection>,
+}
+
+impl Pooled for Idle {
+    fn good_until(&self, idle_timeout: Duration) -> Option<(Instant, CloseReason)> {
+        self.connection.good_until(idle_timeout)
+    }
+
+    fn idle_since(&self) -> Option<Instant> {
+        self.connection.idle_since
+    }
+}
+
+/// Ids, counted from 1 in each simulation.
+#[derive(Debug, Default)]
+pub(super) struct Ids {
+    calls: u64,
+    dials: u64,
+    conns: u64,
+}
+
+impl Ids {
+    pub(super) fn call(&mut self) -> CallId {
+        self.calls += 1;
+        CallId::new(self.calls)
+    }
+
+    pub(super) fn dial(&mut self) -> DialId {
+        self.dials += 1;
+        DialId::new(self.dials)
+    }
+
+    pub(super) fn conn(&mut self) -> ConnId {
+        self.conns += 1;
+        ConnId::new(self.conns)
+    }
+}
+
+impl World {
+    pub(super) fn now(&self) -> Instant {
+        self.planner.now()
+    }
+
+    /// An emitter for a call, or for what happens outside any call.
+    pub(super) fn emitter(&self, of_call: &[ObserverRef]) -> Emitter {
+        let observers = Observers::of_call(of_call, &self.observers);
+        Emitter::new(self.clock, observers, self.redaction.clone())
+    }
+
+    pub(super) fn close_stream(&mut self, id: StreamId) {
+        self.net.streams[id].close_by_client(id, &mut self.planner);
+    }
+
+    /// Counts a connection on loan that was closed.
+    pub(super) fn closed(&mut self, key: &Key, version: Option<Version>, reason: CloseReason) {
+        if let Some(version) = version {
+            self.pool.answered(key, version);
+        }
+        if self.bug != Some(Bug::LeakedLoan) {
+            let served = self.pool.closed(key, reason);
+            self.serve(served);
+        }
+    }
+
+    /// Does what a change of the pool asks for: wakes the calls that have mail, closes what gave way.
+    pub(super) fn serve(&mut self, served: Served<Idle, usize>) {
+        for call in served.wake {
+            self.planner.wake(Due::Call(call));
+        }
+        self.close_all(served.closed);
+    }
+
+    /// Closes connections that were idle.
+    pub(super) fn close_all(&mut self, idle: impl IntoIterator<Item = (Idle, CloseReason)>) {
+        let now = self.now();
+        let mut emitter = None;
+        for (Idle { stream, connection }, reason) in idle {
+            self.close_stream(stream);
+            let emitter = emitter.get_or_insert_with(|| self.emitter(&[]));
+            emitter.of_connection(connection.id, connection.last_event, |emitter| {
+                connection.tell_closed(reason, ClosedBy::of(reason), now, emitter);
+            });
+        }
+        if let Some(mut emitter) = emitter {
+            emitter.deliver();
+        }
+    }
+
+    /// Why an idle stream cannot be used, if it cannot.
+    pub(super) fn death_of(&self, stream: StreamId) -> Option<CloseReason> {
+        match self.net.streams[stream].liveness() {
+            Liveness::Alive => None,
+            Liveness::Closed => Some(CloseReason::PeerClosedIdle),
+            Liveness::Spoke => Some(CloseReason::UnsolicitedBytes),
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! The simulator: virtual time, written down, and what only a virtual network can do.
+
+use std::time::Duration;
+
+use wirescope::error::{LookupFailure, Timer};
+use wirescope::message::answer::Family;
+use wirescope::testkit::Script;
+use wirescope::testkit::check::Checked;
+use wirescope::testkit::sim::{Accept, Caller, Cut, Handshake, Link, Name, Sim};
+use wirescope::{Client, ErrorKind};
+
+use crate::harness::{ok, once, serve};
+
+const PEER: &str = "192.0.2.1:80";
+
+fn ms(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+fn peer_at<'a>(sim: &'a mut Sim, script: Script) -> wirescope::testkit::sim::Listening<'a> {
+    sim.name("example.com", Name::new(&["192.0.2.1".parse().unwrap()]));
+    sim.listen(PEER.parse().unwrap(), script)
+}
+
+/// The events in short: virtual milliseconds and kind, those of one moment on one line.
+fn times(seen: &Checked) -> String {
+    let mut text = String::new();
+    let start = seen.first().unwrap().at();
+    let mut last = None;
+    for event in seen.iter() {
+        let at = (event.at() - start).as_millis();
+        if last != Some(at) {
+            text += &format!("\n{at:>6} ms");
+            last = Some(at);
+        }
+        text += &format!(" {}", event.kind());
+    }
+    text
+}
+
+#[track_caller]
+fn snapshot(seen: &Checked, expected: &str) {
+    let text = times(seen);
+    assert_eq!(
+        text.trim_end(),
+        expected.trim_end(),
+        "{}",
+        seen.transcript()
+    );
+}
+
+#[test]
+fn a_new_connection_costs_a_round_trip_and_a_kept_one_none() {
+    let client = Client::new().unwrap();
+    let mut sim = Sim::new(&client);
+    peer_at(&mut sim, serve(ok("hello"))).link(Link::new().latency(ms(20)));
+    for reused in [false, true] {
+        let response = sim.run(client.get("http://example.com/").unwrap()).unwrap();
+        assert_eq!(
+            (response.text().as_str(), response.is_connection_reused),
+            ("hello", reused)
+        );
+    }
+    snapshot(
+        &sim.finish(),
+        "
+     0 ms call_start get_conn pool_lookup dial_start dns_start dns_family_done dns_family_done dns_done dial_plan connect_start
+    40 ms connect_done conn_opened dial_done got_conn wrote_header_field wrote_header_field wrote_header_field wrote_headers wrote_request
+    80 ms got_first_response_byte final_response_start got_header_field got_response_head response_body_start response_body_done put_idle_conn attempt_done call_done call_start get_conn pool_lookup got_conn wrote_header_field wrote_header_field wrote_header_field wrote_headers wrote_request
+   120 ms got_first_response_byte final_response_start got_header_field got_response_head response_body_start response_body_done put_idle_conn attempt_done call_done conn_closed",
+    );
+}
+
+#[test]
+fn tls_costs_the_round_trips_of_its_handshake() {
+    let client = Client::new().unwrap();
+    for (trips, ended) in [(1, 120), (2, 160)] {
+        let mut sim = Sim::new(&client);
+        let listening = sim.listen("192.0.2.1:443".parse().unwrap(), serve(ok("hello")));
+        listening
+            .link(Link::new().latency(ms(20)))
+            .tls(Handshake::Made { trips });
+        sim.run(client.get("https://192.0.2.1/").unwrap()).unwrap();
+        assert_eq!(sim.elapsed(), ms(ended));
+        sim.finish()
+            .assert_sequence(["tls_handshake_start", "tls_handshake_done", "call_done"]);
+    }
+}
+
+#[test]
+fn a_name_takes_its_time_and_the_second_family_a_little_longer() {
+    let client = Client::new().unwrap();
+    let mut sim = Sim::new(&client);
+    sim.listen(PEER.parse().unwrap(), serve(ok("hello")));
+    let v4 = ["192.0.2.1".parse().unwrap()];
+    let name = Name::default()
+        .family(Family::V4, ms(30), Ok(&v4))
+        .silent(Family::V6);
+    sim.name("example.com", name);
+    sim.run(client.get("http://example.com/").unwrap()).unwrap();
+    let seen = sim.finish();
+    seen.assert_sequence(["dns_family_done family=v4", "dns_done complete=false"]);
+    assert!(
+        seen.iter()
+            .all(|event| event.call().is_some() || event.connection().is_some())
+    );
+}
+
+#[test]
+fn an_expectation_waits_a_virtual_second() {
+    let client = Client::new().unwrap();
+    let mut sim = Sim::new(&client);
+    let silent = Script::new().expect_head().expect_body().send(ok("done"));
+    peer_at(&mut sim, silent).link(Link::new().latency(ms(5)));
+    let request = client.post("http://example.com/").unwrap();
+    sim.run(request.body("hello").expect_continue()).unwrap();
+    snapshot(
+        &sim.finish(),
+        "
+     0 ms call_start get_conn pool_lookup dial_start dns_start dns_family_done dns_family_done dns_done dial_plan connect_start
+    10 ms connect_done conn_opened dial_done got_conn wrote_header_field wrote_header_field wrote_header_field wrote_header_field wrote_header_field wrote_headers wait_100_continue
+  1010 ms timeout_fired expect_done request_body_start request_body_done wrote_request
+  1020 ms got_first_response_byte final_response_start got_header_field got_response_head response_body_start response_body_done put_idle_conn attempt_done call_done conn_closed",
+    );
+}
+
+#[test]
+fn a_narrow_window_makes_an_upload_wait_for_its_peer() {
+    let client = Client::new().unwrap();
+    let mut sim = Sim::new(&client);
+    let script = Script::new().expect_request().send(ok("done"));
+    let link = Link::new().latency(ms(10)).window_bytes(1000);
+    peer_at(&mut sim, script).link(link);
+    let request = client.post("http://example.com/").unwrap();
+    sim.run(request.body(vec![b'x'; 5000])).unwrap();
+    let seen = sim.finish();
+    // Six windows, five of them sent when the news of room have come: a round trip each.
+    seen.assert_sequence([
+        "wrote_request blocked_ns=100000000 body_bytes=5000",
+        "call_done",
+    ]);
+}
+
+#[test]
+fn every_deadline_fires_at_its_moment() {
+    let client = Client::builder()
+        .timeouts(|t| t.connect = Some(ms(700)))
+        .build()
+        .unwrap();
+    let silent_behind = |bytes| Link::new().cut(Cut::Stall, bytes);
+    for (link, timer, ended) in [
+        (Link::new().accept(Accept::Lost), Timer::Connect, ms(700)),
+        (silent_behind(0), Timer::FirstByte, ms(60_000)),
+        (silent_behind(12), Timer::Head, ms(60_000)),
+        (silent_behind(40), Timer::BodyIdle, ms(60_000)),
+    ] {
+        let mut sim = Sim::new(&client);
+        peer_at(&mut sim, serve(ok("hello"))).link(link);
+        let error = sim
+            .run(client.get("http://example.com/").unwrap())
+            .unwrap_err();
+        assert_eq!(
+            (error.kind(), sim.elapsed()),
+            (ErrorKind::Timeout(timer), ended)
+        );
+        sim.finish();
+    }
+}
+
+#[test]
+fn calls_share_a_lookup_and_take_turns_on_a_connection() {
+    let client = Client::new().unwrap();
+    let mut sim = Sim::new(&client);
+    let name = Name::default().delayed(ms(10), &["192.0.2.1".parse().unwrap()]);
+    sim.listen(PEER.parse().unwrap(), serve(ok("hello")))
+        .link(Link::new().latency(ms(5)));
+    sim.name("example.com", name);
+    let tickets: Vec<_> = [0, 2, 100]
+        .map(|starts| {
+            let request = client.get("http://example.com/").unwrap();
+            sim.submit(request, Caller::new().starts_in(ms(starts)))
+        })
+        .into();
+    sim.run_all().unwrap();
+    let ended: Vec<_> = tickets
+        .iter()
+        .map(|ticket| sim.take(*ticket).unwrap().ended())
+        .collect();
+    assert_eq!(ended, [ms(30), ms(30), ms(110)]);
+    let seen = sim.finish();
+    assert_eq!(seen.matching("dns_done coalesced=true").len(), 2);
+    assert_eq!(seen.matching("got_conn reused=true").len(), 1);
+}
+
+#[test]
+fn a_slow_reader_is_the_caller_and_not_the_peer() {
+    let client = Client::new().unwrap();
+    let mut sim = Sim::new(&client);
+    peer_at(&mut sim, once(ok("0123456789")).expect_gone());
+    let request = client.get("http://example.com/").unwrap();
+    let outcome = sim.run_as(request, Caller::new().reads(5, ms(100_000)));
+    assert_eq!(outcome.ended(), ms(300_000));
+    assert_eq!(outcome.into_result().unwrap().text(), "0123456789");
+    sim.finish().assert_sequence(["call_done error=null"]);
+}
+
+#[test]
+fn names_fail_as_they_are_told_to() {
+    let client = Client::new().unwrap();
+    let mut sim = Sim::new(&client);
+    let failing =
+        |family| move |name: Name| name.family(family, ms(1), Err(LookupFailure::Temporary));
+    sim.name(
+        "failing.example",
+        failing(Family::V4)(failing(Family::V6)(Name::default())),
+    );
+    sim.name("empty.example", Name::default());
+    for (host, failure) in [
+        ("failing.example", LookupFailure::Temporary),
+        ("empty.example", LookupFailure::NoAddress),
+        ("unknown.example", LookupFailure::NoSuchHost),
+    ] {
+        let url = format!("http://{host}/");
+        let error = sim.run(client.get(&url).unwrap()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Lookup(failure), "{host}");
+    }
+    sim.finish();
+}
+
+#[test]
+fn a_canceled_call_ends_at_that_moment() {
+    let client = Client::new().unwrap();
+    let mut sim = Sim::new(&client);
+    peer_at(&mut sim, Script::new().expect_request().stall());
+    let request = client.get("http://example.com/").unwrap();
+    let outcome = sim.run_as(request, Caller::new().cancels_in(ms(33)));
+    assert_eq!(outcome.ended(), ms(33));
+    assert!(outcome.error().unwrap().is_canceled());
+    sim.finish()
+        .assert_sequence(["call_canceled by=caller phase=first_byte", "call_done"]);
+}
+
+#[test]
+fn a_dial_that_waits_for_the_second_family_with_no_address_left_sleeps() {
+    let client = Client::new().unwrap();
+    let mut sim = Sim::new(&client);
+    let refusing = ["192.0.2.1".parse().unwrap()];
+    let name = Name::default()
+        .family(Family::V4, ms(100), Ok(&refusing))
+        .family(Family::V6, ms(2_000), Ok(&[]));
+    sim.name("example.com", name);
+    let error = sim
+        .run(client.get("http://example.com/").unwrap())
+        .unwrap_err();
+    assert_eq!(
+        (error.kind(), sim.elapsed()),
+        (ErrorKind::Connect, ms(2_000))
+    );
+    assert!(sim.steps() < 50, "{} turns", sim.steps());
+    sim.finish();
+}
+
+#[test]
+fn what_goes_against_a_script_is_told() {
+    let client = Client::new().unwrap();
+    let mut sim = Sim::new(&client);
+    peer_at(&mut sim, Script::new().expect_bytes("POST"));
+    let request = client.get("http://example.com/").unwrap();
+    assert!(sim.run(request).is_err());
+    let [failure] = sim.failures() else {
+        panic!("{:?}", sim.failures());
+    };
+    let expected = "192.0.2.1:80 connection 0, step 0 (expect_bytes): expected \"POST\"; unread:";
+    assert!(failure.starts_with(expected), "{failure}");
+    sim.finish();
+}
