@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use wirescope::config::EarlyResponse;
+use wirescope::event::EventKind;
 use wirescope::testkit::sim::{Broken, Bug, Report, Scenario};
 use wirescope::{Client, ClientBuilder};
 
@@ -92,6 +93,11 @@ fn random_faults_break_no_law() {
         "response", "timeout", "io", "connect", "lookup", "tls", "canceled",
     ] {
         assert!(total.outcomes()[outcome] > 100, "{:?}", total.outcomes());
+    }
+    // The client's own first event is not simulated, and no event is lost.
+    let untold = [EventKind::ClientStart, EventKind::EventsLost];
+    for kind in EventKind::ALL.iter().filter(|kind| !untold.contains(kind)) {
+        assert!(total.kinds().has(*kind), "{kind} never happened");
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     judge_from(&clients, now.as_secs() << 20, FRESH);

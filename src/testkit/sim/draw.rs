@@ -14,7 +14,7 @@ use crate::testkit::sim::scenario::{
 const LENGTHS: [usize; 12] = [0, 1, 2, 5, 17, 40, 40, 100, 100, 300, 2_000, 20_000];
 
 /// Bytes of a request's body.
-const UPLOADS: [usize; 8] = [0, 1, 5, 17, 40, 100, 300, 1_500];
+const UPLOADS: [usize; 12] = [0, 1, 1, 5, 5, 17, 17, 40, 100, 300, 1_500, 20_000];
 
 /// Segments of one answer's body, at the most: each is a happening of its own.
 const SEGMENTS_MAX: usize = 60;
@@ -119,9 +119,8 @@ fn address(random: &mut Random) -> AddressPlan {
 fn connection(random: &mut Random) -> ConnectionPlan {
     let answers = 1 + random.below(3);
     let link = link(random);
-    let content_max = link.segment.min(link.window).saturating_mul(SEGMENTS_MAX);
     ConnectionPlan {
-        answers: (0..answers).map(|_| answer(random, content_max)).collect(),
+        answers: (0..answers).map(|_| answer(random, &link)).collect(),
         link,
     }
 }
@@ -150,7 +149,8 @@ fn link(random: &mut Random) -> Link {
     link
 }
 
-fn answer(random: &mut Random, content_max: usize) -> AnswerPlan {
+fn answer(random: &mut Random, link: &Link) -> AnswerPlan {
+    let content_max = link.segment.min(link.window).saturating_mul(SEGMENTS_MAX);
     let shape = match random.below(24) {
         0..=8 => Shape::Length,
         9..=12 => Shape::Chunked(1 + below(random, 50)),
@@ -161,7 +161,11 @@ fn answer(random: &mut Random, content_max: usize) -> AnswerPlan {
         19 => Shape::Redirect,
         20 if random.one_in(2) => Shape::Noise,
         21 if random.one_in(2) => Shape::BadLength,
-        22 => Shape::Leftover,
+        21 => Shape::Doubled,
+        // A second answer that arrives behind the first one, in the moment of the next request, cannot be told from
+        // the answer to it, by no client: it has to come in one piece with the first.
+        22 if link.is_in_one_piece() => Shape::Leftover,
+        22 => Shape::Junk,
         _ => Shape::Length,
     };
     let moment = match random.below(16) {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::error::ErrorKind;
-use crate::event::EventData;
+use crate::event::{EventData, Interest};
 use crate::testkit::sim::outcome::Outcome;
 use crate::testkit::sim::scenario::{Asks, CANARY, CallPlan, ReadPlan, Scenario, content, tag};
 use crate::testkit::sim::{Sim, Ticket};
@@ -77,6 +77,7 @@ pub struct Report {
     pub(super) calls: usize,
     pub(super) steps: u64,
     pub(super) events: usize,
+    pub(super) kinds: Interest,
     pub(super) outcomes: BTreeMap<&'static str, u64>,
     pub(super) faults: BTreeMap<&'static str, u64>,
 }
@@ -100,6 +101,12 @@ impl Report {
         self.events
     }
 
+    /// The kinds of the events.
+    #[must_use]
+    pub fn kinds(&self) -> Interest {
+        self.kinds
+    }
+
     /// Counts the calls by what they came to: `response`, or the kind of their error.
     #[must_use]
     pub fn outcomes(&self) -> &BTreeMap<&'static str, u64> {
@@ -117,6 +124,7 @@ impl Report {
         self.calls += other.calls;
         self.steps += other.steps;
         self.events += other.events;
+        self.kinds = self.kinds.union(other.kinds);
         for (outcome, count) in &other.outcomes {
             *self.outcomes.entry(outcome).or_default() += count;
         }
@@ -162,8 +170,12 @@ pub(super) fn judge(
         .map_err(|violation| broken(Law::Grammar, violation.to_string()))?;
     sim.nothing_left()
         .map_err(|text| broken(Law::Leftover, text))?;
-    report.events = judge_events(scenario, sim).map_err(|(law, text)| broken(law, text))?;
-    Ok(report)
+    let (events, kinds) = judge_events(scenario, sim).map_err(|(law, text)| broken(law, text))?;
+    Ok(Report {
+        events,
+        kinds,
+        ..report
+    })
 }
 
 type Verdict = Result<(), (Law, String)>;
@@ -240,11 +252,13 @@ fn at_most_once(scenario: &Scenario, sim: &Sim) -> Result<(), String> {
     Ok(())
 }
 
-/// What single events have to say, and how many there are.
-fn judge_events(scenario: &Scenario, sim: &Sim) -> Result<usize, (Law, String)> {
+/// What single events have to say; how many there are, and of which kinds.
+fn judge_events(scenario: &Scenario, sim: &Sim) -> Result<(usize, Interest), (Law, String)> {
     let events = sim.told();
     let mut ends = 0;
+    let mut kinds = Interest::NONE;
     for event in events.iter() {
+        kinds = kinds.with(event.kind());
         match event.data() {
             EventData::CallDone(_) => ends += 1,
             EventData::TimeoutFired(fired) => {
@@ -274,5 +288,5 @@ fn judge_events(scenario: &Scenario, sim: &Sim) -> Result<usize, (Law, String)> 
             return Err((Law::Secret, leak));
         }
     }
-    Ok(events.len())
+    Ok((events.len(), kinds))
 }

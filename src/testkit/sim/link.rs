@@ -90,6 +90,11 @@ impl Link {
         [accept, cut, narrow, pieces].into_iter().flatten()
     }
 
+    /// Says whether what is written at once arrives at once.
+    pub(super) fn is_in_one_piece(&self) -> bool {
+        self.segment == usize::MAX && self.window == WINDOW
+    }
+
     /// Sets how long each way takes. Default none.
     #[must_use]
     pub fn latency(mut self, one_way: Duration) -> Self {

@@ -67,7 +67,7 @@ pub(super) enum Asks {
     Expect(usize),
     /// A POST that may be repeated.
     Keyed(usize),
-    /// From a source without a length.
+    /// From a source without a length, with a trailer behind it.
     Put(usize),
 }
 
@@ -146,8 +146,12 @@ pub(super) enum Shape {
     Noise,
     /// A length that is no number.
     BadLength,
-    /// More bytes behind the message.
+    /// A length that is told twice.
+    Doubled,
+    /// A second answer behind the message.
     Leftover,
+    /// Bytes behind the message that are no answer.
+    Junk,
 }
 
 /// When an answer is given.
@@ -273,7 +277,8 @@ impl CallPlan {
                 .body(body(length)),
             Asks::Put(length) => client
                 .put(&url)?
-                .body_reader(std::io::Cursor::new(body(length))),
+                .body_reader(std::io::Cursor::new(body(length)))
+                .trailer("X-Sum", "1")?,
         };
         request.header("Authorization", &format!("Bearer {CANARY}"))
     }
@@ -431,7 +436,8 @@ impl AnswerPlan {
         let shape = match self.shape {
             Shape::Noise => Some("not http"),
             Shape::BadLength => Some("bad length"),
-            Shape::Leftover => Some("bytes behind"),
+            Shape::Leftover => Some("second answer"),
+            Shape::Junk => Some("bytes behind"),
             _ => None,
         };
         let moment = match self.moment {
@@ -508,6 +514,7 @@ impl AnswerPlan {
             Shape::NoContent | Shape::NotModified => String::new(),
             Shape::Redirect => format!("Location: {path}?moved\r\nContent-Length: {length}\r\n"),
             Shape::BadLength => "Content-Length: five\r\n".to_owned(),
+            Shape::Doubled => format!("Content-Length: {length}, {length}\r\n"),
             _ => format!("Content-Length: {length}\r\n"),
         };
         let mut bytes = format!(
@@ -533,6 +540,10 @@ impl AnswerPlan {
             Shape::Leftover => {
                 bytes.extend_from_slice(&content);
                 bytes.extend_from_slice(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+            }
+            Shape::Junk => {
+                bytes.extend_from_slice(&content);
+                bytes.extend_from_slice(b"what nobody asked for\r\n\r\n");
             }
             _ => bytes.extend_from_slice(&content),
         }
