@@ -90,7 +90,7 @@ impl Marks {
     /// Keeps the phases of a hop that is left; its time counts as `redirect`.
     pub(crate) fn next_hop(&mut self, now: Instant) {
         let began = self.hop.or(self.start).unwrap_or(now);
-        let phases = self.phases(began, began, now);
+        let phases = self.phases(began, None, now);
         let mut hops = std::mem::take(&mut self.hops);
         hops.push(phases);
         *self = Self {
@@ -152,7 +152,7 @@ impl Marks {
         let end = self.end.unwrap_or(now).max(start);
         let since = |mark: Option<Instant>| mark.map(|at| at.saturating_duration_since(start));
         Timings {
-            phases: self.phases(start, self.hop.unwrap_or(start), end),
+            phases: self.phases(start, self.hop, end),
             hops: self.hops.clone(),
             ttfb: since(self.first_byte),
             ttfb_final: since(self.final_start),
@@ -177,8 +177,8 @@ impl Marks {
         (!early.is_zero()).then_some(early)
     }
 
-    /// The phases from a start to an end, of which the hop under way has the part from its own start.
-    fn phases(&self, start: Instant, hop: Instant, end: Instant) -> Phases {
+    /// The phases from a start to an end; what lies before the start of a later hop was spent on redirects.
+    fn phases(&self, start: Instant, hop: Option<Instant>, end: Instant) -> Phases {
         let conn_end = self.conn_end.unwrap_or(end);
         let names_later = self.names_later
             + self
@@ -224,9 +224,10 @@ impl Marks {
         let caller = self.caller_in_send + self.caller_in_receive;
         let caller = (!caller.is_zero()).then_some(caller);
         let total = length(start, end);
-        let retry = self.repeated.map(|until| length(hop, until));
-        let redirect = length(start, hop);
-        let redirect = (!redirect.is_zero()).then_some(redirect);
+        let redirect = hop.map(|began| length(start, began));
+        let retry = self
+            .repeated
+            .map(|until| length(hop.unwrap_or(start), until));
         let known = sum([
             queue, dns, tcp, tls, send, wait100, wait, receive, caller, retry, redirect,
         ]);

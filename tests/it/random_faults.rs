@@ -3,6 +3,8 @@
 //! A failure prints its seed, and what is left of the scenario after everything was removed that the failure does not
 //! need. `WIRESCOPE_SEED=… cargo test --all-features --test it random_faults` plays that seed alone.
 
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use wirescope::config::EarlyResponse;
@@ -19,20 +21,29 @@ const FRESH: usize = 5_000;
 /// Seeds in which a planted bug has to be found.
 const HUNTED: u64 = 400;
 
+/// How many clients, of different settings, take turns.
+const CLIENTS: usize = 6;
+
 fn clients() -> Vec<Client> {
-    let changes: [fn(ClientBuilder) -> ClientBuilder; 4] = [
+    let changes: [fn(ClientBuilder) -> ClientBuilder; CLIENTS] = [
         |client| client,
         |client| client.retries(0).early_response(EarlyResponse::Abort),
         |client| client.max_idle_per_origin(1),
+        |client| client.max_connections_per_origin(1),
+        |client| client.max_connections(1),
         |client| client.timeout(Duration::from_secs(20)),
     ];
     let build = |change: fn(ClientBuilder) -> ClientBuilder| change(Client::builder()).build();
     changes.map(|change| build(change).unwrap()).into()
 }
 
+fn client_of(clients: &[Client], seed: u64) -> &Client {
+    &clients[usize::try_from(seed).unwrap() % CLIENTS]
+}
+
 fn play(clients: &[Client], seed: u64, bug: Option<Bug>) -> (Scenario, Result<Report, Broken>) {
     let scenario = Scenario::from_seed(seed);
-    let client = &clients[usize::try_from(seed % 4).unwrap()];
+    let client = client_of(clients, seed);
     let result = scenario.run_with(client, bug);
     (scenario, result)
 }
@@ -45,7 +56,7 @@ fn judge(clients: &[Client], seed: u64) -> Report {
         Ok(report) => return report,
         Err(broken) => broken,
     };
-    let client = &clients[usize::try_from(seed % 4).unwrap()];
+    let client = client_of(clients, seed);
     let law = broken.law();
     let simple = scenario.shrink(|scenario| {
         let result = scenario.run(client);
@@ -58,17 +69,25 @@ fn judge(clients: &[Client], seed: u64) -> Report {
     );
 }
 
-/// Plays seeds from a first one on, until that many calls were simulated.
-#[track_caller]
+/// Plays seeds from a first one on, on two threads, until that many calls were simulated.
 fn judge_from(clients: &[Client], first: u64, calls: usize) -> Report {
     let since = Instant::now();
-    let mut total = Report::default();
-    for seed in first.. {
-        total.add(&judge(clients, seed));
-        if total.calls() >= calls {
-            break;
+    let (next, simulated) = (AtomicU64::new(first), AtomicUsize::new(0));
+    let player = || {
+        let mut played = Report::default();
+        while simulated.load(Ordering::Relaxed) < calls {
+            let report = judge(clients, next.fetch_add(1, Ordering::Relaxed));
+            simulated.fetch_add(report.calls(), Ordering::Relaxed);
+            played.add(&report);
         }
-    }
+        played
+    };
+    let mut total = Report::default();
+    thread::scope(|scope| {
+        for player in [scope.spawn(player), scope.spawn(player)] {
+            total.add(&player.join().unwrap());
+        }
+    });
     println!(
         "from seed {first}: {} calls, {} events, {} turns in {:?}\n{:?}",
         total.calls(),
@@ -112,7 +131,7 @@ fn planted_bugs_are_found_and_made_simple() {
             Some((seed, scenario, result.err()?))
         });
         let (seed, scenario, broken) = found.unwrap_or_else(|| panic!("{bug:?} is not found"));
-        let client = &clients[usize::try_from(seed % 4).unwrap()];
+        let client = client_of(&clients, seed);
         let simple = scenario.shrink(|scenario| scenario.run_with(client, Some(bug)).is_err());
         let (before, behind) = (size(&scenario), size(&simple));
         println!(

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use crate::error::{LookupFailure, TlsFailure};
+use crate::testkit::sim::answer::{AnswerPlan, Behind, Moment, Shape};
 use crate::testkit::sim::link::{Accept, Cut, Handshake, Link};
 use crate::testkit::sim::random::Random;
 use crate::testkit::sim::scenario::{
-    AddressPlan, AnswerPlan, Asks, Behind, CallPlan, ConnectionPlan, Moment, Named, OriginPlan,
-    ReadPlan, Scenario, Shape,
+    AddressPlan, Asks, CallPlan, ConnectionPlan, Named, OriginPlan, ReadPlan, Scenario,
 };
 
 /// Bytes of an answer's body: mostly few, seldom more than a buffer takes at once.
@@ -159,7 +159,8 @@ fn answer(random: &mut Random, link: &Link) -> AnswerPlan {
         17 => Shape::NoContent,
         18 => Shape::NotModified,
         19 => Shape::Redirect,
-        20 if random.one_in(2) => Shape::Noise,
+        20 if random.one_in(2) => Shape::Moved,
+        20 => Shape::Noise,
         21 if random.one_in(2) => Shape::BadLength,
         21 => Shape::Doubled,
         // A second answer that arrives behind the first one, in the moment of the next request, cannot be told from

@@ -42,6 +42,8 @@ pub enum Law {
     Leftover,
     /// No secret is in an event or an error.
     Secret,
+    /// Credentials reach the origin they are for, and no other.
+    Credentials,
     /// Events count the bytes that the network carried.
     Bytes,
 }
@@ -155,17 +157,18 @@ pub(super) fn judge(
     for fault in scenario.faults() {
         *report.faults.entry(fault).or_default() += 1;
     }
-    for (number, (ticket, plan)) in tickets.iter().zip(&scenario.calls).enumerate() {
+    for (number, ticket) in tickets.iter().enumerate() {
         let outcome = sim
             .take(*ticket)
             .ok_or_else(|| broken(Law::End, format!("call {number} has no outcome")))?;
-        judge_call(number, plan, &outcome).map_err(|(law, text)| broken(law, text))?;
+        judge_call(scenario, number, &outcome).map_err(|(law, text)| broken(law, text))?;
         let came = outcome
             .error()
             .map_or("response", |error| error.kind().tag());
         *report.outcomes.entry(came).or_default() += 1;
     }
     at_most_once(scenario, sim).map_err(|text| broken(Law::AtMostOnce, text))?;
+    own_credentials(scenario, sim).map_err(|text| broken(Law::Credentials, text))?;
     sim.judge()
         .map_err(|violation| broken(Law::Grammar, violation.to_string()))?;
     sim.nothing_left()
@@ -180,7 +183,8 @@ pub(super) fn judge(
 
 type Verdict = Result<(), (Law, String)>;
 
-fn judge_call(number: usize, plan: &CallPlan, outcome: &Outcome) -> Verdict {
+fn judge_call(scenario: &Scenario, number: usize, outcome: &Outcome) -> Verdict {
+    let plan = &scenario.calls[number];
     let took = outcome.ended() - outcome.started();
     let pause = match plan.reads {
         ReadPlan::Slowly(_, pause) => Duration::from_millis(pause) * CONTENT_MAX,
@@ -198,11 +202,13 @@ fn judge_call(number: usize, plan: &CallPlan, outcome: &Outcome) -> Verdict {
             return Err((Law::Secret, shown));
         }
     }
-    own_answer(number, plan, outcome).map_err(|text| (Law::Tag, format!("call {number}: {text}")))
+    own_answer(scenario, number, outcome)
+        .map_err(|text| (Law::Tag, format!("call {number}: {text}")))
 }
 
 /// The fields name this call, the content is that of its answer, and one that ended well is whole.
-fn own_answer(number: usize, plan: &CallPlan, outcome: &Outcome) -> Result<(), String> {
+fn own_answer(scenario: &Scenario, number: usize, outcome: &Outcome) -> Result<(), String> {
+    let plan = &scenario.calls[number];
     let Some(head) = &outcome.head else {
         return match outcome.error() {
             Some(_) => Ok(()),
@@ -210,10 +216,16 @@ fn own_answer(number: usize, plan: &CallPlan, outcome: &Outcome) -> Result<(), S
         };
     };
     let fields = &head.head.fields;
-    let expected = tag(plan.origin, &CallPlan::target(number));
-    if fields.get_str("x-tag") != Some(&expected) {
-        return Err(format!("{:?} is not {expected}", fields.get_str("x-tag")));
-    }
+    let target = CallPlan::target(number);
+    let given = fields.get_str("x-tag").unwrap_or_default();
+    let may_give = |origin| origin == plan.origin || outcome.redirects() > 0;
+    let origins = (0..scenario.origins.len()).filter(|origin| may_give(*origin));
+    let Some(expected) = origins
+        .map(|origin| tag(origin, &target))
+        .find(|expected| expected == given)
+    else {
+        return Err(format!("{given:?} is not for {target} at {}", plan.origin));
+    };
     let length = fields
         .get_str("x-length")
         .and_then(|text| text.parse().ok());
@@ -247,6 +259,23 @@ fn at_most_once(scenario: &Scenario, sim: &Sim) -> Result<(), String> {
             .count();
         if reached > 1 {
             return Err(format!("call {number} reached a peer {reached} times"));
+        }
+    }
+    Ok(())
+}
+
+fn own_credentials(scenario: &Scenario, sim: &Sim) -> Result<(), String> {
+    for (addr, seen) in sim.requests() {
+        let carries = seen
+            .fields("authorization")
+            .any(|value| value.contains(CANARY))
+            || seen.target().contains(CANARY);
+        let mut calls = scenario.calls.iter().enumerate();
+        let path = seen.target().split('?').next().unwrap_or_default();
+        let owner = calls.find(|(number, _)| CallPlan::target(*number) == path);
+        let meant = owner.map(|(_, call)| call.origin);
+        if carries && meant != scenario.origin_at(addr.ip()) {
+            return Err(format!("{addr} was given those of {path}"));
         }
     }
     Ok(())

@@ -90,6 +90,11 @@ impl Link {
         [accept, cut, narrow, pieces].into_iter().flatten()
     }
 
+    /// Says whether the peer gets the connection, and plays a script on it.
+    pub(super) fn is_accepted(&self) -> bool {
+        matches!(self.accept, Accept::Yes | Accept::Reset)
+    }
+
     /// Says whether what is written at once arrives at once.
     pub(super) fn is_in_one_piece(&self) -> bool {
         self.segment == usize::MAX && self.window == WINDOW

@@ -39,6 +39,7 @@
 //! ([`Handshake`]), round trips, close_notify, and their absence.
 
 mod agenda;
+mod answer;
 mod bug;
 mod caller;
 mod draw;

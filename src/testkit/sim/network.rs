@@ -210,7 +210,7 @@ impl Listener {
         let nth = |list: &[Link]| list.get(self.asked).or_else(|| list.last()).cloned();
         let link = nth(&self.links).unwrap_or_default();
         self.asked += 1;
-        if !matches!(link.accept, Accept::Yes | Accept::Reset) {
+        if !link.is_accepted() {
             return (link, None);
         }
         let script = self.scripts.get(self.accepted);

@@ -11,7 +11,7 @@ use crate::error::{Error, LookupFailure};
 use crate::message::answer::Family;
 use crate::request::Request;
 use crate::testkit::script::Script;
-use crate::testkit::seen::SeenRequest;
+use crate::testkit::sim::answer::{AnswerPlan, Answering, Behind};
 use crate::testkit::sim::bug::Bug;
 use crate::testkit::sim::caller::Caller;
 use crate::testkit::sim::laws::{self, Broken, Report};
@@ -119,64 +119,6 @@ pub(super) struct ConnectionPlan {
     pub(super) answers: Vec<AnswerPlan>,
 }
 
-/// One answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct AnswerPlan {
-    pub(super) shape: Shape,
-    pub(super) content: usize,
-    pub(super) moment: Moment,
-    pub(super) pause_ms: u64,
-    pub(super) interims: usize,
-    pub(super) behind: Behind,
-}
-
-/// How an answer is framed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shape {
-    Length,
-    /// Chunks of so many bytes.
-    Chunked(usize),
-    /// The same, with a trailer.
-    Trailer(usize),
-    UntilClose,
-    NoContent,
-    NotModified,
-    Redirect,
-    /// Nothing that is HTTP.
-    Noise,
-    /// A length that is no number.
-    BadLength,
-    /// A length that is told twice.
-    Doubled,
-    /// A second answer behind the message.
-    Leftover,
-    /// Bytes behind the message that are no answer.
-    Junk,
-}
-
-/// When an answer is given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Moment {
-    /// Behind the whole request; a 100 goes before the body, if one is expected.
-    Asked,
-    /// Behind the head, whatever follows.
-    Early,
-    /// Never: the connection stays silent.
-    Never,
-}
-
-/// What a peer does behind an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Behind {
-    Keep,
-    Close,
-    HalfClose,
-    Reset,
-    Stall,
-    /// It reads nothing more, and closes.
-    Deaf,
-}
-
 impl Scenario {
     /// The seed it was drawn from.
     #[must_use]
@@ -188,6 +130,16 @@ impl Scenario {
     #[must_use]
     pub fn calls(&self) -> usize {
         self.calls.len()
+    }
+
+    /// The number of the origin that listens there.
+    pub(super) fn origin_at(&self, ip: IpAddr) -> Option<usize> {
+        let mut origins = self.origins.iter().enumerate();
+        let listens = |(number, origin): &(usize, &OriginPlan)| {
+            let mut addresses = origin.addresses.iter().enumerate();
+            addresses.any(|(place, address)| address.ip(*number, place) == ip)
+        };
+        origins.find(listens).map(|(number, _)| number)
     }
 
     /// The faults that are planned, each time one is.
@@ -236,7 +188,12 @@ impl Scenario {
     fn simulation(&self, client: &Client, bug: Option<Bug>) -> Sim {
         let mut sim = Sim::with_bug(client, bug);
         for (number, origin) in self.origins.iter().enumerate() {
-            origin.build(number, &mut sim);
+            let next = (number + 1) % self.origins.len();
+            let answering = Answering {
+                origin: number,
+                elsewhere: self.origins[next].base(next).into(),
+            };
+            origin.build(&answering, &mut sim);
         }
         sim
     }
@@ -357,12 +314,13 @@ impl OriginPlan {
         faults
     }
 
-    fn build(&self, number: usize, sim: &mut Sim) {
+    fn build(&self, answering: &Answering, sim: &mut Sim) {
+        let number = answering.origin;
         let mut addresses = Vec::new();
         for (place, address) in self.addresses.iter().enumerate() {
             let ip = address.ip(number, place);
             addresses.push(ip);
-            address.build(SocketAddr::new(ip, 8000), number, self.tls, sim);
+            address.build(SocketAddr::new(ip, 8000), answering, self.tls, sim);
         }
         let name = Name::default();
         let after = Duration::from_millis;
@@ -397,17 +355,24 @@ impl AddressPlan {
         }
     }
 
-    fn build(&self, addr: SocketAddr, origin: usize, tls: Option<Handshake>, sim: &mut Sim) {
-        let Some((first, rest)) = self.connections.split_first() else {
-            return;
-        };
-        let mut listening = sim
-            .listen(addr, first.script(origin))
-            .link(first.link.clone());
-        for connection in rest {
-            listening = listening
-                .then(connection.script(origin))
-                .link(connection.link.clone());
+    fn build(
+        &self,
+        addr: SocketAddr,
+        answering: &Answering,
+        tls: Option<Handshake>,
+        sim: &mut Sim,
+    ) {
+        let mut scripts = self
+            .connections
+            .iter()
+            .filter(|connection| connection.link.is_accepted())
+            .map(|connection| connection.script(answering));
+        let mut listening = sim.listen(addr, scripts.next().unwrap_or_default());
+        for script in scripts {
+            listening = listening.then(script);
+        }
+        for connection in &self.connections {
+            listening = listening.link(connection.link.clone());
         }
         if let Some(handshake) = tls {
             listening.tls(handshake);
@@ -416,11 +381,11 @@ impl AddressPlan {
 }
 
 impl ConnectionPlan {
-    fn script(&self, origin: usize) -> Script {
+    fn script(&self, answering: &Answering) -> Script {
         let mut script = Script::new();
         let last = self.answers.len().saturating_sub(1);
         for (place, answer) in self.answers.iter().enumerate() {
-            let steps = answer.steps(origin);
+            let steps = answer.steps(answering.clone());
             script = if place == last && answer.behind == Behind::Keep {
                 script.forever(steps)
             } else {
@@ -428,126 +393,6 @@ impl ConnectionPlan {
             };
         }
         script
-    }
-}
-
-impl AnswerPlan {
-    fn faults(self) -> impl Iterator<Item = &'static str> {
-        let shape = match self.shape {
-            Shape::Noise => Some("not http"),
-            Shape::BadLength => Some("bad length"),
-            Shape::Leftover => Some("second answer"),
-            Shape::Junk => Some("bytes behind"),
-            _ => None,
-        };
-        let moment = match self.moment {
-            Moment::Asked => None,
-            Moment::Early => Some("early answer"),
-            Moment::Never => Some("no answer"),
-        };
-        let behind = match self.behind {
-            Behind::Keep => None,
-            Behind::Close => Some("close"),
-            Behind::HalfClose => Some("half close"),
-            Behind::Reset => Some("reset"),
-            Behind::Stall => Some("stall"),
-            Behind::Deaf => Some("close, unread"),
-        };
-        [shape, moment, behind].into_iter().flatten()
-    }
-
-    fn steps(self, origin: usize) -> Script {
-        let script = Script::new().expect_head();
-        let script = match self.moment {
-            Moment::Never => return script.stall(),
-            Moment::Early => script,
-            Moment::Asked => script
-                .reply_with(|request| match request.field("expect") {
-                    Some(_) => b"HTTP/1.1 100 Continue\r\n\r\n".to_vec(),
-                    None => Vec::new(),
-                })
-                .expect_body(),
-        };
-        let script = match self.pause_ms {
-            0 => script,
-            pause => script.pause(Duration::from_millis(pause)),
-        };
-        let script = script
-            .repeat(
-                self.interims,
-                Script::new().send("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"),
-            )
-            .reply_with(move |request| self.bytes(origin, request));
-        let script = match (self.moment, self.behind) {
-            (Moment::Early, Behind::Keep) => script.expect_body(),
-            _ => script,
-        };
-        match self.behind {
-            Behind::Keep => script,
-            Behind::Close => script.close(),
-            Behind::HalfClose => script.half_close().expect_gone(),
-            Behind::Reset => script.reset(),
-            Behind::Stall => script.stall(),
-            Behind::Deaf => script.stop_reading().close(),
-        }
-    }
-
-    /// The answer to a request.
-    fn bytes(self, origin: usize, request: &SeenRequest) -> Vec<u8> {
-        let path = request.target().split('?').next().unwrap_or_default();
-        let tag = tag(origin, path);
-        let length = match self.shape {
-            Shape::NoContent | Shape::NotModified => 0,
-            _ => self.content,
-        };
-        let content = content(&tag, length);
-        let status = match self.shape {
-            Shape::NoContent => "204 No Content",
-            Shape::NotModified => "304 Not Modified",
-            Shape::Redirect => "303 See Other",
-            Shape::Noise => return b"SSH-2.0-OpenSSH_9.6\r\n\r\n".to_vec(),
-            _ => "200 OK",
-        };
-        let framing = match self.shape {
-            Shape::Chunked(_) | Shape::Trailer(_) => "Transfer-Encoding: chunked\r\n".to_owned(),
-            Shape::UntilClose => "Connection: close\r\n".to_owned(),
-            Shape::NoContent | Shape::NotModified => String::new(),
-            Shape::Redirect => format!("Location: {path}?moved\r\nContent-Length: {length}\r\n"),
-            Shape::BadLength => "Content-Length: five\r\n".to_owned(),
-            Shape::Doubled => format!("Content-Length: {length}, {length}\r\n"),
-            _ => format!("Content-Length: {length}\r\n"),
-        };
-        let mut bytes = format!(
-            "HTTP/1.1 {status}\r\nX-Tag: {tag}\r\nX-Length: {length}\r\nSet-Cookie: {CANARY}\r\n{framing}\r\n"
-        )
-        .into_bytes();
-        if request.method() == "HEAD" {
-            return bytes;
-        }
-        match self.shape {
-            Shape::Chunked(piece) | Shape::Trailer(piece) => {
-                for chunk in content.chunks(piece.max(1)) {
-                    bytes.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
-                    bytes.extend_from_slice(chunk);
-                    bytes.extend_from_slice(b"\r\n");
-                }
-                let trailer = match self.shape {
-                    Shape::Trailer(_) => "0\r\nX-End: 1\r\n\r\n",
-                    _ => "0\r\n\r\n",
-                };
-                bytes.extend_from_slice(trailer.as_bytes());
-            }
-            Shape::Leftover => {
-                bytes.extend_from_slice(&content);
-                bytes.extend_from_slice(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-            }
-            Shape::Junk => {
-                bytes.extend_from_slice(&content);
-                bytes.extend_from_slice(b"what nobody asked for\r\n\r\n");
-            }
-            _ => bytes.extend_from_slice(&content),
-        }
-        bytes
     }
 }
 

@@ -1,9 +1,9 @@
 //! Makes a scenario that fails simpler, as long as it still fails.
 
+use crate::testkit::sim::answer::{AnswerPlan, Behind, Moment, Shape};
 use crate::testkit::sim::link::{Accept, Handshake, Link};
 use crate::testkit::sim::scenario::{
-    AnswerPlan, Asks, Behind, CallPlan, ConnectionPlan, Moment, Named, OriginPlan, ReadPlan,
-    Scenario, Shape,
+    Asks, CallPlan, ConnectionPlan, Named, OriginPlan, ReadPlan, Scenario,
 };
 
 /// Tries of one shrinking.
