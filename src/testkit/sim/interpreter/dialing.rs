@@ -1,0 +1,214 @@
+//! What a simulated dial does: lookups, connects, handshakes.
+
+use std::net::SocketAddr;
+
+use crate::error::LookupFailure;
+use crate::flow::action::{DialInput, TlsFault};
+use crate::flow::dial::Dial;
+use crate::flow::lookup::{Families, FlightId, Joined};
+use crate::message::answer::{Answer, Family, LookupError};
+use crate::testkit::sim::happening::Happening;
+use crate::testkit::sim::interpreter::{Contestant, Lease, Stage, Tls};
+use crate::testkit::sim::link::Handshake;
+use crate::testkit::sim::network::StreamId;
+
+impl Stage<'_> {
+    pub(super) fn resolve(&mut self) {
+        let dial = self.actor.call.dialing();
+        let host: Box<str> = dial.map(Dial::host).unwrap_or_default().into();
+        self.actor.asked = Some(host.clone());
+        let now = self.world.now();
+        let waiter = self.actor.call.id().get();
+        let number = self.actor.number;
+        let joined = self.world.lookup.join(&host, waiter, number, now);
+        match joined {
+            Joined::Start(flight) => {
+                self.input(DialInput::Asked { shared: false });
+                self.ask(&host, flight);
+            }
+            Joined::Shared(families) => {
+                self.input(DialInput::Asked { shared: true });
+                self.known(&families, true);
+            }
+            Joined::Cached(families) => {
+                self.input(DialInput::Asked { shared: false });
+                let none = || Some(Ok(Answer::none()));
+                let families = Families {
+                    v4: families.v4.or_else(none),
+                    v6: families.v6.or_else(none),
+                };
+                self.known(&families, false);
+            }
+            Joined::Full(_) => {
+                let failed = || Some(Err(LookupError::new(LookupFailure::System).into()));
+                let families = Families {
+                    v4: failed(),
+                    v6: failed(),
+                };
+                self.known(&families, false);
+            }
+        }
+    }
+
+    /// Asks the names of the simulation, both families or the only one that is used.
+    pub(super) fn ask(&mut self, host: &str, flight: FlightId) {
+        let (now, only) = (self.world.now(), self.actor.settings.family);
+        for family in Family::BOTH {
+            if only.is_some_and(|only| only != family) {
+                let none = Ok(Answer::none());
+                let lookup = &mut self.world.lookup;
+                lookup.family_done(host, flight, family, none.clone(), now);
+                self.input(DialInput::Resolved {
+                    family,
+                    outcome: none,
+                    coalesced: false,
+                });
+                continue;
+            }
+            self.input(DialInput::QueryBegan { family, at: now });
+            if let Some(delay) = self.world.names.delay(host, family) {
+                let answer = Happening::Answer(host.into(), flight, family);
+                self.world.planner.plan_in(delay, answer);
+            }
+        }
+    }
+
+    pub(super) fn known(&mut self, families: &Families, coalesced: bool) {
+        for family in Family::BOTH {
+            if let Some(outcome) = families.get(family).cloned() {
+                self.input(DialInput::Resolved {
+                    family,
+                    outcome,
+                    coalesced,
+                });
+            }
+        }
+    }
+
+    pub(super) fn probe_route(&mut self, addr: SocketAddr) {
+        let reachable = self.world.net.has_route(addr);
+        self.input(DialInput::Route { addr, reachable });
+    }
+
+    pub(super) fn connect(&mut self, number: u16, addr: SocketAddr) {
+        let owner = self.actor.number;
+        match self.world.net.connect(addr, owner, &mut self.world.planner) {
+            Ok(stream) => {
+                self.actor.contestants.push(Contestant {
+                    number,
+                    stream,
+                    tls: Tls::Absent,
+                });
+            }
+            Err(error) => self.input(DialInput::Connected {
+                contestant: number,
+                result: Err(error),
+            }),
+        }
+    }
+
+    pub(super) fn abort_connect(&mut self, number: u16) {
+        let place = self
+            .actor
+            .contestants
+            .iter()
+            .position(|contestant| contestant.number == number);
+        if let Some(place) = place {
+            let contestant = self.actor.contestants.remove(place);
+            self.world.close_stream(contestant.stream);
+        }
+    }
+
+    /// Leaves the lookup, keeps the winner, closes the others.
+    pub(super) fn end_dial(&mut self, winner: Option<u16>, forget: bool) {
+        let call = self.actor.call.id().get();
+        if let Some(host) = self.actor.asked.take() {
+            let _ = self.world.lookup.leave(&host, call);
+            if forget {
+                self.world.lookup.evict(&host);
+            }
+        }
+        self.actor.letters.clear();
+        let mut won = None;
+        for contestant in std::mem::take(&mut self.actor.contestants) {
+            if winner == Some(contestant.number) {
+                won = Some(contestant.stream);
+            } else {
+                self.world.close_stream(contestant.stream);
+            }
+        }
+        let served = self.world.pool.dialed(call, won.is_some());
+        self.world.serve(served);
+        if let Some(stream) = won {
+            let generation = self.world.pool.generation();
+            self.actor.lease = Some(Lease { stream, generation });
+        }
+    }
+
+    pub(super) fn start_tls(&mut self, number: u16) {
+        let contestants = &mut self.actor.contestants;
+        let Some(contestant) = contestants.iter_mut().find(|each| each.number == number) else {
+            return;
+        };
+        contestant.tls = Tls::UnderWay;
+        let stream = contestant.stream;
+        let latency = self.world.net.streams[stream].link.latency;
+        self.world
+            .planner
+            .plan_in(latency, Happening::Hello(stream));
+    }
+
+    /// Takes what became of a connect.
+    pub(in crate::testkit::sim) fn connected(
+        &mut self,
+        stream: StreamId,
+        result: std::io::Result<SocketAddr>,
+    ) {
+        let contestants = &self.actor.contestants;
+        let Some(contestant) = contestants.iter().find(|each| each.stream == stream) else {
+            return;
+        };
+        let number = contestant.number;
+        let result = result.map(|local| (self.world.ids.conn(), Some(local)));
+        if let Ok((conn, _)) = &result {
+            self.world.net.streams[stream].conn = Some(*conn);
+        }
+        self.actor.letters.push_back(DialInput::Connected {
+            contestant: number,
+            result,
+        });
+    }
+
+    /// Takes what became of a TLS handshake: what the peer says, or else what came instead.
+    pub(in crate::testkit::sim) fn secured(&mut self, stream: StreamId, said: Option<Handshake>) {
+        let contestants = &mut self.actor.contestants;
+        let Some(contestant) = contestants.iter_mut().find(|each| each.stream == stream) else {
+            return;
+        };
+        if contestant.tls == Tls::Absent {
+            return;
+        }
+        let result = match said {
+            Some(Handshake::Made { .. }) => Ok(self.world.tls.clone()),
+            Some(Handshake::Failed(failure)) => Err(failure),
+            Some(Handshake::Stalled) => return,
+            None => match self.world.net.streams[stream].handshake_failure() {
+                Some(failure) => Err(failure),
+                None => return,
+            },
+        };
+        contestant.tls = Tls::Absent;
+        let number = contestant.number;
+        if result.is_err() {
+            self.abort_connect(number);
+        }
+        self.actor.letters.push_back(DialInput::TlsDone {
+            contestant: number,
+            result: result.map_err(|failure| TlsFault {
+                failure,
+                alert: None,
+                source: "the simulated handshake failed".into(),
+            }),
+        });
+    }
+}
