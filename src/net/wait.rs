@@ -1,4 +1,4 @@
-//! The only other function that blocks: poll over the few descriptors of one call.
+//! The only other function that waits for sockets: poll over the few descriptors of one call.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
