@@ -63,12 +63,7 @@ impl Running {
             }
             Joined::Cached(families) => {
                 self.input(DialInput::Asked { shared: false });
-                let none = || Some(Ok(Answer::none()));
-                let families = Families {
-                    v4: families.v4.or_else(none),
-                    v6: families.v6.or_else(none),
-                };
-                self.known(&families, false);
+                self.known(&families.settled(), false);
             }
             Joined::Full(max) => {
                 let text = format!("{max} lookups wait, and no more may");

@@ -18,7 +18,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use crate::error::LookupFailure;
-use crate::message::answer::{Address, AnswerSource, Failure, Family, LookupError, Outcome};
+use crate::message::answer::{
+    Address, Answer, AnswerSource, Failure, Family, LookupError, Outcome,
+};
 
 /// Bounds of a [`Lookup`].
 #[derive(Debug, Clone)]
@@ -102,6 +104,15 @@ impl Families {
         self.v4.is_some() && self.v6.is_some()
     }
 
+    /// The same, where a family of which nothing is known has no address.
+    pub(crate) fn settled(self) -> Self {
+        let none = || Some(Ok(Answer::none()));
+        Self {
+            v4: self.v4.or_else(none),
+            v6: self.v6.or_else(none),
+        }
+    }
+
     fn set(&mut self, family: Family, outcome: Outcome) {
         match family {
             Family::V4 => self.v4 = Some(outcome),
@@ -117,7 +128,7 @@ pub(crate) enum Joined {
     Start(FlightId),
     /// Wait for a flight of another call; what it already knows is here.
     Shared(Families),
-    /// Use what is remembered. When only one family is in, the other never answered usefully.
+    /// Use what is remembered, [settled](Families::settled): the other family never answered usefully.
     Cached(Families),
     /// Fail with [`Limit::Lookups`](crate::error::Limit::Lookups) and this value.
     Full(usize),

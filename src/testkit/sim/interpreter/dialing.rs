@@ -32,12 +32,7 @@ impl Stage<'_> {
             }
             Joined::Cached(families) => {
                 self.input(DialInput::Asked { shared: false });
-                let none = || Some(Ok(Answer::none()));
-                let families = Families {
-                    v4: families.v4.or_else(none),
-                    v6: families.v6.or_else(none),
-                };
-                self.known(&families, false);
+                self.known(&families.settled(), false);
             }
             Joined::Full(_) => {
                 let failed = || Some(Err(LookupError::new(LookupFailure::System).into()));
