@@ -4,6 +4,7 @@ pub mod anomaly;
 pub mod answer;
 pub mod close;
 pub(crate) mod connect_to;
+pub(crate) mod date;
 pub mod dial;
 pub mod fields;
 pub mod framing;

@@ -679,9 +679,20 @@ fn retry_tries_again_after_a_transient_status_and_a_timeout() {
     assert_eq!((ran.code, peer.request_count()), (0, 3), "{}", ran.err);
     assert_eq!(ran.out, "ok");
     assert!(ran.err.contains("(1 of 2)") && ran.err.contains("(2 of 2)"));
-    let peer = answering(busy);
-    let ran = run(&["-f", "--retry", "1", &peer.url("/")]);
-    assert_eq!((ran.code, peer.request_count()), (22, 2));
+    let past = "Sunday, 06-Nov-94 08:49:37 GMT";
+    for busy in [
+        busy.to_owned(),
+        busy.replace("After: 0", &format!("After: {past}")),
+    ] {
+        let begun = Instant::now();
+        let peer = answering(&busy);
+        let ran = run(&["-f", "--retry", "1", &peer.url("/")]);
+        assert_eq!((ran.code, peer.request_count()), (22, 2));
+        assert!(
+            begun.elapsed() < Duration::from_secs(1),
+            "no pause of its own"
+        );
+    }
 }
 
 #[test]

@@ -26,6 +26,7 @@ mod handover;
 mod harness;
 mod head;
 mod keys;
+mod moments;
 mod nginx;
 mod pool;
 mod races;
