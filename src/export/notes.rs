@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use crate::event::{EventData, ExpectOutcome, GotConn, Redirect, RedirectRefusal};
-use crate::export::shown;
 use crate::export::timings::named;
 use crate::export::waterfall::Call;
+use crate::export::{server_timing, shown};
 use crate::message::anomaly::Anomaly;
 use crate::message::answer::AnswerSource;
-use crate::message::fields::Fields;
+use crate::message::fields::{Fields, list_elements};
 use crate::message::tls::TlsFacts;
 
 /// A call shorter than this has no slow phase.
@@ -122,8 +122,10 @@ fn note(data: EventData<'_>, at: Duration) -> Vec<String> {
             listed(interim.fields())
         )),
         EventData::ExpectDone(done) => one(expectation(done.outcome(), done.waited())),
-        EventData::GotResponseHead(head) => (head.server_timing().iter())
-            .map(|entry| format!("server-timing: {entry}"))
+        EventData::GotResponseHead(head) => (head.fields().get_all("server-timing"))
+            .flat_map(list_elements)
+            .take(head.server_timing().len())
+            .map(|entry| format!("server-timing: {}", server_timing::shown(entry)))
             .collect(),
         EventData::Anomaly(seen) if seen.anomaly() == Anomaly::TooManyAddresses => {
             let (what, count) = (seen.anomaly(), seen.count());

@@ -11,6 +11,7 @@ pub mod framing;
 pub mod method;
 pub mod overrides;
 pub mod pool;
+pub mod quoted;
 pub mod status;
 pub mod tls;
 pub mod url;
