@@ -84,6 +84,7 @@ pub struct ClientBuilder {
     redaction: Redaction,
     observers: Vec<ObserverRef>,
     redirects: RedirectPolicy,
+    https_only: bool,
     layers: Vec<Layer>,
 }
 
@@ -285,6 +286,7 @@ impl ClientBuilder {
             redaction: Redaction::default(),
             observers: Vec::new(),
             redirects: RedirectPolicy::new(),
+            https_only: false,
             layers: Vec::new(),
         }
     }
@@ -354,6 +356,18 @@ impl ClientBuilder {
     #[must_use]
     pub fn redirects(mut self, policy: RedirectPolicy) -> Self {
         self.redirects = policy;
+        self
+    }
+
+    /// Forbids http. Default off.
+    ///
+    /// On, an http URL is [`RequestRule::HttpsOnly`](crate::error::RequestRule::HttpsOnly) before any I/O, and a
+    /// redirect to one is handed out as a response with
+    /// [`RedirectRefusal::HttpsOnly`](crate::event::RedirectRefusal::HttpsOnly), whatever its policy allows. It stands
+    /// in the place of a store of what hosts have said (RFC 6797), which is not built.
+    #[must_use]
+    pub fn https_only(mut self, https_only: bool) -> Self {
+        self.https_only = https_only;
         self
     }
 
@@ -555,6 +569,7 @@ impl ClientBuilder {
                 timeouts: self.timeouts,
                 retries: self.retries,
                 redirects: self.redirects,
+                https_only: self.https_only,
                 life: pool::Life {
                     age: self.max_age,
                     requests: self.max_requests,

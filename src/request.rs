@@ -338,6 +338,7 @@ impl Request {
             without_defaults: self.without_defaults,
             keep_alive: client.engine().keep_alive,
             is_to_http10,
+            is_https_only: client.engine().settings.https_only,
             label: self.label,
         };
         let plan = Plan::new(wish).map_err(|refused| client.refuse(*refused, &self.observers))?;

@@ -271,6 +271,8 @@ rules! {
         Credentials => "the user name has a colon, or the credentials a control character",
         /// A setting is out of its range.
         Setting => "a setting is out of its range",
+        /// The URL is http, and the client is for https only.
+        HttpsOnly => "the client is for https only",
         /// A chunked body to a peer that is known to speak HTTP/1.0.
         ChunkedToHttp10 => "the peer speaks http/1.0 and the length of the body is not known",
     }

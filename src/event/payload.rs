@@ -754,6 +754,8 @@ tags! {
         Scheme => "scheme",
         /// It leads from https to http, which has to be allowed.
         Downgrade => "downgrade",
+        /// It leads to http, and the client is for https only.
+        HttpsOnly => "https_only",
         /// It keeps the body, which cannot be given again.
         BodyNotReplayable => "body_not_replayable",
         /// The caller's own judgement said no.

@@ -97,6 +97,8 @@ pub(crate) struct Settings {
     /// Repeats of a broken attempt that are allowed.
     pub(crate) retries: u16,
     pub(crate) redirects: RedirectPolicy,
+    /// Whether no hop may be http.
+    pub(crate) https_only: bool,
     /// How long a connection lives.
     pub(crate) life: Life,
     /// Addresses that the caller gave in advance.

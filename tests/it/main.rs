@@ -25,6 +25,7 @@ mod grammar;
 mod handover;
 mod harness;
 mod head;
+mod https_only;
 mod keys;
 mod moments;
 mod nginx;

@@ -75,6 +75,8 @@ pub(crate) fn deciding<'a>(plan: &'a Plan, settings: &Settings) -> &'a Url {
         is_resolver_custom: _,
         // A hop is a request of its own, with a key of its own.
         redirects: _,
+        // What it forbids is never asked for.
+        https_only: _,
         // One client has one table of places to connect to, one profile and one choice of families.
         connect_to: _,
         dial_profile: _,
