@@ -1,5 +1,7 @@
 //! The blocking door: requests from the thread that calls, over one pool.
 
+mod fences;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use crate::drive::engine::{Engine, Parts, next_call};
 use crate::error::{Error, ErrorKind, Result, TlsFailure};
 use crate::event::{Emitter, ObserverRef, Observers, Redaction};
 use crate::flow::call::{Call, Settings};
+use crate::flow::dial::guard::Guard;
 use crate::flow::redirect::RedirectPolicy;
 use crate::flow::{call, lookup, pool};
 use crate::message::answer::{Address, Family};
@@ -80,6 +83,7 @@ pub struct ClientBuilder {
     connect_to: ConnectTo,
     dial_profile: DialProfile,
     family: Option<Family>,
+    guard: Guard,
     tls: TlsConfig,
     redaction: Redaction,
     observers: Vec<ObserverRef>,
@@ -282,6 +286,7 @@ impl ClientBuilder {
             connect_to: ConnectTo::new(),
             dial_profile: DialProfile::default(),
             family: None,
+            guard: Guard::default(),
             tls: TlsConfig::new(),
             redaction: Redaction::default(),
             observers: Vec::new(),
@@ -356,18 +361,6 @@ impl ClientBuilder {
     #[must_use]
     pub fn redirects(mut self, policy: RedirectPolicy) -> Self {
         self.redirects = policy;
-        self
-    }
-
-    /// Forbids http. Default off.
-    ///
-    /// On, an http URL is [`RequestRule::HttpsOnly`](crate::error::RequestRule::HttpsOnly) before any I/O, and a
-    /// redirect to one is handed out as a response with
-    /// [`RedirectRefusal::HttpsOnly`](crate::event::RedirectRefusal::HttpsOnly), whatever its policy allows. It stands
-    /// in the place of a store of what hosts have said (RFC 6797), which is not built.
-    #[must_use]
-    pub fn https_only(mut self, https_only: bool) -> Self {
-        self.https_only = https_only;
         self
     }
 
@@ -579,6 +572,7 @@ impl ClientBuilder {
                 connect_to: self.connect_to,
                 dial_profile: self.dial_profile,
                 family: self.family,
+                guard: self.guard,
                 is_resolver_custom,
             },
             resolver,

@@ -213,6 +213,8 @@ rules! {
         System => "the system could not look the name up",
         /// The host has only addresses of the family that the client may not use.
         OtherFamily => "the host has no address of the family in use",
+        /// Every address of the host was refused by the caller's guard.
+        NotAllowed => "no address of the host may be dialed",
         /// The caller's own resolver failed.
         Custom => "the custom resolver failed",
     }

@@ -292,6 +292,8 @@ payloads! {
     DialPlan {
         /// The addresses in the order in which they will be tried.
         order "order": Vec<SocketAddr> => &[SocketAddr],
+        /// The addresses that the caller's guard refused; they are not tried.
+        refused "refused": Vec<SocketAddr> => &[SocketAddr],
         /// The profile of the dialer.
         profile "profile": DialProfile => DialProfile,
     }

@@ -102,6 +102,9 @@ fn note(data: EventData<'_>, at: Duration) -> Vec<String> {
             shown(done.waited()),
             done.limit().tag()
         )),
+        EventData::DialPlan(plan) => (plan.refused().iter())
+            .map(|addr| format!("{addr} may not be dialed"))
+            .collect(),
         EventData::DnsDone(done) if done.source() == AnswerSource::Cache => {
             one("the addresses came from the cache".to_owned())
         }

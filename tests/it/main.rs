@@ -22,6 +22,7 @@ mod expect;
 mod faults;
 mod framing;
 mod grammar;
+mod guard;
 mod handover;
 mod harness;
 mod head;

@@ -77,10 +77,12 @@ pub(crate) fn deciding<'a>(plan: &'a Plan, settings: &Settings) -> &'a Url {
         redirects: _,
         // What it forbids is never asked for.
         https_only: _,
-        // One client has one table of places to connect to, one profile and one choice of families.
+        // One client has one table of places to connect to, one profile, one choice of families, and one
+        // guard.
         connect_to: _,
         dial_profile: _,
         family: _,
+        guard: _,
     } = settings;
     plan.deciding()
 }
