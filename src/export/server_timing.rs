@@ -14,10 +14,10 @@ pub(crate) fn shown(entry: &[u8]) -> String {
     for piece in pieces {
         let end = piece.iter().position(|byte| *byte == b'=');
         let (key, value) = piece.split_at(end.unwrap_or(piece.len()));
-        let value = value.strip_prefix(b"=").unwrap_or_default();
+        let value = value.strip_prefix(b"=").unwrap_or_default().trim_ascii();
         match key.trim_ascii().to_ascii_lowercase().as_slice() {
-            b"dur" => dur = dur.or(Some(value.trim_ascii())),
-            b"desc" => desc = desc.or(Some(value.trim_ascii())),
+            b"dur" => dur = dur.or(Some(value)),
+            b"desc" => desc = desc.or(Some(value)),
             _ => {}
         }
     }
