@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::error::{Tried, TriedOutcome};
 use crate::event::{EventData, ExpectOutcome, GotConn, Redirect, RedirectRefusal};
 use crate::export::timings::named;
 use crate::export::waterfall::Call;
@@ -108,12 +109,7 @@ fn note(data: EventData<'_>, at: Duration) -> Vec<String> {
         EventData::DnsDone(done) if done.source() == AnswerSource::Cache => {
             one("the addresses came from the cache".to_owned())
         }
-        EventData::DialDone(done) => (done.tried().iter())
-            .map(|tried| {
-                let (outcome, elapsed) = (tried.outcome(), shown(tried.elapsed()));
-                format!("{} {outcome} after {elapsed}", tried.addr())
-            })
-            .collect(),
+        EventData::DialDone(done) => (done.tried().iter()).map(tried_note).collect(),
         EventData::TlsHandshakeDone(done) => {
             (done.facts()).map(|facts| tls(facts)).into_iter().collect()
         }
@@ -164,6 +160,15 @@ fn note(data: EventData<'_>, at: Duration) -> Vec<String> {
         EventData::EventsLost(lost) => one(format!("{} events were lost", lost.count())),
         _ => Vec::new(),
     }
+}
+
+fn tried_note(tried: &Tried) -> String {
+    let (outcome, elapsed) = (tried.outcome(), shown(tried.elapsed()));
+    let why = match outcome {
+        TriedOutcome::Lost => ": another one was quicker",
+        _ => "",
+    };
+    format!("{} {outcome} after {elapsed}{why}", tried.addr())
 }
 
 fn connection(got: &GotConn) -> String {
