@@ -1,5 +1,7 @@
 //! The blocking door: requests from the thread that calls, over one pool.
 
+mod fences;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use crate::drive::engine::{Engine, Parts, next_call};
 use crate::error::{Error, ErrorKind, Result, TlsFailure};
 use crate::event::{Emitter, ObserverRef, Observers, Redaction};
 use crate::flow::call::{Call, Settings};
+use crate::flow::dial::guard::Guard;
 use crate::flow::redirect::RedirectPolicy;
 use crate::flow::{call, lookup, pool};
 use crate::message::answer::{Address, Family};
@@ -80,10 +83,12 @@ pub struct ClientBuilder {
     connect_to: ConnectTo,
     dial_profile: DialProfile,
     family: Option<Family>,
+    guard: Guard,
     tls: TlsConfig,
     redaction: Redaction,
     observers: Vec<ObserverRef>,
     redirects: RedirectPolicy,
+    https_only: bool,
     layers: Vec<Layer>,
 }
 
@@ -281,10 +286,12 @@ impl ClientBuilder {
             connect_to: ConnectTo::new(),
             dial_profile: DialProfile::default(),
             family: None,
+            guard: Guard::default(),
             tls: TlsConfig::new(),
             redaction: Redaction::default(),
             observers: Vec::new(),
             redirects: RedirectPolicy::new(),
+            https_only: false,
             layers: Vec::new(),
         }
     }
@@ -555,6 +562,7 @@ impl ClientBuilder {
                 timeouts: self.timeouts,
                 retries: self.retries,
                 redirects: self.redirects,
+                https_only: self.https_only,
                 life: pool::Life {
                     age: self.max_age,
                     requests: self.max_requests,
@@ -564,6 +572,7 @@ impl ClientBuilder {
                 connect_to: self.connect_to,
                 dial_profile: self.dial_profile,
                 family: self.family,
+                guard: self.guard,
                 is_resolver_custom,
             },
             resolver,

@@ -344,6 +344,7 @@ impl Request {
             without_defaults: self.without_defaults,
             keep_alive: self.client.engine().keep_alive,
             is_to_http10,
+            is_https_only: self.client.engine().settings.https_only,
             label: self.label,
         };
         Ok(Ready {

@@ -1,5 +1,7 @@
 //! A response: its head at once, its body as it is read.
 
+mod moments;
+
 use std::fmt;
 use std::io::{self, BufRead, Read};
 use std::net::SocketAddr;

@@ -213,6 +213,8 @@ rules! {
         System => "the system could not look the name up",
         /// The host has only addresses of the family that the client may not use.
         OtherFamily => "the host has no address of the family in use",
+        /// Every address of the host was refused by the caller's guard.
+        NotAllowed => "no address of the host may be dialed",
         /// The caller's own resolver failed.
         Custom => "the custom resolver failed",
     }
@@ -271,6 +273,8 @@ rules! {
         Credentials => "the user name has a colon, or the credentials a control character",
         /// A setting is out of its range.
         Setting => "a setting is out of its range",
+        /// The URL is http, and the client is for https only.
+        HttpsOnly => "the client is for https only",
         /// A chunked body to a peer that is known to speak HTTP/1.0.
         ChunkedToHttp10 => "the peer speaks http/1.0 and the length of the body is not known",
     }

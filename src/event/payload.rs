@@ -292,6 +292,8 @@ payloads! {
     DialPlan {
         /// The addresses in the order in which they will be tried.
         order "order": Vec<SocketAddr> => &[SocketAddr],
+        /// The addresses that the caller's guard refused; they are not tried.
+        refused "refused": Vec<SocketAddr> => &[SocketAddr],
         /// The profile of the dialer.
         profile "profile": DialProfile => DialProfile,
     }
@@ -754,6 +756,8 @@ tags! {
         Scheme => "scheme",
         /// It leads from https to http, which has to be allowed.
         Downgrade => "downgrade",
+        /// It leads to http, and the client is for https only.
+        HttpsOnly => "https_only",
         /// It keeps the body, which cannot be given again.
         BodyNotReplayable => "body_not_replayable",
         /// The caller's own judgement said no.

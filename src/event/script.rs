@@ -419,6 +419,7 @@ fn dialed(kind: EventKind, v: &Values<'_>) -> Payload {
         })),
         EventKind::DialPlan => Payload::DialPlan(Arc::new(DialPlan {
             order: Vec::new(),
+            refused: Vec::new(),
             profile: DialProfile::Fast,
         })),
         EventKind::ConnectStart => Payload::ConnectStart(Arc::new(ConnectStart {

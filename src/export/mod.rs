@@ -12,6 +12,7 @@
 //! | [`Spread`] | people: min, p50, p95 and max per phase over many calls |
 
 mod notes;
+mod server_timing;
 mod spread;
 pub mod timings;
 mod waterfall;

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use crate::error::{Tried, TriedOutcome};
 use crate::event::{EventData, ExpectOutcome, GotConn, Redirect, RedirectRefusal};
-use crate::export::shown;
 use crate::export::timings::named;
 use crate::export::waterfall::Call;
+use crate::export::{server_timing, shown};
 use crate::message::anomaly::Anomaly;
 use crate::message::answer::AnswerSource;
-use crate::message::fields::Fields;
+use crate::message::fields::{Fields, list_elements};
 use crate::message::tls::TlsFacts;
 
 /// A call shorter than this has no slow phase.
@@ -102,15 +103,13 @@ fn note(data: EventData<'_>, at: Duration) -> Vec<String> {
             shown(done.waited()),
             done.limit().tag()
         )),
+        EventData::DialPlan(plan) => (plan.refused().iter())
+            .map(|addr| format!("{addr} may not be dialed"))
+            .collect(),
         EventData::DnsDone(done) if done.source() == AnswerSource::Cache => {
             one("the addresses came from the cache".to_owned())
         }
-        EventData::DialDone(done) => (done.tried().iter())
-            .map(|tried| {
-                let (outcome, elapsed) = (tried.outcome(), shown(tried.elapsed()));
-                format!("{} {outcome} after {elapsed}", tried.addr())
-            })
-            .collect(),
+        EventData::DialDone(done) => (done.tried().iter()).map(tried_note).collect(),
         EventData::TlsHandshakeDone(done) => {
             (done.facts()).map(|facts| tls(facts)).into_iter().collect()
         }
@@ -122,8 +121,10 @@ fn note(data: EventData<'_>, at: Duration) -> Vec<String> {
             listed(interim.fields())
         )),
         EventData::ExpectDone(done) => one(expectation(done.outcome(), done.waited())),
-        EventData::GotResponseHead(head) => (head.server_timing().iter())
-            .map(|entry| format!("server-timing: {entry}"))
+        EventData::GotResponseHead(head) => (head.fields().get_all("server-timing"))
+            .flat_map(list_elements)
+            .take(head.server_timing().len())
+            .map(|entry| format!("server-timing: {}", server_timing::shown(entry)))
             .collect(),
         EventData::Anomaly(seen) if seen.anomaly() == Anomaly::TooManyAddresses => {
             let (what, count) = (seen.anomaly(), seen.count());
@@ -159,6 +160,15 @@ fn note(data: EventData<'_>, at: Duration) -> Vec<String> {
         EventData::EventsLost(lost) => one(format!("{} events were lost", lost.count())),
         _ => Vec::new(),
     }
+}
+
+fn tried_note(tried: &Tried) -> String {
+    let (outcome, elapsed) = (tried.outcome(), shown(tried.elapsed()));
+    let why = match outcome {
+        TriedOutcome::Lost => ": another one was quicker",
+        _ => "",
+    };
+    format!("{} {outcome} after {elapsed}{why}", tried.addr())
 }
 
 fn connection(got: &GotConn) -> String {

@@ -38,6 +38,7 @@ use crate::flow::call::queueing::Queued;
 use crate::flow::call::scarcity::Scarcity;
 use crate::flow::connection::Connection;
 use crate::flow::dial::Dial;
+use crate::flow::dial::guard::Guard;
 use crate::flow::pool::{self, Cause, Life, Wish};
 use crate::flow::redirect::RedirectPolicy;
 use crate::flow::timers::Timers;
@@ -97,6 +98,8 @@ pub(crate) struct Settings {
     /// Repeats of a broken attempt that are allowed.
     pub(crate) retries: u16,
     pub(crate) redirects: RedirectPolicy,
+    /// Whether no hop may be http.
+    pub(crate) https_only: bool,
     /// How long a connection lives.
     pub(crate) life: Life,
     /// Addresses that the caller gave in advance.
@@ -107,6 +110,8 @@ pub(crate) struct Settings {
     pub(crate) dial_profile: DialProfile,
     /// The only address family that is used, if not both.
     pub(crate) family: Option<Family>,
+    /// Which addresses may be dialed.
+    pub(crate) guard: Guard,
     /// Whether the resolver is the caller's own.
     pub(crate) is_resolver_custom: bool,
 }
@@ -129,6 +134,7 @@ impl Settings {
             overrides: self.overrides.clone(),
             redirects: redirects.unwrap_or_else(|| self.redirects.clone()),
             connect_to: self.connect_to.clone(),
+            guard: self.guard.clone(),
             ..*self
         }
     }

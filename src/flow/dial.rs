@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!   Asking --> Resolving --IPv6 address, or IPv4 and no more time for IPv6--> Racing --all failed--> failed
-//!                 |no address: failed                                          |  ^
+//!                 |none to dial: failed                                        |  ^
 //!                                        http, connected: won <----------------|  |failed, or silent
 //!                                                                       https, |  |for too long
 //!                                                                    connected v  |
@@ -23,6 +23,7 @@
 mod candidates;
 mod contestants;
 mod ending;
+pub(crate) mod guard;
 mod naming;
 mod pace;
 mod profile;
@@ -43,6 +44,7 @@ use crate::flow::action::Action;
 use crate::flow::dial::candidates::Candidates;
 use crate::flow::dial::contestants::{Contestant, Contestants, Gravest, Reached, Stage};
 use crate::flow::dial::ending::End;
+use crate::flow::dial::guard::Guard;
 use crate::flow::dial::naming::{Lookup, lookup_error};
 use crate::flow::dial::pace::{Due, Pace, Target as Goal};
 use crate::flow::dial::profile::Profile;
@@ -69,6 +71,8 @@ pub(crate) struct DialFacts {
     pub(crate) profile: DialProfile,
     /// The only family that is used, if not both.
     pub(crate) family: Option<Family>,
+    /// Which addresses may be dialed.
+    pub(crate) guard: Guard,
     /// Addresses of one family that are used.
     pub(crate) addresses_max: usize,
     pub(crate) lookup_limit: Option<Duration>,

@@ -449,7 +449,7 @@ fn failure_of(outcome: &Outcome) -> Failure {
 fn weight(failure: &Failure) -> u8 {
     match failure.rule() {
         LookupFailure::NoSuchHost => 0,
-        LookupFailure::NoAddress | LookupFailure::OtherFamily => 1,
+        LookupFailure::NoAddress | LookupFailure::OtherFamily | LookupFailure::NotAllowed => 1,
         LookupFailure::Temporary => 2,
         LookupFailure::ServerFailure => 3,
         LookupFailure::Custom => 4,

@@ -174,6 +174,8 @@ pub(crate) struct Answered<'a> {
     pub(crate) is_replayable: bool,
     /// Redirects that the call has followed before.
     pub(crate) followed: u16,
+    /// The client is for https only.
+    pub(crate) is_https_only: bool,
 }
 
 /// What is done about a response.
@@ -242,6 +244,9 @@ fn join(from: &Url, location: &str) -> Result<(Url, bool), (RedirectRefusal, Red
 /// Decides about a redirect whose target is known.
 fn judge(policy: &RedirectPolicy, answered: Answered<'_>, to: Url, is_relative: bool) -> Verdict {
     let (method, keeps_body) = next_method(answered.status, answered.method);
+    if answered.is_https_only && to.scheme() == Scheme::Http {
+        return Verdict::HandOut(RedirectRefusal::HttpsOnly, Some(to));
+    }
     let leaves_tls = answered.url.scheme() == Scheme::Https && to.scheme() == Scheme::Http;
     if leaves_tls && !policy.downgrades {
         return Verdict::HandOut(RedirectRefusal::Downgrade, Some(to));

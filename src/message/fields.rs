@@ -319,11 +319,22 @@ impl fmt::Debug for FieldLine<'_> {
 
 /// Splits one value of a list-based field into its elements (RFC 9110 §5.6.1).
 pub(crate) fn list_elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    pieces(value, b',')
+}
+
+/// Splits what has parameters: the value, and each parameter behind it (RFC 9110 §5.6.6).
+#[cfg(feature = "export")]
+pub(crate) fn parameters(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    pieces(value, b';')
+}
+
+/// What stands between bytes of this kind outside of quoted strings, trimmed; empty pieces are left out.
+fn pieces(value: &[u8], between: u8) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(value);
     std::iter::from_fn(move || {
         loop {
             let text = rest?;
-            let end = element_end(text);
+            let end = piece_end(text, between);
             rest = text.get(end + 1..);
             let element = text.get(..end).unwrap_or_default().trim_ascii();
             if !element.is_empty() {
@@ -333,8 +344,8 @@ pub(crate) fn list_elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Finds the comma that ends the first element, or the end of the text.
-fn element_end(text: &[u8]) -> usize {
+/// Finds the byte that ends the first piece, or the end of the text.
+fn piece_end(text: &[u8], between: u8) -> usize {
     let mut quoted = false;
     let mut escaped = false;
     for (index, byte) in text.iter().enumerate() {
@@ -342,7 +353,7 @@ fn element_end(text: &[u8]) -> usize {
             _ if escaped => escaped = false,
             b'\\' if quoted => escaped = true,
             b'"' => quoted = !quoted,
-            b',' if !quoted => return index,
+            byte if !quoted && *byte == between => return index,
             _ => {}
         }
     }

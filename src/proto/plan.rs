@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, FieldError, RequestRule};
 use crate::event::TargetForm;
 use crate::message::fields::Fields;
 use crate::message::method::Method;
-use crate::message::url::Url;
+use crate::message::url::{Scheme, Url};
 use crate::proto::encode::{HeadPlan, RequestFraming};
 use crate::proto::framing::is_forbidden_trailer;
 use crate::proto::sending::BodyPlan;
@@ -73,6 +73,8 @@ pub(crate) struct Wish {
     pub(crate) keep_alive: bool,
     /// The peer is known to speak HTTP/1.0, which has no chunked coding.
     pub(crate) is_to_http10: bool,
+    /// The client is for https only.
+    pub(crate) is_https_only: bool,
     pub(crate) label: Option<Arc<str>>,
 }
 
@@ -90,7 +92,8 @@ impl Plan {
     /// [`ErrorKind::LocalField`] or [`ErrorKind::LocalRequest`] with the rule that is broken, and what would
     /// have been asked.
     pub(crate) fn new(wish: Wish) -> Result<Self, Box<Refused>> {
-        let checked = check_method(&wish)
+        let checked = check_scheme(&wish)
+            .and_then(|()| check_method(&wish))
             .and_then(|()| check_single(&wish.fields))
             .and_then(|()| match &wish.body {
                 BodyPlan::Source(_, trailers) => check_trailers(trailers),
@@ -373,6 +376,13 @@ impl Plan {
 
 fn refused(name: &str, rule: FieldError) -> Error {
     Error::local(ErrorKind::LocalField(rule)).about(name)
+}
+
+fn check_scheme(wish: &Wish) -> Result<(), Error> {
+    match wish.url.scheme() {
+        Scheme::Http if wish.is_https_only => Err(RequestRule::HttpsOnly.into()),
+        Scheme::Http | Scheme::Https => Ok(()),
+    }
 }
 
 fn check_method(wish: &Wish) -> Result<(), Error> {

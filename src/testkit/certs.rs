@@ -73,7 +73,22 @@ impl Authority {
     ///
     /// As [`issue`](Self::issue).
     pub fn issue_with(&self, names: &[&str], validity: Validity) -> io::Result<ServerIdentity> {
-        let mut params = leaf(names, validity)?;
+        self.sign(leaf(names, validity)?)
+    }
+
+    /// Issues an identity whose subject has a chosen common name, for a test that no client takes it for a name that
+    /// the certificate speaks for (RFC 9525 §2). Without names it has no subject alternative name at all.
+    ///
+    /// # Errors
+    ///
+    /// As [`issue`](Self::issue).
+    pub fn issue_to(&self, common_name: &str, names: &[&str]) -> io::Result<ServerIdentity> {
+        let mut params = leaf(names, Validity::Current)?;
+        name(&mut params, common_name);
+        self.sign(params)
+    }
+
+    fn sign(&self, mut params: CertificateParams) -> io::Result<ServerIdentity> {
         params.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate().map_err(io::Error::other)?;
         let certificate = params

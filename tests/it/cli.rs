@@ -679,9 +679,20 @@ fn retry_tries_again_after_a_transient_status_and_a_timeout() {
     assert_eq!((ran.code, peer.request_count()), (0, 3), "{}", ran.err);
     assert_eq!(ran.out, "ok");
     assert!(ran.err.contains("(1 of 2)") && ran.err.contains("(2 of 2)"));
-    let peer = answering(busy);
-    let ran = run(&["-f", "--retry", "1", &peer.url("/")]);
-    assert_eq!((ran.code, peer.request_count()), (22, 2));
+    let past = "Sunday, 06-Nov-94 08:49:37 GMT";
+    for busy in [
+        busy.to_owned(),
+        busy.replace("After: 0", &format!("After: {past}")),
+    ] {
+        let peer = answering(&busy);
+        let ran = run(&["-f", "--retry", "1", &peer.url("/")]);
+        assert_eq!((ran.code, peer.request_count()), (22, 2));
+        assert!(
+            ran.err.contains("tried again in 0 s (1 of 1)"),
+            "{}",
+            ran.err
+        );
+    }
 }
 
 #[test]
@@ -724,6 +735,83 @@ fn what_people_type_is_encoded_where_the_grammar_wants_it() {
 }
 
 #[test]
+fn one_family_may_be_chosen() {
+    let peer = hello();
+    let port = peer.addr().port();
+    let url = format!("http://both.test:{port}/");
+    let both = format!("both.test:{port}:[::1],127.0.0.1");
+    let tried = |flag: &str| {
+        let ran = run(&[flag, "--resolve", &both, "--events", "ndjson", &url]);
+        let starts: Vec<String> = (objects(&ran.out).iter())
+            .filter(|object| object["event"] == "connect_start")
+            .map(|object| object["network"].as_str().unwrap().to_owned())
+            .collect();
+        (ran.code, starts)
+    };
+    assert_eq!(tried("-4"), (0, vec!["tcp4".to_owned()]));
+    assert_eq!(tried("--ipv4"), (0, vec!["tcp4".to_owned()]));
+    let (code, networks) = tried("-6");
+    assert!(
+        code == 7 && networks.iter().all(|one| one == "tcp6"),
+        "{networks:?}"
+    );
+    let raced = |profile: &str| {
+        let ran = run(&[
+            "--happy-eyeballs",
+            profile,
+            "--events",
+            "ndjson",
+            &peer.url("/"),
+        ]);
+        let objects = objects(&ran.out);
+        let plan = objects.iter().find(|object| object["event"] == "dial_plan");
+        plan.unwrap()["profile"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(["fast", "rfc8305"].map(raced), ["fast", "rfc8305"]);
+    let literal = peer.url("/");
+    assert_eq!(
+        run(&["-6", &literal]).code,
+        6,
+        "the literal is of the other family"
+    );
+    assert_eq!(run(&["-4", "-6", &literal]).code, 2);
+}
+
+#[test]
+fn connect_to_changes_where_and_nothing_else() {
+    let peer = hello();
+    let port = peer.addr().port().to_string();
+    for to in [
+        format!("shop.test:80:127.0.0.1:{port}"),
+        format!("shop.test::127.0.0.1:{port}"),
+        format!(":80:127.0.0.1:{port}"),
+        format!("::127.0.0.1:{port}"),
+    ] {
+        let ran = run(&["--connect-to", &to, "http://shop.test/"]);
+        assert_eq!(ran.code, 0, "{to}: {}{}", ran.out, ran.err);
+        let request = peer.requests().pop().unwrap();
+        assert_eq!(request.field("host"), Some("shop.test"), "{to}");
+    }
+    let other = format!("other.test::127.0.0.1:{port}");
+    let here = format!("shop.test:{port}:127.0.0.1:");
+    let url = format!("http://shop.test:{port}/");
+    let ran = run(&["--connect-to", &other, "--connect-to", &here, &url]);
+    assert_eq!(ran.code, 0, "the second entry fits: {}", ran.err);
+    let six = RefusedPort::bind("[::1]:0".parse().unwrap());
+    if let Ok(six) = six {
+        let to = format!("::[::1]:{}", six.addr().port());
+        let ran = run(&["--connect-to", &to, "http://shop.test/"]);
+        assert_eq!(ran.code, 7, "{}", ran.err);
+        assert!(ran.err.contains("[::1]"), "{}", ran.err);
+    }
+    assert_eq!(run(&["--connect-to", "x", "http://shop.test/"]).code, 2);
+    assert_eq!(
+        run(&["--connect-to", "a:x:b:1", "http://shop.test/"]).code,
+        2
+    );
+}
+
+#[test]
 fn the_tour_shows_each_scene() {
     let begun = Instant::now();
     let ran = run(&["--demo"]);
@@ -739,6 +827,7 @@ fn the_tour_shows_each_scene() {
         "redirect",
         "first call",
         "closed idle",
+        "dead address",
         "refused",
     ];
     let mut rest = &*ran.out;
@@ -757,13 +846,15 @@ fn the_tour_shows_each_scene() {
         "- reused ",
         "- not sent on to ",
         "- an idle connection was not used: the peer closed it while it was idle",
+        " lost after 1",
+        " ms: another one was quicker",
         " refused (",
     ] {
         assert!(ran.out.contains(shown), "{shown}");
     }
     assert_eq!(ran.out.matches(" ms  call_done {").count(), scenes.len());
     assert!(
-        ran.out.contains("Summary: 10 of 10 scenes as expected"),
+        ran.out.contains("Summary: 11 of 11 scenes as expected"),
         "{rest}"
     );
     assert!(!ran.out.contains("code=secret"));

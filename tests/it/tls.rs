@@ -59,6 +59,46 @@ fn rfc_g3_rfc_g4_s01_bad_certificates_end_the_attempt_with_a_typed_error() {
 }
 
 #[test]
+fn rfc_g2_a_common_name_is_never_a_match() {
+    let (authority, host) = (authority(), "peer.example");
+    let peer = |identity: ServerIdentity| {
+        let peer = Peer::builder().tls(identity).host(host);
+        peer.script(serve(ok("x")))
+    };
+    let named = |client: wirescope::ClientBuilder| {
+        let localhost = std::net::Ipv4Addr::LOCALHOST.into();
+        client
+            .tls(trusting(authority))
+            .resolver(wirescope::resolver::from_fn(move |_| Ok(vec![localhost])))
+    };
+    for names in [&[][..], &["other.example"], &["127.0.0.1"]] {
+        let identity = authority.issue_to(host, names).unwrap();
+        let lab = Lab::with(peer(identity), named);
+        let error = lab.get("/").unwrap_err();
+        let kind = ErrorKind::Tls(TlsFailure::NameMismatch);
+        assert_eq!(
+            (error.kind(), error.phase()),
+            (kind, Phase::Tls),
+            "{names:?}"
+        );
+        assert_eq!(lab.peer.request_count(), 0);
+        lab.finish_unfollowed();
+    }
+    let identity = authority.issue_to("other.example", &[host]).unwrap();
+    let lab = Lab::with(peer(identity), named);
+    let response = lab.request("GET", "/").send().unwrap();
+    let own = response.tls().unwrap().certificates()[0]
+        .subject()
+        .to_string();
+    assert!(
+        own.contains("other.example"),
+        "the common name is there: {own}"
+    );
+    drop(response);
+    lab.finish();
+}
+
+#[test]
 fn rfc_e16_s07_all_data_goes_through_tls_behind_the_handshake() {
     for versions in [TlsVersions::Only12, TlsVersions::Only13] {
         let identity = authority().issue(&["127.0.0.1"]).unwrap();

@@ -1,6 +1,6 @@
 //! `--retry`: whether a transfer that failed is tried again, and after how long. curl's rules.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use wirescope::{ErrorKind, Response};
 
@@ -33,12 +33,9 @@ impl Again {
     }
 
     /// Says whether a response is one to try again after; asked before its body is written.
-    pub(crate) fn after_response(&mut self, response: &Response) -> Option<Due> {
+    pub(crate) fn after_response(&mut self, response: &Response, now: SystemTime) -> Option<Due> {
         let is_transient = matches!(response.status(), 408 | 429 | 500 | 502 | 503 | 504);
-        let asked = response
-            .header("retry-after")
-            .and_then(|value| value.trim().parse().ok())
-            .map(Duration::from_secs);
+        let asked = response.retry_after(now);
         if is_transient { self.due(asked) } else { None }
     }
 

@@ -108,6 +108,28 @@ pub(crate) struct Args {
     /// Addresses instead of a lookup
     #[arg(long, value_name = "HOST:PORT:ADDR", help_heading = "Connection")]
     pub(crate) resolve: Vec<String>,
+    /// HOST1:PORT1:HOST2:PORT2 connects elsewhere; empty is any
+    #[arg(long, value_name = "H:P:H:P", help_heading = "Connection")]
+    pub(crate) connect_to: Vec<String>,
+    /// IPv4 addresses only
+    #[arg(
+        short = '4',
+        long,
+        conflicts_with = "ipv6",
+        help_heading = "Connection"
+    )]
+    pub(crate) ipv4: bool,
+    /// IPv6 addresses only
+    #[arg(short = '6', long, help_heading = "Connection")]
+    pub(crate) ipv6: bool,
+    /// How the addresses of a host are raced [default: fast]
+    #[arg(
+        long,
+        value_name = "fast|rfc8305",
+        hide_possible_values = true,
+        help_heading = "Connection"
+    )]
+    pub(crate) happy_eyeballs: Option<RaceForm>,
     /// Limit for lookup, connect and TLS [default: 10]
     #[arg(long, value_name = "SECS", value_parser = seconds, help_heading = "Connection")]
     pub(crate) connect_timeout: Option<Duration>,
@@ -195,6 +217,13 @@ pub(crate) enum EventsForm {
     Text,
     Ndjson,
     Off,
+}
+
+/// How addresses are raced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RaceForm {
+    Fast,
+    Rfc8305,
 }
 
 /// The form of timings.

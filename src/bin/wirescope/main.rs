@@ -10,6 +10,7 @@
 mod again;
 mod args;
 mod body;
+mod connect_to;
 mod demo;
 mod exit;
 mod fields;

@@ -3,10 +3,11 @@
 use wirescope::event::{ObserverRef, Redaction};
 use wirescope::message::overrides::Overrides;
 use wirescope::message::url::encode_stray;
-use wirescope::{Client, RedirectPolicy, Request, TlsConfig};
+use wirescope::{Client, DialProfile, Family, RedirectPolicy, Request, TlsConfig};
 
-use crate::args::Args;
+use crate::args::{Args, RaceForm};
 use crate::body::{joined, put_to, upload};
+use crate::connect_to;
 use crate::exit::Failure;
 use crate::fields::FieldLines;
 use crate::output::Heads;
@@ -101,6 +102,8 @@ pub(crate) fn client(
     let mut builder = Client::builder()
         .overrides(overrides)
         .redirects(redirects(args))
+        .address_family(family(args))
+        .dial_profile(profile(args))
         .tls(tls(args)?)
         .timeouts(|timeouts| {
             timeouts.total = args.max_time.filter(|limit| !limit.is_zero());
@@ -111,6 +114,11 @@ pub(crate) fn client(
             }
             timeouts.expect = args.expect100_timeout.unwrap_or(timeouts.expect);
         });
+    for text in &args.connect_to {
+        let (from, to) = connect_to::read(text)
+            .ok_or_else(|| Failure::Usage(format!("--connect-to {text}: {}", connect_to::FORM)))?;
+        builder = builder.connect_to(from.host, from.port, to.host, to.port)?;
+    }
     if args.verbose {
         builder = builder.observe(ObserverRef::new(Verbose::default()));
     }
@@ -125,6 +133,21 @@ pub(crate) fn client(
         builder = builder.observe(observer);
     }
     Ok(builder.build()?)
+}
+
+fn family(args: &Args) -> Option<Family> {
+    match (args.ipv4, args.ipv6) {
+        (true, _) => Some(Family::V4),
+        (false, true) => Some(Family::V6),
+        (false, false) => None,
+    }
+}
+
+fn profile(args: &Args) -> DialProfile {
+    match args.happy_eyeballs {
+        None | Some(RaceForm::Fast) => DialProfile::Fast,
+        Some(RaceForm::Rfc8305) => DialProfile::Rfc8305,
+    }
 }
 
 /// As curl has it: none without `-L`; with it at most 20, and from https to http too.

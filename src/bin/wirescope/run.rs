@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::thread;
+use std::time::SystemTime;
 
 use wirescope::event::{
     Event, EventKind, Events, Interest, ObserverRef, Overflow, Timings, channel_with,
@@ -159,7 +160,7 @@ impl Run<'_> {
                 }
             })?;
         let mut response = request.send()?;
-        if let Some(due) = again.after_response(&response) {
+        if let Some(due) = again.after_response(&response, wall_clock()) {
             response.drain()?;
             return Ok(Some(due));
         }
@@ -208,6 +209,14 @@ impl Run<'_> {
             }
         }
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the command is where the time comes in"
+)]
+fn wall_clock() -> SystemTime {
+    SystemTime::now()
 }
 
 /// A response that `-f` makes an error: its body is not written, its connection kept if that costs little.

@@ -1,11 +1,12 @@
 //! The scenes of the tour and the peers that play them.
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use wirescope::Response;
 use wirescope::message::overrides::Overrides;
-use wirescope::testkit::{Authority, Peer, RefusedPort, Script};
+use wirescope::testkit::{Authority, BlackHole, Peer, RefusedPort, Script};
 
 /// One scene: a GET and what should come of it.
 pub(crate) struct Scene {
@@ -25,6 +26,7 @@ pub(crate) enum Place {
     Slow,
     Secure,
     Refused,
+    Raced,
     Moved,
     Closing,
 }
@@ -108,6 +110,14 @@ pub(crate) const SCENES: &[Scene] = &[
         }),
     },
     Scene {
+        name: "dead address",
+        shows: "a name with two addresses, the first of which never answers: the second starts 150 ms later and wins",
+        at: Place::Raced,
+        expected: Expected::Response(|response, _| {
+            response.status() == 200 && response.timings().total() >= RACED_AFTER
+        }),
+    },
+    Scene {
         name: "refused",
         shows: "nobody listens: one readable line, with what was tried",
         at: Place::Refused,
@@ -118,11 +128,20 @@ pub(crate) const SCENES: &[Scene] = &[
 /// How long the slow server thinks.
 const THINKING: Duration = Duration::from_millis(120);
 
+/// How long the first address of a name is alone.
+const RACED_AFTER: Duration = Duration::from_millis(150);
+
 /// How long two pieces of a response are apart.
 const APART: Duration = Duration::from_millis(20);
 
 /// The name that the certificate of the secure peer is for.
 const SECURE_NAME: &str = "shop.example";
+
+/// The name that has a dead address beside a live one.
+const RACED_NAME: &str = "two.example";
+
+/// How many ports are tried for both addresses of that name.
+const PORTS_MAX: usize = 10;
 
 /// The embedded server: one peer per way to answer.
 pub(crate) struct Peers {
@@ -133,6 +152,7 @@ pub(crate) struct Peers {
     slow: Peer,
     secure: Peer,
     refused: RefusedPort,
+    raced: (Peer, BlackHole),
     moved: Peer,
     closing: Peer,
 }
@@ -155,6 +175,7 @@ impl Peers {
                 .script(Script::new().respond_with(|_| hello()))
                 .start()?,
             refused: RefusedPort::reserve()?,
+            raced: raced()?,
             authority,
         })
     }
@@ -171,6 +192,7 @@ impl Peers {
                 .http_url("/old")
                 .replacen("://", "://ann:secret@", 1),
             Place::Closing => self.closing.url("/hello"),
+            Place::Raced => format!("http://{RACED_NAME}:{}/hello", self.raced.0.addr().port()),
             Place::Refused => format!("http://{}/", self.refused.addr()),
         }
     }
@@ -184,12 +206,18 @@ impl Peers {
         self.authority.pem()
     }
 
-    /// The table that gives the secure peer its name.
+    /// The table of the names that peers have.
     pub(crate) fn overrides(&self) -> Overrides {
         let mut overrides = Overrides::new();
-        let addr = self.secure.addr();
-        // A name and a port of our own cannot be refused.
-        let _ = overrides.set(SECURE_NAME, addr.port(), [addr.ip()]);
+        let (live, dead) = (self.raced.0.addr(), self.raced.1.addr());
+        let secure = self.secure.addr();
+        for (name, port, addrs) in [
+            (SECURE_NAME, secure.port(), vec![secure.ip()]),
+            (RACED_NAME, live.port(), vec![dead.ip(), live.ip()]),
+        ] {
+            // A name and a port of our own cannot be refused.
+            let _ = overrides.set(name, port, addrs);
+        }
         overrides
     }
 }
@@ -197,6 +225,20 @@ impl Peers {
 fn hello() -> Vec<u8> {
     b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 14\r\n\r\nhello, world!\n"
         .to_vec()
+}
+
+/// A live peer, and an address that never answers at its port.
+fn raced() -> io::Result<(Peer, BlackHole)> {
+    let mut tries = 0;
+    loop {
+        let peer = Peer::start(Script::new().respond_with(|_| hello()))?;
+        let beside = (Ipv4Addr::new(127, 0, 0, 2), peer.addr().port());
+        tries += 1;
+        match BlackHole::bind(beside.into()) {
+            Err(_) if tries < PORTS_MAX => {}
+            hole => return Ok((peer, hole?)),
+        }
+    }
 }
 
 fn moved(to: String) -> Script {

@@ -83,6 +83,7 @@ impl Call {
             is_tls: url.scheme() == Scheme::Https,
             profile: settings.dial_profile,
             family: settings.family,
+            guard: settings.guard.clone(),
             addresses_max: settings.rules.limits.addresses,
             lookup_limit: settings.timeouts.lookup,
             tls_limit: settings.timeouts.tls,

@@ -194,6 +194,7 @@ impl Call {
             has_body: !matches!(self.plan.body, BodyPlan::Empty),
             is_replayable: self.plan.is_replayable,
             followed: u16::try_from(self.hops.len()).unwrap_or(u16::MAX),
+            is_https_only: self.settings.https_only,
         };
         redirect::verdict(&self.settings.redirects, answered)
     }

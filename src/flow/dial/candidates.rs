@@ -16,8 +16,10 @@ pub(super) struct Candidates {
     stranded: Vec<Address>,
     /// The family whose turn it is.
     turn: Family,
-    /// Every address that was ever added.
+    /// Every address that was ever added or refused.
     seen: Vec<Address>,
+    /// May not be dialed.
+    refused: Vec<Address>,
     /// Families of which an address has a route.
     routed: Vec<Family>,
     order: Order,
@@ -38,6 +40,7 @@ impl Candidates {
             stranded: Vec::new(),
             turn: first,
             seen: Vec::new(),
+            refused: Vec::new(),
             routed: Vec::new(),
             order: Order::Told,
         }
@@ -52,6 +55,22 @@ impl Candidates {
                 self.order = Order::New;
             }
         }
+    }
+
+    /// Notes addresses that may not be dialed.
+    pub(super) fn refuse(&mut self, addresses: &[Address]) {
+        for address in addresses {
+            if !self.seen.contains(address) {
+                self.seen.push(*address);
+                self.refused.push(*address);
+                self.order = Order::New;
+            }
+        }
+    }
+
+    /// The addresses that may not be dialed.
+    pub(super) fn refused(&self) -> &[Address] {
+        &self.refused
     }
 
     /// The addresses in the order in which they will be tried.

@@ -108,11 +108,12 @@ impl Dial {
             .filter(|address| self.wants(address.family()))
             .copied()
             .collect();
-        self.candidates.add(&wanted);
         self.state = if wanted.is_empty() {
-            State::Nameless(LookupError::new(LookupFailure::OtherFamily).into())
-        } else {
+            nameless(LookupFailure::OtherFamily)
+        } else if self.admit(&wanted) {
             State::Racing
+        } else {
+            nameless(LookupFailure::NotAllowed)
         };
     }
 
@@ -177,14 +178,16 @@ impl Dial {
             elapsed,
         });
         let addresses = outcome.as_ref().map_or(&[][..], Answer::addrs);
-        if !addresses.is_empty() {
-            asked.usable_since.get_or_insert(now);
-            self.candidates.add(addresses);
-            self.pace.came(family, self.contestants.begun());
-        }
-        match family {
-            Family::V4 => asked.v4 = Some(outcome),
-            Family::V6 => asked.v6 = Some(outcome),
+        let is_usable = self.admit(addresses);
+        if let Lookup::Asked(asked) = &mut self.lookup {
+            if is_usable {
+                asked.usable_since.get_or_insert(now);
+                self.pace.came(family, self.contestants.begun());
+            }
+            match family {
+                Family::V4 => asked.v4 = Some(outcome),
+                Family::V6 => asked.v6 = Some(outcome),
+            }
         }
         self.lookup_moved(now, emitter, timers);
     }
@@ -203,8 +206,14 @@ impl Dial {
         let merged = self.merged(asked);
         timers.disarm(Timer::Lookup);
         self.end_lookup(None, now, emitter);
-        if let (Merged::Failed(failure), State::Asking | State::Resolving) = (merged, &self.state) {
-            self.state = State::Nameless(failure);
+        if matches!(self.state, State::Asking | State::Resolving) {
+            match merged {
+                Merged::Failed(failure) => self.state = State::Nameless(failure),
+                Merged::Found if self.candidates.is_empty() => {
+                    self.state = nameless(LookupFailure::NotAllowed);
+                }
+                Merged::Found | Merged::Waiting => {}
+            }
         }
     }
 
@@ -288,6 +297,10 @@ impl Dial {
         };
         tell_dns_done(done, surplus, now, emitter);
     }
+}
+
+fn nameless(failure: LookupFailure) -> State {
+    State::Nameless(LookupError::new(failure).into())
 }
 
 /// The error of a dial that found no address.

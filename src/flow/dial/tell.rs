@@ -12,7 +12,7 @@ use crate::event::{
 use crate::flow::dial::Dial;
 use crate::flow::dial::contestants::Contestant;
 use crate::message::anomaly::Anomaly as AnomalyKind;
-use crate::message::answer::{Family, Outcome};
+use crate::message::answer::{Address, Family, Outcome};
 use crate::message::dial::ConnectReason;
 use crate::message::tls::TlsFacts;
 
@@ -21,7 +21,7 @@ fn network(addr: SocketAddr) -> &'static str {
 }
 
 impl Dial {
-    /// Tells the order of the addresses, if it is another one than before.
+    /// Tells the order of the addresses, and which may not be dialed, if it is not what was told before.
     pub(super) fn tell_plan(&mut self, now: Instant, emitter: &mut Emitter) {
         if !self.candidates.take_news() {
             return;
@@ -29,11 +29,13 @@ impl Dial {
         let (candidates, target) = (&self.candidates, &self.facts.target);
         let profile = self.profile.name;
         emitter.emit(EventKind::DialPlan, now, |_| {
-            let order = candidates
-                .order()
-                .map(|address| address.with_port(target.port))
-                .collect();
-            Payload::DialPlan(Arc::new(DialPlan { order, profile }))
+            let full = |address: Address| address.with_port(target.port);
+            let refused = candidates.refused().iter().copied();
+            Payload::DialPlan(Arc::new(DialPlan {
+                order: candidates.order().map(full).collect(),
+                refused: refused.map(full).collect(),
+                profile,
+            }))
         });
     }
 

@@ -7,6 +7,7 @@ mod rig;
 mod securing;
 
 use std::io::ErrorKind as K;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use self::rig::{Fate, World, ip, refusal, reply};
@@ -50,6 +51,33 @@ fn row_2_a_black_holed_or_slow_family_costs_the_first_delay() {
     let world = alive(World::new(&SIX[..1], &FOUR[..1]), &FOUR[..1]);
     wins(&world, FOUR[0], 150 + RTT);
     wins(&world.fate(SIX[0], Fate::Answers(400)), FOUR[0], 150 + RTT);
+}
+
+#[test]
+fn rfc_h24_only_what_may_be_dialed_is_in_the_race() {
+    let world = alive(World::new(&SIX[..2], &FOUR[..2]), &ALL);
+    let only_four = world.clone().allowing(SocketAddr::is_ipv4);
+    wins(&only_four, FOUR[0], RTT);
+    assert_eq!(only_four.run().starts.len(), 1);
+    // What is refused is not waited for, and does not end the lookup of the others.
+    let late = only_four.clone().v4(reply(300, &FOUR));
+    wins(&late, FOUR[0], 300 + RTT);
+    let early = only_four.v6(reply(1000, &SIX)).v4(reply(0, &FOUR));
+    assert!(early.run().won().1 < 1000);
+    let none = world.allowing(|_| false);
+    for world in [
+        none.clone(),
+        none.clone().v4(reply(300, &FOUR)),
+        none.clone().v4(refusal(0, LookupFailure::NoSuchHost)),
+        none.v6(refusal(300, LookupFailure::Temporary)),
+    ] {
+        let outcomes = world.run();
+        let error = outcomes.end.as_ref().unwrap_err();
+        let kind = ErrorKind::Lookup(LookupFailure::NotAllowed);
+        assert_eq!((error.kind(), error.phase()), (kind, Phase::Lookup));
+        assert!(outcomes.starts.is_empty());
+        assert!(outcomes.of(EventKind::DialPlan).count() >= 1);
+    }
 }
 
 #[test]

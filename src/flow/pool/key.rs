@@ -75,10 +75,14 @@ pub(crate) fn deciding<'a>(plan: &'a Plan, settings: &Settings) -> &'a Url {
         is_resolver_custom: _,
         // A hop is a request of its own, with a key of its own.
         redirects: _,
-        // One client has one table of places to connect to, one profile and one choice of families.
+        // What it forbids is never asked for.
+        https_only: _,
+        // One client has one table of places to connect to, one profile, one choice of families, and one
+        // guard.
         connect_to: _,
         dial_profile: _,
         family: _,
+        guard: _,
     } = settings;
     plan.deciding()
 }

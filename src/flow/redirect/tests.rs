@@ -29,6 +29,7 @@ fn decide_as(
         has_body: method == "POST" || method == "PUT",
         is_replayable: true,
         followed: 0,
+        is_https_only: false,
     };
     verdict(policy, answered)
 }

@@ -19,6 +19,7 @@ fn wish(method: &str, body: BodyPlan, lines: &[(&str, &str)]) -> Wish {
         without_defaults: Vec::new(),
         keep_alive: true,
         is_to_http10: false,
+        is_https_only: false,
         label: None,
     }
 }

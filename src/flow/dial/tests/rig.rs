@@ -13,6 +13,7 @@ use crate::event::{
     Redaction, Timings, Verdict,
 };
 use crate::flow::action::{Action, TlsFault};
+use crate::flow::dial::guard::Guard;
 use crate::flow::dial::target::{Names, Target};
 use crate::flow::dial::{Dial, DialFacts, Step};
 use crate::flow::timers::Timers;
@@ -63,6 +64,7 @@ pub(super) struct World {
     pub(super) tls: BTreeMap<IpAddr, Tls>,
     pub(super) no_route: Vec<IpAddr>,
     pub(super) family: Option<Family>,
+    pub(super) guard: Guard,
     /// When the question for IPv6 addresses is really asked.
     pub(super) aaaa_asked: Option<u64>,
     /// When the dial is given up.
@@ -110,6 +112,7 @@ impl World {
             tls: BTreeMap::new(),
             no_route: Vec::new(),
             family: None,
+            guard: Guard::default(),
             aaaa_asked: Some(0),
             deadline: Some(60_000),
             backwards: false,
@@ -136,6 +139,11 @@ impl World {
     pub(super) fn tls(mut self, address: &str, tls: Tls) -> Self {
         self.tls.insert(ip(address), tls);
         self
+    }
+
+    pub(super) fn allowing(self, judge: fn(&SocketAddr) -> bool) -> Self {
+        let guard = Guard::new(judge);
+        Self { guard, ..self }
     }
 
     /// Runs the dial to its end, and checks its events.
@@ -205,6 +213,7 @@ impl<'a> Run<'a> {
             is_tls: !world.tls.is_empty(),
             profile: world.profile,
             family: world.family,
+            guard: world.guard.clone(),
             addresses_max: 64,
             lookup_limit: None,
             tls_limit: None,
