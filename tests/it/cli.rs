@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -58,13 +59,32 @@ fn hello() -> Peer {
     answering("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Kind: test\r\n\r\nhello")
 }
 
-/// A file of this name and content, in a folder of its own.
-fn file(name: &str, content: &[u8]) -> PathBuf {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("cli-{name}"));
+/// A file in a folder of its own, which goes with it.
+struct Scratch(PathBuf);
+
+impl Deref for Scratch {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let folder = self.0.parent().unwrap();
+        fs::remove_dir_all(folder).unwrap();
+    }
+}
+
+/// A file of this name and content.
+fn file(name: &str, content: &[u8]) -> Scratch {
+    let own = format!("cli-{}-{name}", std::process::id());
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(own);
     fs::create_dir_all(&folder).unwrap();
     let path = folder.join(name);
     fs::write(&path, content).unwrap();
-    path
+    Scratch(path)
 }
 
 /// The lines of NDJSON, each parsed.
@@ -222,7 +242,7 @@ fn output_goes_where_it_belongs() {
 
     let to = file("body.txt", b"old");
     let ran = run(&["-o", to.to_str().unwrap(), &url]);
-    assert_eq!(fs::read(&to).unwrap(), b"hello");
+    assert_eq!(fs::read(&*to).unwrap(), b"hello");
     assert!(ran.out.starts_with(drawing), "{}", ran.out);
 
     let ran = run(&["--timings", "flat", &url]);
@@ -328,7 +348,7 @@ fn events_go_to_a_file_or_as_text() {
     let ran = run(&["--events-file", to.to_str().unwrap(), &peer.url("/")]);
     assert!(ran.out.starts_with("HTTP/1.1 200 OK"), "{}", ran.out);
     assert_eq!(
-        calls_done(&objects(&fs::read_to_string(&to).unwrap())).len(),
+        calls_done(&objects(&fs::read_to_string(&*to).unwrap())).len(),
         1
     );
     let ran = run(&["--events", "text", &peer.url("/")]);
@@ -564,7 +584,7 @@ fn several_urls_share_one_pool() {
     let one = file("one", b"");
     let ran = run(&["-o", one.to_str().unwrap(), "-o", "-", &a, &b]);
     assert_eq!((ran.code, &*ran.out), (0, "hello"));
-    assert_eq!(fs::read(one).unwrap(), b"hello");
+    assert_eq!(fs::read(&*one).unwrap(), b"hello");
     assert_eq!((peer.connections(), peer.request_count()), (1, 2));
     assert!(
         ran.err.contains("- reused the connection to"),
