@@ -13,7 +13,7 @@ use crate::drive::engine::{Engine, next_dial};
 use crate::drive::lease::{Idle, Lease, Memory};
 use crate::drive::pool::Gone;
 use crate::event::{CanceledBy, Emitter};
-use crate::flow::action::{Action, Cause, ExchangeInput, Input, PoolInput, TlsFault, Wait};
+use crate::flow::action::{Action, Begun, Cause, ExchangeInput, Input, PoolInput, TlsFault, Wait};
 use crate::flow::call::{Call, Settings};
 use crate::flow::pool::{Found, Mail, Wish};
 use crate::message::close::CloseReason;
@@ -317,13 +317,18 @@ impl Running {
                 .transport
                 .send(&[IoSlice::new(head), IoSlice::new(body)]),
         };
+        let begun = if lease.transport.has_begun() {
+            Begun::Part
+        } else {
+            Begun::Nothing
+        };
         self.read_clock();
         match result {
             Ok(Some(count)) => self.input(ExchangeInput::Sent(count)),
-            Ok(None) => self.input(ExchangeInput::Blocked),
+            Ok(None) => self.input(ExchangeInput::Blocked(begun)),
             // A cancel shut the socket down: the cause is told, not what came of it.
             Err(_) if self.is_canceled() => self.input(Input::Cancel(CanceledBy::Caller)),
-            Err(Broken::Io(error)) => self.input(ExchangeInput::SendFailed(error)),
+            Err(Broken::Io(error)) => self.input(ExchangeInput::SendFailed(begun, error)),
             Err(Broken::Tls(error)) => self.input(ExchangeInput::TlsBroke(tls_fault(error))),
         }
     }

@@ -27,7 +27,8 @@ pub type Abort = Box<dyn std::error::Error + Send + Sync>;
 pub enum Verdict {
     /// Go on.
     Continue,
-    /// Abort the call with this reason. Ignored for events outside a call and after `call_done`.
+    /// Abort the call with this reason. Ignored for events outside a call, and when the call was over before it was
+    /// told: from the `put_idle_conn` of its last connection on, if that was put back.
     Abort(Abort),
 }
 
@@ -35,7 +36,8 @@ pub enum Verdict {
 ///
 /// Runs on the thread of the call, between two steps of it, with no lock held: what it spends, the call
 /// waits. A panic is caught, and the observer is not called again. A call that an observer starts is not
-/// shown to that observer.
+/// shown to that observer. It is a call like others: the connection of the call that is told about is free for it only
+/// when that call's last event was told, so under a limit of one connection it waits in vain.
 pub trait Observer: Send + Sync {
     /// The kinds it wants to be told. Asked at the start of each call.
     fn interest(&self) -> Interest {

@@ -760,6 +760,8 @@ tags! {
         HttpsOnly => "https_only",
         /// It keeps the body, which cannot be given again.
         BodyNotReplayable => "body_not_replayable",
+        /// It keeps a body without a length, and the peer has answered as HTTP/1.0 (RFC 9112 §6.1).
+        ChunkedToHttp10 => "chunked_to_http10",
         /// The caller's own judgement said no.
         Judgement => "judgement",
         /// There are two different `Location` fields; the call fails.

@@ -212,17 +212,19 @@ pub(crate) enum DialInput {
     },
 }
 
+pub(crate) use crate::proto::sending::Begun;
+
 /// What happened on the connection of the call, or to its content.
 #[derive(Debug)]
 pub(crate) enum ExchangeInput {
     /// The kernel accepted bytes.
     Sent(usize),
     /// The kernel's buffer is full.
-    Blocked,
+    Blocked(Begun),
     /// The kernel's buffer has room again.
     Writable,
     /// The kernel takes no more.
-    SendFailed(io::Error),
+    SendFailed(Begun, io::Error),
     /// Bytes came: into the caller's slice, and into the inbound buffer.
     Received {
         /// Bytes in the caller's slice.

@@ -194,6 +194,8 @@ enum Ending {
     Well,
     /// With this error, until somebody takes it.
     Failed(Error),
+    /// With this error of an observer that spoke while the connection was being closed; told when it is.
+    Aborted(Error),
     /// Not yet: the response is a redirect, and this request follows it.
     Planned(Box<Plan>),
     /// Not yet: the attempt is left for what comes next.
@@ -326,7 +328,11 @@ impl Call {
     pub(crate) fn error(&self) -> Option<&Error> {
         match &self.ending {
             Ending::Failed(error) => Some(error),
-            Ending::Open | Ending::Well | Ending::Planned(_) | Ending::Onward(_) => None,
+            Ending::Open
+            | Ending::Well
+            | Ending::Aborted(_)
+            | Ending::Planned(_)
+            | Ending::Onward(_) => None,
         }
     }
 
@@ -337,7 +343,11 @@ impl Call {
                 let again = error.again();
                 Some(std::mem::replace(error, again))
             }
-            Ending::Open | Ending::Well | Ending::Planned(_) | Ending::Onward(_) => None,
+            Ending::Open
+            | Ending::Well
+            | Ending::Aborted(_)
+            | Ending::Planned(_)
+            | Ending::Onward(_) => None,
         }
     }
 

@@ -172,6 +172,8 @@ pub(crate) struct Answered<'a> {
     pub(crate) has_body: bool,
     /// The body can be given a second time.
     pub(crate) is_replayable: bool,
+    /// The body has no length, and the response says that its peer speaks HTTP/1.0.
+    pub(crate) is_chunked_to_http10: bool,
     /// Redirects that the call has followed before.
     pub(crate) followed: u16,
     /// The client is for https only.
@@ -253,6 +255,9 @@ fn judge(policy: &RedirectPolicy, answered: Answered<'_>, to: Url, is_relative: 
     }
     if keeps_body && answered.has_body && !answered.is_replayable {
         return Verdict::HandOut(RedirectRefusal::BodyNotReplayable, Some(to));
+    }
+    if keeps_body && answered.is_chunked_to_http10 && answered.url.same_origin(&to) {
+        return Verdict::HandOut(RedirectRefusal::ChunkedToHttp10, Some(to));
     }
     if answered.followed >= policy.max {
         let kind = ErrorKind::Limit {

@@ -17,8 +17,8 @@ pub(crate) struct Broken {
     pub(crate) is_replayable: bool,
     /// The method is idempotent, or the request has an `Idempotency-Key`.
     pub(crate) is_repeatable: bool,
-    /// Bytes of the request that the kernel accepted.
-    pub(crate) bytes_out: u64,
+    /// Not one byte of the request can have reached the peer.
+    pub(crate) is_unsent: bool,
     /// Repeats that were made before.
     pub(crate) repeats: u16,
     /// Repeats that are allowed.
@@ -31,10 +31,10 @@ pub(crate) fn verdict(broken: Broken) -> Option<RetryRule> {
         && !broken.has_response_byte
         && broken.is_replayable
         && broken.repeats < broken.repeats_max;
-    match (is_possible, broken.bytes_out) {
+    match (is_possible, broken.is_unsent) {
         (false, _) => None,
-        (true, 0) => Some(RetryRule::NothingWritten),
-        (true, _) => broken
+        (true, true) => Some(RetryRule::NothingWritten),
+        (true, false) => broken
             .is_repeatable
             .then_some(RetryRule::IdleConnectionDied),
     }
@@ -81,7 +81,7 @@ mod tests {
             has_response_byte: false,
             is_replayable: true,
             is_repeatable: true,
-            bytes_out: 80,
+            is_unsent: false,
             repeats: 0,
             repeats_max: 1,
         };
@@ -91,7 +91,7 @@ mod tests {
         check(safe, Some(RetryRule::IdleConnectionDied));
         check(
             Broken {
-                bytes_out: 0,
+                is_unsent: true,
                 is_repeatable: false,
                 ..safe
             },
@@ -121,7 +121,7 @@ mod tests {
         check(
             Broken {
                 is_replayable: false,
-                bytes_out: 0,
+                is_unsent: true,
                 ..safe
             },
             None,

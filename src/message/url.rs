@@ -451,9 +451,7 @@ pub fn percent_decode(part: &str) -> Vec<u8> {
 #[must_use]
 pub fn encode_stray(text: &str) -> Cow<'_, str> {
     let is_stray = |byte: u8| byte >= 0x80 || b"\"<>[]^`{|}".contains(&byte);
-    let authority = text.find("//").map_or(0, |slashes| slashes + 2);
-    let rest = text.get(authority..).unwrap_or_default();
-    let start = authority + rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let start = authority_end(text);
     let (before, after) = text.split_at_checked(start).unwrap_or((text, ""));
     if !after.bytes().any(is_stray) {
         return Cow::Borrowed(text);
@@ -468,6 +466,19 @@ pub fn encode_stray(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(encoded)
+}
+
+/// Where the authority of a reference ends; 0 if it has none.
+fn authority_end(reference: &str) -> usize {
+    let begins = reference.find("//").filter(|slashes| {
+        let scheme = reference.get(..*slashes).unwrap_or_default();
+        scheme.is_empty() || (scheme.ends_with(':') && !scheme.contains(['/', '?', '#']))
+    });
+    begins.map_or(0, |slashes| {
+        let authority = slashes + 2;
+        let rest = reference.get(authority..).unwrap_or_default();
+        authority + rest.find(['/', '?', '#']).unwrap_or(rest.len())
+    })
 }
 
 /// Appends a path without its dot segments (RFC 3986 §5.2.4).

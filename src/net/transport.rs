@@ -27,8 +27,15 @@ pub(crate) struct Transport {
 #[derive(Debug)]
 struct Secured {
     stage: TlsStage,
-    /// Plaintext whose ciphertext is not yet fully accepted by the kernel.
-    in_flight: usize,
+    in_flight: InFlight,
+}
+
+/// Plaintext whose ciphertext is not yet fully accepted by the kernel.
+#[derive(Debug, Default)]
+struct InFlight {
+    bytes: usize,
+    /// Ciphertext accepted since it was given.
+    accepted: usize,
 }
 
 /// What receiving came to.
@@ -95,7 +102,7 @@ impl Transport {
         let stage = client.start(name)?;
         self.tls = Some(Box::new(Secured {
             stage,
-            in_flight: 0,
+            in_flight: InFlight::default(),
         }));
         Ok(())
     }
@@ -173,10 +180,10 @@ impl Transport {
         let Some(tls) = &mut self.tls else {
             return Ok(self.socket.send(slices)?);
         };
-        if tls.in_flight == 0 {
+        if tls.in_flight.bytes == 0 {
             for slice in slices {
                 let taken = tls.stage.write_plain(slice)?;
-                tls.in_flight += taken;
+                tls.in_flight.bytes += taken;
                 if taken < slice.len() {
                     break;
                 }
@@ -185,7 +192,14 @@ impl Transport {
         if !tls.flush(&self.socket)? {
             return Ok(None);
         }
-        Ok(Some(std::mem::take(&mut tls.in_flight)))
+        Ok(Some(std::mem::take(&mut tls.in_flight).bytes))
+    }
+
+    /// Says whether a part of what `send` was given, and has not counted yet, may have left.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.tls
+            .as_ref()
+            .is_some_and(|tls| tls.in_flight.accepted > 0)
     }
 
     /// Receives, blocking until the deadline, into the first slice and then the second.
@@ -210,7 +224,7 @@ impl Transport {
                 PlainRead::Closed => return Ok(Received::Ended(true)),
                 PlainRead::NeedMore => {}
             }
-            if tls.in_flight == 0 {
+            if tls.in_flight.bytes == 0 {
                 tls.flush(&self.socket)?;
             }
             tls.stage.incoming().reserve(CIPHER_ROOM);
@@ -301,7 +315,12 @@ impl Secured {
     fn flush(&mut self, socket: &Socket) -> io::Result<bool> {
         while self.stage.wants_write() {
             match socket.send(&[IoSlice::new(self.stage.outgoing())])? {
-                Some(count) => self.stage.sent(count),
+                Some(count) => {
+                    self.stage.sent(count);
+                    if self.in_flight.bytes > 0 {
+                        self.in_flight.accepted += count;
+                    }
+                }
                 None => return Ok(false),
             }
         }

@@ -13,7 +13,7 @@ use crate::message::fields::Fields;
 use crate::proto::buffers::Buffers;
 use crate::proto::encode::HeadPlan;
 use crate::proto::receiving::{Asked, FinalHead, Received, Receiving};
-use crate::proto::sending::{BodyPlan, Pulled, Sending};
+use crate::proto::sending::{Begun, BodyPlan, Pulled, Sending};
 use crate::proto::{Fault, Turn};
 
 /// One request/response pair.
@@ -59,7 +59,8 @@ impl Exchange {
     }
 
     /// The kernel takes no more, for an error. A response that is there still wins, so it is read on.
-    pub(crate) fn send_failed(&mut self, turn: &mut Turn<'_>) {
+    pub(crate) fn send_failed(&mut self, begun: Begun, turn: &mut Turn<'_>) {
+        self.sending.note(begun);
         self.sending.stop(
             WriteFailure::ConnectionLost,
             ExpectOutcome::ConnectionLost,
@@ -218,6 +219,11 @@ impl Exchange {
 
     pub(crate) fn bytes_out(&self) -> u64 {
         self.sending.bytes()
+    }
+
+    /// Says whether not one byte of the request can have reached the peer.
+    pub(crate) fn is_unsent(&self) -> bool {
+        self.sending.is_unsent()
     }
 
     /// The trailers that may be used.

@@ -140,10 +140,15 @@ impl Plan {
 
     /// A peer that speaks HTTP/1.0 gets a length or nothing (RFC 9112 §6.1).
     fn check_peer(&self, is_to_http10: bool) -> Result<(), Error> {
-        if is_to_http10 && self.framing == RequestFraming::Chunked {
+        if is_to_http10 && self.is_chunked() {
             return Err(RequestRule::ChunkedToHttp10.into());
         }
         Ok(())
+    }
+
+    /// Says whether the body goes without a length.
+    pub(crate) fn is_chunked(&self) -> bool {
+        self.framing == RequestFraming::Chunked
     }
 
     /// Takes what belongs to the client out of the caller's fields.

@@ -55,6 +55,14 @@ pub(crate) enum Pulled {
     Failed,
 }
 
+/// Whether the kernel accepted a part of what it was given, of which no byte is counted yet: under TLS a batch counts
+/// when all of its ciphertext was accepted, and its front may have left long before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begun {
+    Nothing,
+    Part,
+}
+
 /// The request side of one exchange.
 #[derive(Debug)]
 pub(crate) struct Sending {
@@ -67,6 +75,7 @@ pub(crate) struct Sending {
     write_calls: u32,
     blocked: Duration,
     blocked_since: Option<Instant>,
+    begun: Begun,
     /// Content that events have told of.
     told: u64,
 }
@@ -130,6 +139,7 @@ impl Sending {
             write_calls: 0,
             blocked: Duration::ZERO,
             blocked_since: None,
+            begun: Begun::Nothing,
             told: 0,
         }
     }
@@ -263,13 +273,26 @@ impl Sending {
         self.settle(turn);
         // The peer is looked at before the next write: it may have answered.
         if self.due(&turn.buffers.outbound).is_some() {
-            self.blocked(turn.now);
+            self.blocked(Begun::Nothing, turn.now);
         }
     }
 
     /// Takes that the kernel's buffer is full, or that it may be.
-    pub(crate) fn blocked(&mut self, now: Instant) {
+    pub(crate) fn blocked(&mut self, begun: Begun, now: Instant) {
+        self.note(begun);
         self.blocked_since = self.blocked_since.or(Some(now));
+    }
+
+    /// Takes whether a part of what is not counted yet has left.
+    pub(crate) fn note(&mut self, begun: Begun) {
+        if begun == Begun::Part {
+            self.begun = begun;
+        }
+    }
+
+    /// Says whether not one byte of the request can have reached the peer.
+    pub(crate) fn is_unsent(&self) -> bool {
+        self.bytes() == 0 && self.begun == Begun::Nothing
     }
 
     /// Ends the wait for a 100 (Continue) and lets the body go; without a wait, nothing happens.

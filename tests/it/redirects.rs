@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use wirescope::error::{Limit, RedirectRule};
-use wirescope::event::{EventKind, RedirectRefusal};
-use wirescope::testkit::{Peer, Script, SeenRequest};
+use wirescope::error::{Limit, RedirectRule, Repeat};
+use wirescope::event::{Event, EventKind, Interest, Observer, RedirectRefusal, Verdict};
+use wirescope::testkit::{Peer, RefusedPort, Script, SeenRequest};
 use wirescope::{ErrorKind, HopRequest, RedirectPolicy, Response, Result, RoundTrip};
 
 use crate::harness::Lab;
@@ -494,21 +494,24 @@ fn middleware_may_fail_a_hop_before_and_after_it() {
     }
 }
 
+/// Aborts at an event of this kind.
+struct At(EventKind);
+
+impl Observer for At {
+    fn interest(&self) -> Interest {
+        Interest::ALL
+    }
+
+    fn on_event(&self, event: &Event) -> Verdict {
+        if event.kind() == self.0 {
+            return Verdict::Abort("enough".into());
+        }
+        Verdict::Continue
+    }
+}
+
 #[test]
 fn an_observer_aborts_between_two_hops() {
-    use wirescope::event::{Event, Interest, Observer, Verdict};
-    struct At(EventKind);
-    impl Observer for At {
-        fn interest(&self) -> Interest {
-            Interest::ALL
-        }
-        fn on_event(&self, event: &Event) -> Verdict {
-            if event.kind() == self.0 {
-                return Verdict::Abort("enough".into());
-            }
-            Verdict::Continue
-        }
-    }
     for kind in [
         EventKind::Redirect,
         EventKind::CallStart,
@@ -518,12 +521,87 @@ fn an_observer_aborts_between_two_hops() {
         let lab = Lab::new([answers([moved(302, "/b")])]);
         let request = lab.request("GET", "/a").observe(At(kind));
         let result = request.send();
-        let is_first = matches!(kind, EventKind::Redirect | EventKind::CallStart);
-        if is_first {
-            assert_eq!(result.unwrap_err().kind(), ErrorKind::Aborted, "{kind}");
-        } else {
-            drop(result);
-        }
-        lab.finish();
+        assert_eq!(result.unwrap_err().kind(), ErrorKind::Aborted, "{kind}");
+        assert!(lab.peer.request_count() <= 1);
+        lab.finish().none(EventKind::Retry);
     }
+}
+
+#[test]
+fn an_abort_counts_while_the_connection_of_a_redirect_is_closed() {
+    let long = "HTTP/1.1 302 Found\r\nLocation: /b\r\nContent-Length: 1000000\r\n\r\n";
+    let lab = Lab::new([Script::new().expect_request().send(long).expect_gone()]);
+    let error = lab
+        .request("GET", "/a")
+        .observe(At(EventKind::PutIdleConn))
+        .send()
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Aborted);
+    let seen = lab.finish();
+    seen.assert_sequence([
+        "redirect followed=true",
+        "put_idle_conn error=body_not_read",
+        "call_canceled by=observer",
+        "call_done status=302",
+    ]);
+    assert_eq!(seen.matching("get_conn").len(), 1);
+}
+
+#[test]
+fn a_redirect_that_comes_with_a_broken_body_is_followed_all_the_same() {
+    let broken = "HTTP/1.1 302 Found\r\nLocation: /b\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n";
+    let lab = Lab::new([
+        Script::new().expect_request().send(broken).expect_gone(),
+        Script::new().respond_with(|_| OK.into()),
+    ]);
+    assert_eq!(lab.request("GET", "/a").send().unwrap().status(), 200);
+    lab.finish()
+        .assert_sequence(["redirect followed=true", "call_done status=200 hops=2"]);
+}
+
+#[test]
+fn a_failed_hop_behind_a_post_does_not_say_that_nothing_was_sent() {
+    let refused = RefusedPort::reserve().unwrap();
+    let location = format!("http://{}/", refused.addr());
+    let lab = Lab::new([answers([moved(303, &location)])]);
+    let error = lab.request("POST", "/pay").body("1").send().unwrap_err();
+    assert_eq!(error.repeat(), Repeat::MayHaveBeenProcessed);
+    assert!(!error.may_retry());
+    lab.finish();
+}
+
+#[test]
+fn rfc_f5_secret_trailers_stay_with_their_origin() {
+    let other = Lab::new([Script::new().respond_with(|_| OK.into())]);
+    let lab = Lab::new([answers([moved(307, &other.peer.url("/b"))])]);
+    let request = lab
+        .request("POST", "/a")
+        .body_from(|| Ok(&b"body"[..]), None)
+        .trailer("X-Upload-Token", "s3cret")
+        .unwrap()
+        .trailer("X-Sum", "1")
+        .unwrap();
+    assert_eq!(request.send().unwrap().status(), 200);
+    let reached = &other.peer.requests()[0];
+    assert_eq!(reached.field("trailer"), Some("X-Sum"));
+    assert!(!format!("{reached:?}").contains("s3cret"), "{reached:?}");
+    lab.finish().assert_sequence(["redirect followed=true"]);
+    other.finish();
+}
+
+#[test]
+fn rfc_b3_a_redirect_of_a_chunked_body_to_an_http_1_0_peer_is_not_followed() {
+    let answer = "HTTP/1.0 307 Moved\r\nLocation: /b\r\nContent-Length: 0\r\n\r\n";
+    let lab = Lab::new([Script::new().expect_request().send(answer).expect_gone()]);
+    let request = lab
+        .request("PUT", "/a")
+        .body_from(|| Ok(&b"body"[..]), None);
+    let response = request.send().unwrap();
+    assert_eq!(response.status(), 307);
+    assert_eq!(
+        response.redirect_refusal(),
+        Some(RedirectRefusal::ChunkedToHttp10)
+    );
+    drop(response);
+    lab.finish();
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use wirescope::error::{LookupFailure, Timer};
+use wirescope::error::{LookupFailure, Repeat, Timer};
+use wirescope::event::EventKind;
 use wirescope::message::answer::Family;
 use wirescope::testkit::Script;
 use wirescope::testkit::check::Checked;
@@ -273,4 +274,27 @@ fn what_goes_against_a_script_is_told() {
     let expected = "192.0.2.1:80 connection 0, step 0 (expect_bytes): expected \"POST\"; unread:";
     assert!(failure.starts_with(expected), "{failure}");
     sim.finish();
+}
+
+#[test]
+fn a_post_that_began_to_leave_under_tls_is_not_sent_twice() {
+    let client = Client::new().unwrap();
+    for end in [Script::new().close(), Script::new().reset()] {
+        let mut sim = Sim::new(&client);
+        let script = Script::new()
+            .expect_head()
+            .send(ok("first"))
+            .expect_head()
+            .followed_by(end);
+        let addr = "192.0.2.1:443".parse().unwrap();
+        let link = Link::new().latency(ms(5)).window_bytes(500);
+        let listening = sim.listen(addr, script).then(serve(ok("again")));
+        listening.link(link).tls(Handshake::Made { trips: 1 });
+        let url = "https://192.0.2.1/";
+        sim.run(client.get(url).unwrap()).unwrap();
+        let post = client.post(url).unwrap().body(vec![b'x'; 5000]);
+        let error = sim.run(post).unwrap_err();
+        assert_eq!(error.repeat(), Repeat::MayHaveBeenProcessed, "{error}");
+        sim.finish().none(EventKind::Retry);
+    }
 }

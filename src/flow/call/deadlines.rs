@@ -26,6 +26,15 @@ impl Call {
         }
     }
 
+    /// Takes back a bound that was for reading the body of a hop: the call has its own from here on.
+    pub(super) fn own_total(&mut self, emitter: &Emitter) {
+        self.timers.disarm(Timer::Total);
+        if let Some(started) = emitter.started() {
+            let own = self.settings.timeouts.total;
+            self.timers.arm(Timer::Total, started, own);
+        }
+    }
+
     pub(super) fn timeout(&mut self, turn: &mut Turn<'_>) {
         let Some(Fired {
             timer,

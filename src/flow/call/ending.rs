@@ -10,12 +10,14 @@ use crate::event::{
     Timings, WriteFailure,
 };
 use crate::flow::action::Action;
-use crate::flow::call::{Call, Ending, Onward, State};
+use crate::flow::call::hops::Hop;
+use crate::flow::call::{Arrived, Call, Ending, Onward, State};
 use crate::flow::connection::Connection;
 use crate::flow::retry::{self, Broken};
 use crate::message::close::CloseReason;
 use crate::proto::Turn;
 use crate::proto::exchange::Exchange;
+use crate::proto::plan::Plan;
 
 impl Call {
     /// The response is complete: the connection goes back, or is closed for a reason.
@@ -95,7 +97,7 @@ impl Call {
             has_response_byte: exchange.receiving().bytes() > 0,
             is_replayable: self.plan.is_replayable,
             is_repeatable: self.plan.is_repeatable(),
-            bytes_out: exchange.bytes_out(),
+            is_unsent: exchange.is_unsent(),
             repeats: self.repeats(),
             repeats_max: self.settings.retries,
         })
@@ -153,7 +155,7 @@ impl Call {
     }
 
     /// The call is given up between two attempts.
-    fn fail_between(&mut self, error: Error, turn: &mut Turn<'_>) {
+    pub(super) fn fail_between(&mut self, error: Error, turn: &mut Turn<'_>) {
         let facts = ErrorFacts::of(&error);
         self.ending = Ending::Failed(error);
         self.timers.keep_total();
@@ -171,7 +173,13 @@ impl Call {
         turn: &mut Turn<'_>,
     ) {
         let is_peers = matches!(cause, Cause::Lost | Cause::Peer);
-        if is_peers && matches!(self.ending, Ending::Onward(_)) {
+        let is_left = match &self.ending {
+            Ending::Onward(_) => true,
+            // Nobody reads the body of a redirect but middleware that asked for it.
+            Ending::Planned(_) => self.wanted == 0,
+            Ending::Open | Ending::Well | Ending::Failed(_) | Ending::Aborted(_) => false,
+        };
+        if is_peers && is_left {
             return self.give_up_rest(cause.close_reason(), turn);
         }
         let mut error = Error::new(kind, phase);
@@ -218,8 +226,13 @@ impl Call {
                 let report = self.report(None, turn);
                 self.conn_failed(error.with_report(report), turn);
             }
-            State::Ready | State::Left(_) => {
+            State::Ready => {
                 let report = self.report(None, turn);
+                self.fail_between(error.with_report(report), turn);
+            }
+            State::Left(exchange) => {
+                let report = self.report(Some(&exchange), turn);
+                self.state = State::Over(Some(exchange));
                 self.fail_between(error.with_report(report), turn);
             }
             State::Fresh | State::Pooling(_) | State::Joining(..) => {
@@ -235,22 +248,37 @@ impl Call {
             return;
         }
         let phase = self.phase();
-        turn.emitter.emit(EventKind::CallCanceled, turn.now, |_| {
-            Payload::CallCanceled(CallCanceled { by, phase })
-        });
+        tell_canceled(by, phase, turn);
         self.broken(ErrorKind::Canceled, phase, None, Cause::Canceled, turn);
     }
 
-    /// An abort counts until the connection is put back, also at the events of a message that is complete.
+    /// An abort counts until the connection is put back or closed, also at the events of a message that is complete.
+    /// The response of a redirect that would have been followed goes with it.
     pub(super) fn aborted(&mut self, reason: Abort, turn: &mut Turn<'_>) {
-        let is_complete = matches!(self.state, State::Returning(..));
-        if !self.can_break() && !is_complete {
+        let is_followed = matches!(
+            self.ending,
+            Ending::Planned(_) | Ending::Onward(Onward::Hop(_))
+        );
+        if let State::Closing(exchange, ..) = &self.state {
+            let is_failed = matches!(self.ending, Ending::Failed(_) | Ending::Aborted(_));
+            if !is_failed {
+                let error = Error::new(ErrorKind::Aborted, Phase::Done).with_source(reason);
+                let report = self.report(Some(exchange), turn);
+                self.ending = Ending::Aborted(error.with_report(report));
+            }
+        } else if self.can_break() || matches!(self.state, State::Returning(..)) {
+            self.abort(reason, turn);
+        } else {
             return;
         }
-        let (phase, by) = (self.phase(), CanceledBy::Observer);
-        turn.emitter.emit(EventKind::CallCanceled, turn.now, |_| {
-            Payload::CallCanceled(CallCanceled { by, phase })
-        });
+        if is_followed {
+            self.head = Arrived::Nothing;
+        }
+    }
+
+    fn abort(&mut self, reason: Abort, turn: &mut Turn<'_>) {
+        let phase = self.phase();
+        tell_canceled(CanceledBy::Observer, phase, turn);
         self.broken(
             ErrorKind::Aborted,
             phase,
@@ -333,7 +361,7 @@ impl Call {
             bytes_out,
             bytes_in,
             reused: self.reached.as_ref().map(|reached| reached.reused),
-            repeat: Some(self.repeat(bytes_out)),
+            repeat: Some(self.repeat(exchange.is_none_or(|exchange| exchange.is_unsent()))),
             redirect: self.failed_redirect(),
             elapsed: turn
                 .emitter
@@ -343,16 +371,26 @@ impl Call {
         }
     }
 
-    pub(super) fn repeat(&self, bytes_out: u64) -> Repeat {
-        if bytes_out == 0 {
-            Repeat::NothingSent
-        } else if !self.plan.is_repeatable() {
-            Repeat::MayHaveBeenProcessed
-        } else if !self.plan.is_replayable {
-            Repeat::BodyNotReplayable
-        } else {
-            Repeat::Idempotent
+    /// Whether the call as a whole may be made again: also what led to this hop was sent.
+    fn repeat(&self, is_unsent: bool) -> Repeat {
+        if is_unsent && self.earlier.0 == 0 {
+            return Repeat::NothingSent;
         }
+        let hops = self.hops.iter().map(Hop::repeat);
+        hops.chain([repeat_of(&self.plan)])
+            .find(|repeat| !repeat.is_safe())
+            .unwrap_or(Repeat::Idempotent)
+    }
+}
+
+/// Whether a request of which bytes left may be sent again.
+pub(super) fn repeat_of(plan: &Plan) -> Repeat {
+    if !plan.is_repeatable() {
+        Repeat::MayHaveBeenProcessed
+    } else if !plan.is_replayable {
+        Repeat::BodyNotReplayable
+    } else {
+        Repeat::Idempotent
     }
 }
 
@@ -431,6 +469,12 @@ pub(super) fn tell_call_done(
             Payload::CallDone(Arc::new(done))
         });
     }
+}
+
+pub(super) fn tell_canceled(by: CanceledBy, phase: Phase, turn: &mut Turn<'_>) {
+    turn.emitter.emit(EventKind::CallCanceled, turn.now, |_| {
+        Payload::CallCanceled(CallCanceled { by, phase })
+    });
 }
 
 fn put_idle(error: Option<CloseReason>, idle_now: u32, turn: &mut Turn<'_>) {

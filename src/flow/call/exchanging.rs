@@ -70,8 +70,8 @@ impl Call {
                 exchange.sent(count, turn);
                 Ok(Progress::Going)
             }
-            ExchangeInput::Blocked => {
-                exchange.sending().blocked(turn.now);
+            ExchangeInput::Blocked(begun) => {
+                exchange.sending().blocked(begun, turn.now);
                 Ok(Progress::Going)
             }
             ExchangeInput::Writable => {
@@ -80,11 +80,11 @@ impl Call {
                     .writable(turn.now, &turn.buffers.outbound);
                 Ok(Progress::Going)
             }
-            ExchangeInput::SendFailed(error) => {
+            ExchangeInput::SendFailed(begun, error) => {
                 if error.kind() == io::ErrorKind::ConnectionReset {
                     self.reset = Some(error);
                 }
-                exchange.send_failed(turn);
+                exchange.send_failed(begun, turn);
                 Ok(Progress::Going)
             }
             ExchangeInput::Received { direct, buffered } => {

@@ -12,13 +12,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::error::{Phase, Timer};
+use crate::error::{Phase, Repeat, Timer};
 use crate::event::{
-    BodyEnd, CallDone, ErrorFacts, EventKind, ExpectOutcome, Payload, Redirect, RedirectRefusal,
-    Retry, RetryRule, WriteFailure,
+    BodyEnd, CallDone, CanceledBy, ErrorFacts, EventKind, ExpectOutcome, Payload, Redirect,
+    RedirectRefusal, Retry, RetryRule, WriteFailure,
 };
 use crate::flow::action::Wish;
-use crate::flow::call::ending::{Cause, tell_call_done};
+use crate::flow::call::ending::{Cause, repeat_of, tell_call_done, tell_canceled};
 use crate::flow::call::scarcity::Scarcity;
 use crate::flow::call::{Arrived, Call, Ending, Onward, State};
 use crate::flow::redirect::{self, Answered, Verdict};
@@ -26,6 +26,7 @@ use crate::flow::retry::{self, Asking};
 use crate::ids::ConnId;
 use crate::message::close::CloseReason;
 use crate::message::fields::Fields;
+use crate::message::framing::Version;
 use crate::message::method::Method;
 use crate::message::url::Url;
 use crate::proto::Turn;
@@ -40,9 +41,15 @@ pub struct Hop {
     url: Url,
     status: u16,
     reached: Option<(ConnId, SocketAddr, bool)>,
+    repeat: Repeat,
 }
 
 impl Hop {
+    /// Whether its request may be sent again.
+    pub(super) fn repeat(&self) -> Repeat {
+        self.repeat
+    }
+
     /// The method of the request.
     #[must_use]
     pub fn method(&self) -> &Method {
@@ -85,7 +92,7 @@ impl Ending {
     pub(super) fn close_reason(&self) -> Option<CloseReason> {
         match self {
             Self::Onward(onward) => onward.close_reason(),
-            Self::Open | Self::Well | Self::Failed(_) | Self::Planned(_) => None,
+            Self::Open | Self::Well | Self::Failed(_) | Self::Aborted(_) | Self::Planned(_) => None,
         }
     }
 }
@@ -193,6 +200,7 @@ impl Call {
             method: &self.plan.method,
             has_body: !matches!(self.plan.body, BodyPlan::Empty),
             is_replayable: self.plan.is_replayable,
+            is_chunked_to_http10: self.plan.is_chunked() && head.head.version == Version::Http10,
             followed: u16::try_from(self.hops.len()).unwrap_or(u16::MAX),
             is_https_only: self.settings.https_only,
         };
@@ -260,7 +268,11 @@ impl Call {
                 | State::Closing(..)
                 | State::Over(_) => self.leave(Onward::Hop(plan), turn),
             },
-            other @ (Ending::Open | Ending::Well | Ending::Failed(_) | Ending::Onward(_)) => {
+            other @ (Ending::Open
+            | Ending::Well
+            | Ending::Failed(_)
+            | Ending::Aborted(_)
+            | Ending::Onward(_)) => {
                 self.ending = other;
             }
         }
@@ -355,6 +367,11 @@ impl Call {
                     | State::Over(None)) => other,
                 };
             }
+            Ending::Aborted(error) => {
+                self.tell_attempt_done(None, None, turn);
+                tell_canceled(CanceledBy::Observer, Phase::Done, turn);
+                self.fail_between(error, turn);
+            }
             ending @ (Ending::Open | Ending::Well | Ending::Failed(_)) => {
                 self.ending = ending;
                 self.done(turn);
@@ -396,6 +413,7 @@ impl Call {
         let plan = std::mem::replace(&mut self.plan, plan);
         let reached = self.reached.as_ref();
         self.hops.push(Hop {
+            repeat: repeat_of(&plan),
             method: plan.method,
             url: plan.url,
             status: self.status.unwrap_or_default(),
@@ -404,6 +422,7 @@ impl Call {
         self.forget_attempt(turn);
         self.tries = 0;
         turn.emitter.marks().next_hop(turn.now);
+        self.own_total(turn.emitter);
         self.state = State::Ready;
     }
 

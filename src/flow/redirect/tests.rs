@@ -28,6 +28,7 @@ fn decide_as(
         method: &Method::new(method).unwrap(),
         has_body: method == "POST" || method == "PUT",
         is_replayable: true,
+        is_chunked_to_http10: false,
         followed: 0,
         is_https_only: false,
     };

@@ -851,6 +851,13 @@ fn stray_characters_are_encoded_behind_the_authority_only() {
     check("http://[::1]/{a}|b", "http://[::1]/%7Ba%7D%7Cb");
     check("http://[::1]?é", "http://[::1]?%C3%A9");
     check("http://bücher/", "http://bücher/");
-    check("a b\\c[", "a b\\c[");
+    check("a b\\c[", "a b\\c%5B");
+    check(
+        "/login?return[to]=https://app/x",
+        "/login?return%5Bto%5D=https://app/x",
+    );
+    check("/a[1]//b", "/a%5B1%5D//b");
+    check("//h[/a[", "//h[/a%5B");
+    check("a[1]", "a%5B1%5D");
     check("", "");
 }

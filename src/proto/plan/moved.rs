@@ -45,7 +45,7 @@ impl Plan {
                 || (!keeps_body && is_content)
         };
         let mut moved = self.clone();
-        let mut left = Vec::new();
+        let mut left = moved.leave_trailers(|name| is_cross_origin && is_secret(name));
         for line in self.fields.iter().filter(|line| is_left(line.name())) {
             if moved.fields.remove(line.name()) > 0 {
                 left.push(line.name().into());
@@ -65,6 +65,20 @@ impl Plan {
         moved.url = url;
         moved.method = method;
         (moved, left)
+    }
+
+    /// Leaves trailers behind, and names them.
+    fn leave_trailers(&mut self, is_left: impl Fn(&str) -> bool) -> Vec<Box<str>> {
+        let mut left = Vec::new();
+        if let BodyPlan::Source(_, trailers) = &mut self.body {
+            let names: Vec<Box<str>> = trailers.iter().map(|line| line.name().into()).collect();
+            for name in names.into_iter().filter(|name| is_left(name)) {
+                if trailers.remove(&name) > 0 {
+                    left.push(name);
+                }
+            }
+        }
+        left
     }
 
     /// The same request without its `Expect`, after a 417 (RFC 9110 §10.1.1).

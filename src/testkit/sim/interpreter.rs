@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::drive::apply::Upload;
 use crate::event::{CanceledBy, Emitter};
-use crate::flow::action::{Action, DialInput, ExchangeInput, Input, Receive, Wait};
+use crate::flow::action::{Action, Begun, DialInput, ExchangeInput, Input, Receive, Wait};
 use crate::flow::call::{Call, Settings};
 use crate::net::cancel::CancelHandle;
 use crate::proto::Turn;
@@ -192,11 +192,15 @@ impl Stage<'_> {
             };
             let _ = stream.send(lease.stream, [again, &[]], planner);
         }
+        let begun = match stream.in_flight {
+            0 => Begun::Nothing,
+            _ => Begun::Part,
+        };
         match result {
-            Ok(0) => self.input(ExchangeInput::Blocked),
+            Ok(0) => self.input(ExchangeInput::Blocked(begun)),
             Ok(count) => self.input(ExchangeInput::Sent(count)),
             Err(_) if self.is_canceled() => self.input(Input::Cancel(CanceledBy::Caller)),
-            Err(error) => self.input(ExchangeInput::SendFailed(error)),
+            Err(error) => self.input(ExchangeInput::SendFailed(begun, error)),
         }
     }
 

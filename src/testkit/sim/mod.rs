@@ -406,12 +406,15 @@ impl Sim {
         self.world.pool.counts()
     }
 
-    /// Bytes that the network carried on a connection: to the peer, and taken by the client.
+    /// Bytes that the network carried on a connection: to the peer, and taken by the client. Under TLS, what was sent
+    /// counts when all that was given at once was accepted.
     #[must_use]
     pub fn carried(&self, connection: ConnId) -> Option<(u64, u64)> {
         let mut streams = self.world.net.streams.iter();
         let stream = streams.find(|stream| stream.conn == Some(connection))?;
-        Some((stream.up.accepted(), stream.down.taken()))
+        let pending = u64::try_from(stream.in_flight).unwrap_or(u64::MAX);
+        let sent = stream.up.accepted().saturating_sub(pending);
+        Some((sent, stream.down.taken()))
     }
 
     /// Says what was left behind, after all idle connections were closed.

@@ -63,6 +63,8 @@ pub(super) struct Stream {
     pub(super) client: Side,
     pub(super) server: Side,
     pub(super) secured: Secured,
+    /// Bytes that were accepted of what the client gave last: under TLS they count when all of it is.
+    pub(super) in_flight: usize,
     /// The call that has it.
     pub(super) owner: Option<usize>,
     pub(super) conn: Option<ConnId>,
@@ -173,6 +175,7 @@ impl Network {
             client: Side::Connecting,
             server: Side::Connecting,
             secured: Secured::Plain,
+            in_flight: 0,
             owner: Some(owner),
             conn: None,
             player,
@@ -290,7 +293,12 @@ impl Stream {
         }
         let pace = self.pace(Way::Up);
         let mut sent = 0;
+        let mut before = self.in_flight;
         for slice in slices {
+            let skipped = before.min(slice.len());
+            before -= skipped;
+            sent += skipped;
+            let slice = &slice[skipped..];
             if slice.is_empty() {
                 continue;
             }
@@ -301,7 +309,9 @@ impl Stream {
                 break;
             }
         }
-        Ok(sent)
+        let is_counted = self.secured != Secured::Tls || sent == slices.concat().len();
+        self.in_flight = if is_counted { 0 } else { sent };
+        Ok(if is_counted { sent } else { 0 })
     }
 
     /// The client receives what is there, into the first slice and then the second.
