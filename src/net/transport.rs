@@ -305,13 +305,6 @@ impl Transport {
 
 impl Secured {
     /// Hands ciphertext to the kernel; true when all of it was accepted.
-    #[cfg_attr(
-        not(feature = "tls"),
-        expect(
-            clippy::needless_pass_by_ref_mut,
-            reason = "without TLS nothing is ever queued"
-        )
-    )]
     fn flush(&mut self, socket: &Socket) -> io::Result<bool> {
         while self.stage.wants_write() {
             match socket.send(&[IoSlice::new(self.stage.outgoing())])? {
