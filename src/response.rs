@@ -6,8 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::drive::apply::Running;
-use crate::drive::blocking::Pause;
+use crate::drive::apply::{Pause, Running};
 use crate::error::{Error, ErrorKind, Limit, Phase, Result};
 use crate::event::{RedirectRefusal, Timings};
 use crate::flow::action::{ExchangeInput, Input};
@@ -47,19 +46,8 @@ impl Response {
     /// Runs a call whose hop is ready to the response of that hop.
     pub(crate) fn of_hop(mut running: Box<Running>) -> Result<Self> {
         running.begin_hop();
-        // A body that is broken is told by the read; a call that was given up has no response.
-        let is_given_up = running
-            .call
-            .error()
-            .filter(|error| error.phase() != Phase::Done)
-            .is_some_and(|error| matches!(error.kind(), ErrorKind::Aborted | ErrorKind::Canceled));
-        match running.call.take_head().filter(|_| !is_given_up) {
-            Some(head) => Ok(Self { running, head }),
-            None => Err(running
-                .call
-                .take_error()
-                .unwrap_or_else(|| Error::new(ErrorKind::Internal, Phase::Done))),
-        }
+        let head = running.call.take_response()?;
+        Ok(Self { running, head })
     }
 
     /// Says whether the response is a redirect that is to be followed.

@@ -131,7 +131,61 @@ pub(crate) enum Rest {
     Done,
 }
 
+/// Why control came back to whoever stands for the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pause {
+    /// A hop can begin.
+    BeginHop,
+    /// The response, or more of its body, can be handed out.
+    HandOut,
+    /// The call is over.
+    Done,
+}
+
 impl Running {
+    /// Goes on until the call has to wait, or its caller is asked. What the call may block on is registered by then:
+    /// a cancel came before, or will end the wait.
+    pub(crate) fn go(&mut self) -> Rest {
+        loop {
+            if self.is_canceled() {
+                self.input(Input::Cancel(CanceledBy::Caller));
+            }
+            let rest = self.apply();
+            if !matches!(rest, Rest::Wait(_)) || !self.is_canceled() {
+                return rest;
+            }
+        }
+    }
+
+    /// Gives what ended a wait, unless that was a cancel; without an input the core is only asked again. Says how many
+    /// bytes went straight to the caller: they end its read.
+    pub(crate) fn resume(&mut self, input: Option<Input>) -> usize {
+        self.read_clock();
+        if self.is_canceled() {
+            self.input(Input::Cancel(CanceledBy::Caller));
+            return 0;
+        }
+        let Some(input) = input else { return 0 };
+        let mut straight = 0;
+        if let Input::Exchange(ExchangeInput::Received { direct, .. }) = input {
+            straight = direct;
+        }
+        self.input(input);
+        if straight > 0 {
+            self.input(Input::Wanted(0));
+        }
+        straight
+    }
+
+    /// Says whether the caller gave the call up and the core does not know.
+    pub(crate) fn is_canceled(&self) -> bool {
+        !self.call.is_over()
+            && self
+                .cancel
+                .as_ref()
+                .is_some_and(|cancel| cancel.is_canceled())
+    }
+
     /// Gives an input and delivers what came of it.
     pub(crate) fn input(&mut self, input: impl Into<Input>) {
         self.tell(input.into());
@@ -170,7 +224,7 @@ impl Running {
     }
 
     /// Takes actions until one of them waits, hands out or is done.
-    pub(crate) fn apply(&mut self) -> Rest {
+    fn apply(&mut self) -> Rest {
         loop {
             let (call, mut turn) = self.turn();
             let action = call.next(&mut turn);
@@ -392,6 +446,25 @@ pub(crate) fn tls_fault(error: TlsError) -> TlsFault {
         failure: error.failure,
         alert: error.alert,
         source: Box::new(error),
+    }
+}
+
+/// A call that is dropped before its end is given up: the response was dropped, or the caller's own code
+/// panicked. Never waits.
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.call.is_over() {
+            self.read_clock();
+            let input = if self.call.has_head() {
+                Input::BodyClosed
+            } else {
+                Input::Cancel(CanceledBy::Drop)
+            };
+            self.input(input);
+            let _ = self.apply();
+        }
+        let memory = std::mem::take(&mut self.memory);
+        self.engine.keep_memory(memory);
     }
 }
 

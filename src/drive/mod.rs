@@ -9,3 +9,4 @@ pub(crate) mod engine;
 pub(crate) mod lease;
 pub(crate) mod names;
 pub(crate) mod pool;
+mod receive;
