@@ -21,10 +21,10 @@ use crate::net::clock;
 use crate::proto::receiving::FinalHead;
 
 /// Least bytes that are read at a time when a whole body is collected.
-const COLLECTED: usize = 16 * 1024;
+pub(crate) const COLLECTED: usize = 16 * 1024;
 
 /// How long the helpers that collect a whole body may take.
-const COLLECT_LIMIT: Duration = Duration::from_secs(300);
+pub(crate) const COLLECT_LIMIT: Duration = Duration::from_secs(300);
 
 /// A response whose head is complete. The body is read through [`Read`] or [`BufRead`].
 ///
@@ -205,11 +205,7 @@ impl Response {
                 return Ok(body);
             }
             if body.len() > limit {
-                let kind = ErrorKind::Limit {
-                    limit: Limit::BodyBytes,
-                    max: limit as u64,
-                };
-                return Err(Error::new(kind, Phase::Receive));
+                return Err(too_long(limit));
             }
         }
     }
@@ -312,6 +308,15 @@ impl Response {
             self.running.run();
         }
     }
+}
+
+/// The error of a body that is longer than whoever collects it wants.
+pub(crate) fn too_long(limit: usize) -> Error {
+    let kind = ErrorKind::Limit {
+        limit: Limit::BodyBytes,
+        max: limit as u64,
+    };
+    Error::new(kind, Phase::Receive)
 }
 
 /// `read(&mut [])` is `Ok(0)` without effect.

@@ -12,6 +12,7 @@ use crate::drive::contestants::Contestants;
 use crate::drive::engine::{Engine, next_dial};
 use crate::drive::lease::{Idle, Lease, Memory};
 use crate::drive::pool::Gone;
+use crate::drive::waits::Waits;
 use crate::event::{CanceledBy, Emitter};
 use crate::flow::action::{Action, Cause, ExchangeInput, Input, PoolInput, TlsFault, Wait};
 use crate::flow::call::{Call, Settings};
@@ -19,7 +20,7 @@ use crate::flow::pool::{Found, Mail, Wish};
 use crate::message::close::CloseReason;
 use crate::net::cancel::CancelHandle;
 use crate::net::clock;
-use crate::net::park::Parker;
+use crate::net::poll::Owner;
 use crate::net::tls::TlsError;
 use crate::net::transport::{Broken, Transport};
 use crate::proto::Turn;
@@ -113,8 +114,7 @@ pub(crate) struct Running {
     pub(crate) ear: Option<CancelHandle>,
     pub(crate) lease: Option<Lease>,
     pub(crate) contestants: Contestants,
-    /// Where the call sleeps while it is in the queue.
-    pub(crate) parker: Option<Arc<Parker>>,
+    pub(crate) waits: Waits,
     pub(crate) now: Instant,
 }
 
@@ -184,6 +184,20 @@ impl Running {
                 .cancel
                 .as_ref()
                 .is_some_and(|cancel| cancel.is_canceled())
+    }
+
+    /// Ends a call that is not over. Never waits.
+    pub(crate) fn give_up(&mut self) {
+        if !self.call.is_over() {
+            self.read_clock();
+            let input = if self.call.has_head() {
+                Input::BodyClosed
+            } else {
+                Input::Cancel(CanceledBy::Drop)
+            };
+            self.input(input);
+            let _ = self.apply();
+        }
     }
 
     /// Gives an input and delivers what came of it.
@@ -268,8 +282,7 @@ impl Running {
     }
 
     fn wait_pool(&mut self, cause: Cause, wish: Wish) {
-        let parker = Arc::new(Parker::default());
-        self.block_on(|handle| handle.block_on_parker(parker.clone()));
+        let place = self.begin_queue();
         let alarm = self.ear.get_or_insert_default().listen();
         let (url, call) = (self.call.deciding(), self.call.id());
         let (joined, generation) = self
@@ -277,7 +290,7 @@ impl Running {
             .join_pool(url, call, (cause, wish), alarm, self.now);
         match joined.found {
             Found::MustWait(limit) => {
-                self.parker = Some(parker);
+                self.sleep_in(place);
                 let depth = joined.depth;
                 self.input(PoolInput::Queued { limit, depth });
             }
@@ -289,7 +302,7 @@ impl Running {
     /// Takes what the pool left for the call.
     pub(crate) fn take_mail(&mut self, mail: Mail<Idle>) {
         self.stop_listening();
-        if self.parker.take().is_some() {
+        if self.wake_up() {
             self.block_on_nothing();
         }
         self.read_clock();
@@ -308,7 +321,7 @@ impl Running {
     }
 
     fn leave_pool(&mut self) {
-        self.parker = None;
+        self.wake_up();
         self.block_on_nothing();
         self.engine.leave_pool(self.call.id(), self.now);
     }
@@ -321,13 +334,12 @@ impl Running {
     /// Takes a connection on loan: memory is lent to it, and a cancel ends its waits.
     pub(crate) fn adopt(&mut self, mut transport: Transport, generation: u64) {
         transport.lend(&mut self.memory.cipher);
-        if let Some(cancel) = &self.cancel {
-            cancel.block_on_socket(transport.shared());
-        }
-        self.lease = Some(Lease {
+        let lease = Lease {
             transport,
             generation,
-        });
+        };
+        self.wait_on(&lease);
+        self.lease = Some(lease);
     }
 
     /// Registers the wake-up that the call may block on while it has no connection: for a cancel, and for a
@@ -336,13 +348,6 @@ impl Running {
     pub(crate) fn block_on(&mut self, register: impl Fn(&CancelHandle)) {
         register(self.ear.get_or_insert_default());
         self.cancel.iter().for_each(register);
-    }
-
-    /// Nothing touches a socket or a wake-up of the call any more, or keeps it open.
-    pub(crate) fn block_on_nothing(&self) {
-        for handle in [&self.cancel, &self.ear].into_iter().flatten() {
-            handle.clear();
-        }
     }
 
     /// The pool wakes the call no longer.
@@ -418,6 +423,7 @@ impl Running {
             (self.lease.take(), self.call.take_connection())
         {
             lease.transport.take_back(&mut self.memory.cipher);
+            lease.transport.give(Owner::Nobody);
             let idle = Idle {
                 transport: lease.transport,
                 connection,
@@ -453,16 +459,7 @@ pub(crate) fn tls_fault(error: TlsError) -> TlsFault {
 /// panicked. Never waits.
 impl Drop for Running {
     fn drop(&mut self) {
-        if !self.call.is_over() {
-            self.read_clock();
-            let input = if self.call.has_head() {
-                Input::BodyClosed
-            } else {
-                Input::Cancel(CanceledBy::Drop)
-            };
-            self.input(input);
-            let _ = self.apply();
-        }
+        self.give_up();
         let memory = std::mem::take(&mut self.memory);
         self.engine.keep_memory(memory);
     }

@@ -83,8 +83,8 @@ impl Running {
             Heard::Nothing => true,
             Heard::Nobody => false,
         };
-        let input = match &self.parker {
-            Some(parker) => (!parker.clone().wait(deadline)).then_some(Input::Timeout),
+        let input = match self.waits.parker() {
+            Some(parker) => (!parker.wait(deadline)).then_some(Input::Timeout),
             None => self.wait_for_dial(listens, deadline),
         };
         self.stop_listening();
