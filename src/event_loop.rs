@@ -17,6 +17,7 @@ use crate::message::fields::Fields;
 use crate::message::pool::PoolStats;
 use crate::message::tls::TlsFacts;
 use crate::message::url::Url;
+use crate::net::clock;
 use crate::proto::receiving::FinalHead;
 use crate::request::Request;
 use crate::response::{COLLECT_LIMIT, too_long};
@@ -167,6 +168,27 @@ impl EventLoop {
                 return Ok(None);
             }
             self.turn(None)?;
+        }
+    }
+
+    /// Shuts the loop down gracefully: lets the calls under way go on for `limit` at the most, cancels those that are left
+    /// then, and closes the idle connections. Gives every completion that was not taken.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] when the system cannot wait; all calls are given up then.
+    pub fn finish(mut self, limit: Duration) -> Result<Vec<Completion>> {
+        let begun = clock::now();
+        let mut all = Vec::new();
+        loop {
+            all.extend(std::iter::from_fn(|| self.try_next()));
+            if self.calls.len() == 0 {
+                return Ok(all);
+            }
+            let left = limit.saturating_sub(clock::now().saturating_duration_since(begun));
+            if left.is_zero() {
+                self.calls.cancel_all();
+            }
+            self.turn(Some(left))?;
         }
     }
 

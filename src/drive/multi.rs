@@ -114,6 +114,14 @@ impl<T: Taker> Loop<T> {
         true
     }
 
+    /// Cancels all calls.
+    pub(crate) fn cancel_all(&mut self) {
+        let all: Vec<u64> = self.tasks.keys().copied().collect();
+        for number in all {
+            self.cancel(number);
+        }
+    }
+
     /// Waits until something happens, for at most so long and not past a deadline, and lets all calls that are ready go
     /// on for a bounded time.
     ///

@@ -536,6 +536,30 @@ fn dropping_the_loop_gives_all_calls_up() {
 }
 
 #[test]
+fn finishing_waits_for_what_is_quick_and_cancels_the_rest() {
+    let script = Script::new().respond_with(|request| match request.target() {
+        "/quick" => ok("done").into(),
+        _ => b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc".to_vec(),
+    });
+    let (lab, mut event_loop) = plain(script);
+    event_loop.submit(lab.request("GET", "/slow")).unwrap();
+    let quick = event_loop.submit(lab.request("GET", "/quick")).unwrap();
+    let begun = Instant::now();
+    let done = event_loop.finish(SHORT).unwrap();
+    took_about(begun, SHORT);
+    assert_eq!(done.len(), 2);
+    for done in done {
+        if done.ticket() == quick {
+            assert_eq!(done.into_result().unwrap().body(), b"done");
+        } else {
+            assert_eq!((done.status(), done.body()), (Some(200), &b"abc"[..]));
+            assert!(error_of(done).is_canceled());
+        }
+    }
+    lab.finish_unfollowed();
+}
+
+#[test]
 fn an_idle_connection_that_the_peer_closes_is_closed_in_the_next_turn() {
     let gate = Gate::new();
     let (lab, mut event_loop) = plain(once(ok("a")).wait_for(gate.clone()).close());
