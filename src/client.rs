@@ -6,27 +6,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{EarlyResponse, Limits, Strictness, Timeouts};
-use crate::drive::apply::{Running, Upload};
-use crate::drive::contestants::Contestants;
-use crate::drive::engine::{Engine, Parts, next_call};
+use crate::drive::engine::{Engine, Parts};
+use crate::drive::start::Ready;
+use crate::drive::waits::Waits;
 use crate::error::{Error, ErrorKind, Result, TlsFailure};
-use crate::event::{Emitter, ObserverRef, Observers, Redaction};
-use crate::flow::call::{Call, Settings};
+use crate::event::{ObserverRef, Redaction};
+use crate::flow::call::Settings;
 use crate::flow::dial::guard::Guard;
 use crate::flow::redirect::RedirectPolicy;
-use crate::flow::{call, lookup, pool};
+use crate::flow::{lookup, pool};
 use crate::message::answer::{Address, Family};
 use crate::message::connect_to::ConnectTo;
 use crate::message::dial::DialProfile;
 use crate::message::method::Method;
 use crate::message::overrides::Overrides;
 use crate::message::pool::PoolStats;
-use crate::net::cancel::CancelHandle;
+use crate::net::random;
 use crate::net::resolver::{Resolve, SystemResolver};
 use crate::net::tls::TlsConfig;
-use crate::net::{clock, random};
 use crate::proto::Rules;
-use crate::proto::plan::{Plan, Refused};
 use crate::request::Request;
 use crate::response::Response;
 use crate::round_trip::{self, Chain, RoundTrip, Wire};
@@ -213,47 +211,19 @@ impl Client {
         &self.engine
     }
 
-    /// Tells of a call that was refused before any I/O.
-    pub(crate) fn refuse(&self, refused: Refused, observers: &[ObserverRef]) -> Error {
-        let engine = &self.engine;
-        let observers = Observers::of_call(observers, &engine.observers);
-        let mut emitter = Emitter::new(clock::process(), observers, engine.redaction.clone());
-        let Refused { error, plan } = refused;
-        call::refuse(next_call(), &plan, &error, clock::now(), &mut emitter);
-        emitter.deliver();
-        error
+    /// Says whether this and the other are clones of one client.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.engine, &other.engine)
+    }
+
+    /// Says whether middleware wraps the client.
+    pub(crate) fn is_wrapped(&self) -> bool {
+        self.chain.is_some()
     }
 
     /// Starts a call and waits for its response or its error.
-    pub(crate) fn start(
-        &self,
-        plan: Plan,
-        upload: Upload,
-        timeouts: Option<Box<Timeouts>>,
-        redirects: Option<RedirectPolicy>,
-        observers: &[ObserverRef],
-        cancel: Option<CancelHandle>,
-    ) -> Result<Response> {
-        let engine = &self.engine;
-        let settings = match (timeouts, redirects) {
-            (None, None) => engine.settings.clone(),
-            (timeouts, redirects) => Arc::new(engine.settings.changed(timeouts, redirects)),
-        };
-        let observers = Observers::of_call(observers, &engine.observers);
-        let running = Running {
-            call: Call::new(next_call(), plan, settings.clone()),
-            engine: engine.clone(),
-            settings,
-            emitter: Emitter::new(clock::process(), observers, engine.redaction.clone()),
-            memory: engine.memory(),
-            upload,
-            cancel,
-            ear: None,
-            lease: None,
-            contestants: Contestants::default(),
-            parker: None,
-            now: clock::now(),
-        };
+    pub(crate) fn start(&self, ready: Ready) -> Result<Response> {
+        let running = self.engine.prepare(ready, Waits::OnThread(None))?;
         round_trip::run(Box::new(running), self.chain.as_ref())
     }
 }

@@ -25,6 +25,7 @@
 //! # Where to start
 //! - [`Client`], [`Request`], [`Response`]: the blocking door. Every phase has a deadline by default
 //!   ([`config::Timeouts`]), everything a peer sends is bounded ([`config::Limits`]).
+//! - [`EventLoop`]: thousands of calls on one thread.
 //! - [`event`]: kinds, channels, closures, observers, the grammar.
 //! - [`Error`]: which rule was broken, in which phase, what was tried, whether a repeat is safe.
 //! - [`CancelHandle`]: cancels a call from any thread.
@@ -48,6 +49,7 @@ pub mod config;
 mod drive;
 pub mod error;
 pub mod event;
+mod event_loop;
 #[cfg(feature = "export")]
 pub mod export;
 mod flow;
@@ -60,6 +62,7 @@ mod response;
 mod round_trip;
 pub use crate::client::{Client, ClientBuilder};
 pub use crate::error::{Error, ErrorKind, Phase, Result};
+pub use crate::event_loop::{Completion, EventLoop, Ticket};
 pub use crate::flow::call::Hop;
 pub use crate::flow::redirect::{RedirectPolicy, Redirection};
 pub use crate::message::answer::Family;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::client::Client;
 use crate::config::Timeouts;
 use crate::drive::apply::{Make, Upload};
+pub(crate) use crate::drive::start::Ready;
 use crate::error::{Error, RequestRule, Result};
 use crate::event::ObserverRef;
 use crate::flow::redirect::RedirectPolicy;
@@ -15,7 +16,7 @@ use crate::message::fields::Fields;
 use crate::message::method::Method;
 use crate::message::url::{Url, percent_decode};
 use crate::net::cancel::CancelHandle;
-use crate::proto::plan::{Plan, Refused, Wish};
+use crate::proto::plan::{Plan, Wish};
 use crate::proto::sending::BodyPlan;
 use crate::response::Response;
 
@@ -310,16 +311,7 @@ impl Request {
     pub fn send(self) -> Result<Response> {
         let client = self.client.clone();
         let is_to_http10 = client.engine().speaks_http10(&self.url);
-        let Ready {
-            plan,
-            upload,
-            timeouts,
-            redirects,
-            observers,
-            cancel,
-        } = self.ready(is_to_http10)?;
-        let plan = plan.map_err(|refused| client.refuse(*refused, &observers))?;
-        client.start(plan, upload, timeouts, redirects, &observers, cancel)
+        client.start(self.ready(is_to_http10)?)
     }
 
     /// Makes the plan of the call, which may refuse it, and takes the request apart for its driver.
@@ -357,21 +349,15 @@ impl Request {
         })
     }
 
+    /// The client that it was begun with.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// The URL that is asked for.
-    #[cfg(feature = "testkit")]
     pub(crate) fn url(&self) -> &Url {
         &self.url
     }
-}
-
-/// A request as a driver takes it.
-pub(crate) struct Ready {
-    pub(crate) plan: std::result::Result<Plan, Box<Refused>>,
-    pub(crate) upload: Upload,
-    pub(crate) timeouts: Option<Box<Timeouts>>,
-    pub(crate) redirects: Option<RedirectPolicy>,
-    pub(crate) observers: Vec<ObserverRef>,
-    pub(crate) cancel: Option<CancelHandle>,
 }
 
 /// Credentials by the Basic scheme (RFC 7617 §2).

@@ -8,8 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::drive::apply::Running;
-use crate::drive::blocking::Pause;
+use crate::drive::apply::{Pause, Running};
 use crate::error::{Error, ErrorKind, Limit, Phase, Result};
 use crate::event::{RedirectRefusal, Timings};
 use crate::flow::action::{ExchangeInput, Input};
@@ -24,10 +23,10 @@ use crate::net::clock;
 use crate::proto::receiving::FinalHead;
 
 /// Least bytes that are read at a time when a whole body is collected.
-const COLLECTED: usize = 16 * 1024;
+pub(crate) const COLLECTED: usize = 16 * 1024;
 
 /// How long the helpers that collect a whole body may take.
-const COLLECT_LIMIT: Duration = Duration::from_secs(300);
+pub(crate) const COLLECT_LIMIT: Duration = Duration::from_secs(300);
 
 /// A response whose head is complete. The body is read through [`Read`] or [`BufRead`].
 ///
@@ -49,19 +48,8 @@ impl Response {
     /// Runs a call whose hop is ready to the response of that hop.
     pub(crate) fn of_hop(mut running: Box<Running>) -> Result<Self> {
         running.begin_hop();
-        // A body that is broken is told by the read; a call that was given up has no response.
-        let is_given_up = running
-            .call
-            .error()
-            .filter(|error| error.phase() != Phase::Done)
-            .is_some_and(|error| matches!(error.kind(), ErrorKind::Aborted | ErrorKind::Canceled));
-        match running.call.take_head().filter(|_| !is_given_up) {
-            Some(head) => Ok(Self { running, head }),
-            None => Err(running
-                .call
-                .take_error()
-                .unwrap_or_else(|| Error::new(ErrorKind::Internal, Phase::Done))),
-        }
+        let head = running.call.take_response()?;
+        Ok(Self { running, head })
     }
 
     /// Says whether the response is a redirect that is to be followed.
@@ -219,11 +207,7 @@ impl Response {
                 return Ok(body);
             }
             if body.len() > limit {
-                let kind = ErrorKind::Limit {
-                    limit: Limit::BodyBytes,
-                    max: limit as u64,
-                };
-                return Err(Error::new(kind, Phase::Receive));
+                return Err(too_long(limit));
             }
         }
     }
@@ -326,6 +310,15 @@ impl Response {
             self.running.run();
         }
     }
+}
+
+/// The error of a body that is longer than whoever collects it wants.
+pub(crate) fn too_long(limit: usize) -> Error {
+    let kind = ErrorKind::Limit {
+        limit: Limit::BodyBytes,
+        max: limit as u64,
+    };
+    Error::new(kind, Phase::Receive)
 }
 
 /// `read(&mut [])` is `Ok(0)` without effect.

@@ -12,6 +12,7 @@ use crate::drive::contestants::Contestants;
 use crate::drive::engine::{Engine, next_dial};
 use crate::drive::lease::{Idle, Lease, Memory};
 use crate::drive::pool::Gone;
+use crate::drive::waits::Waits;
 use crate::event::{CanceledBy, Emitter};
 use crate::flow::action::{Action, Begun, Cause, ExchangeInput, Input, PoolInput, TlsFault, Wait};
 use crate::flow::call::{Call, Settings};
@@ -19,7 +20,7 @@ use crate::flow::pool::{Found, Mail, Wish};
 use crate::message::close::CloseReason;
 use crate::net::cancel::CancelHandle;
 use crate::net::clock;
-use crate::net::park::Parker;
+use crate::net::poll::Owner;
 use crate::net::tls::TlsError;
 use crate::net::transport::{Broken, Transport};
 use crate::proto::Turn;
@@ -113,8 +114,7 @@ pub(crate) struct Running {
     pub(crate) ear: Option<CancelHandle>,
     pub(crate) lease: Option<Lease>,
     pub(crate) contestants: Contestants,
-    /// Where the call sleeps while it is in the queue.
-    pub(crate) parker: Option<Arc<Parker>>,
+    pub(crate) waits: Waits,
     pub(crate) now: Instant,
 }
 
@@ -131,7 +131,75 @@ pub(crate) enum Rest {
     Done,
 }
 
+/// Why control came back to whoever stands for the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pause {
+    /// A hop can begin.
+    BeginHop,
+    /// The response, or more of its body, can be handed out.
+    HandOut,
+    /// The call is over.
+    Done,
+}
+
 impl Running {
+    /// Goes on until the call has to wait, or its caller is asked. What the call may block on is registered by then:
+    /// a cancel came before, or will end the wait.
+    pub(crate) fn go(&mut self) -> Rest {
+        loop {
+            if self.is_canceled() {
+                self.input(Input::Cancel(CanceledBy::Caller));
+            }
+            let rest = self.apply();
+            if !matches!(rest, Rest::Wait(_)) || !self.is_canceled() {
+                return rest;
+            }
+        }
+    }
+
+    /// Gives what ended a wait, unless that was a cancel; without an input the core is only asked again. Says how many
+    /// bytes went straight to the caller: they end its read.
+    pub(crate) fn resume(&mut self, input: Option<Input>) -> usize {
+        self.read_clock();
+        if self.is_canceled() {
+            self.input(Input::Cancel(CanceledBy::Caller));
+            return 0;
+        }
+        let Some(input) = input else { return 0 };
+        let mut straight = 0;
+        if let Input::Exchange(ExchangeInput::Received { direct, .. }) = input {
+            straight = direct;
+        }
+        self.input(input);
+        if straight > 0 {
+            self.input(Input::Wanted(0));
+        }
+        straight
+    }
+
+    /// Says whether the caller gave the call up and the core does not know.
+    pub(crate) fn is_canceled(&self) -> bool {
+        !self.call.is_over()
+            && self
+                .cancel
+                .as_ref()
+                .is_some_and(|cancel| cancel.is_canceled())
+    }
+
+    /// Ends a call that is not over. Never waits.
+    pub(crate) fn give_up(&mut self) {
+        if !self.call.is_over() {
+            self.read_clock();
+            let input = if self.call.has_head() {
+                Input::BodyClosed
+            } else {
+                Input::Cancel(CanceledBy::Drop)
+            };
+            self.input(input);
+            let _ = self.apply();
+        }
+    }
+
     /// Gives an input and delivers what came of it.
     pub(crate) fn input(&mut self, input: impl Into<Input>) {
         self.tell(input.into());
@@ -170,7 +238,7 @@ impl Running {
     }
 
     /// Takes actions until one of them waits, hands out or is done.
-    pub(crate) fn apply(&mut self) -> Rest {
+    fn apply(&mut self) -> Rest {
         loop {
             let (call, mut turn) = self.turn();
             let action = call.next(&mut turn);
@@ -214,8 +282,7 @@ impl Running {
     }
 
     fn wait_pool(&mut self, cause: Cause, wish: Wish) {
-        let parker = Arc::new(Parker::default());
-        self.block_on(|handle| handle.block_on_parker(parker.clone()));
+        let place = self.begin_queue();
         let alarm = self.ear.get_or_insert_default().listen();
         let (url, call) = (self.call.deciding(), self.call.id());
         let (joined, generation) = self
@@ -223,7 +290,7 @@ impl Running {
             .join_pool(url, call, (cause, wish), alarm, self.now);
         match joined.found {
             Found::MustWait(limit) => {
-                self.parker = Some(parker);
+                self.sleep_in(place);
                 let depth = joined.depth;
                 self.input(PoolInput::Queued { limit, depth });
             }
@@ -235,7 +302,7 @@ impl Running {
     /// Takes what the pool left for the call.
     pub(crate) fn take_mail(&mut self, mail: Mail<Idle>) {
         self.stop_listening();
-        if self.parker.take().is_some() {
+        if self.wake_up() {
             self.block_on_nothing();
         }
         self.read_clock();
@@ -254,7 +321,7 @@ impl Running {
     }
 
     fn leave_pool(&mut self) {
-        self.parker = None;
+        self.wake_up();
         self.block_on_nothing();
         self.engine.leave_pool(self.call.id(), self.now);
     }
@@ -267,13 +334,12 @@ impl Running {
     /// Takes a connection on loan: memory is lent to it, and a cancel ends its waits.
     pub(crate) fn adopt(&mut self, mut transport: Transport, generation: u64) {
         transport.lend(&mut self.memory.cipher);
-        if let Some(cancel) = &self.cancel {
-            cancel.block_on_socket(transport.shared());
-        }
-        self.lease = Some(Lease {
+        let lease = Lease {
             transport,
             generation,
-        });
+        };
+        self.wait_on(&lease);
+        self.lease = Some(lease);
     }
 
     /// Registers the wake-up that the call may block on while it has no connection: for a cancel, and for a
@@ -282,13 +348,6 @@ impl Running {
     pub(crate) fn block_on(&mut self, register: impl Fn(&CancelHandle)) {
         register(self.ear.get_or_insert_default());
         self.cancel.iter().for_each(register);
-    }
-
-    /// Nothing touches a socket or a wake-up of the call any more, or keeps it open.
-    pub(crate) fn block_on_nothing(&self) {
-        for handle in [&self.cancel, &self.ear].into_iter().flatten() {
-            handle.clear();
-        }
     }
 
     /// The pool wakes the call no longer.
@@ -369,6 +428,7 @@ impl Running {
             (self.lease.take(), self.call.take_connection())
         {
             lease.transport.take_back(&mut self.memory.cipher);
+            lease.transport.give(Owner::Nobody);
             let idle = Idle {
                 transport: lease.transport,
                 connection,
@@ -397,6 +457,16 @@ pub(crate) fn tls_fault(error: TlsError) -> TlsFault {
         failure: error.failure,
         alert: error.alert,
         source: Box::new(error),
+    }
+}
+
+/// A call that is dropped before its end is given up: the response was dropped, or the caller's own code
+/// panicked. Never waits.
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.give_up();
+        let memory = std::mem::take(&mut self.memory);
+        self.engine.keep_memory(memory);
     }
 }
 

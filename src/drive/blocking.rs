@@ -2,29 +2,10 @@
 
 use std::time::Instant;
 
-use crate::drive::apply::{Rest, Running, tls_fault};
-use crate::event::CanceledBy;
+use crate::drive::apply::{Pause, Rest, Running};
 use crate::flow::action::{ExchangeInput, Input, Receive, Wait};
 use crate::flow::pool::Heard;
-use crate::net::transport::{Broken, Received};
 use crate::net::wait::{Interest, for_socket};
-
-/// Least room in the inbound buffer for one receive.
-const ROOM: usize = 8 * 1024;
-
-/// Room for the bytes behind a direct read: the next chunk heads.
-const ROOM_BEHIND: usize = 1024;
-
-/// Why control came back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pause {
-    /// A hop can begin.
-    BeginHop,
-    /// The response, or more of its body, can be handed out.
-    HandOut,
-    /// The call is over.
-    Done,
-}
 
 impl Running {
     /// Begins the call: its first hop is ready, or the call is over.
@@ -66,46 +47,16 @@ impl Running {
 
     fn run_reading(&mut self, into: &mut [u8], direct: &mut usize) -> Pause {
         loop {
-            if self.is_canceled() {
-                self.input(Input::Cancel(CanceledBy::Caller));
-            }
-            match self.apply() {
+            match self.go() {
                 Rest::BeginHop => return Pause::BeginHop,
                 Rest::HandOut => return Pause::HandOut,
                 Rest::Done => return Pause::Done,
-                // What the call may block on is registered by now: a cancel came before, or will end the wait.
-                Rest::Wait(_) if self.is_canceled() => {}
                 Rest::Wait(wait) => {
                     let input = self.wait(wait, into);
-                    self.read_clock();
-                    if self.is_canceled() {
-                        self.input(Input::Cancel(CanceledBy::Caller));
-                        continue;
-                    }
-                    let Some(input) = input else { continue };
-                    let straight = matches!(
-                        input,
-                        Input::Exchange(ExchangeInput::Received { direct, .. }) if direct > 0
-                    );
-                    if let Input::Exchange(ExchangeInput::Received { direct: count, .. }) = &input {
-                        *direct = *count;
-                    }
-                    self.input(input);
-                    if straight {
-                        self.input(Input::Wanted(0));
-                    }
+                    *direct = self.resume(input).max(*direct);
                 }
             }
         }
-    }
-
-    /// Says whether the caller gave the call up and the core does not know.
-    pub(crate) fn is_canceled(&self) -> bool {
-        !self.call.is_over()
-            && self
-                .cancel
-                .as_ref()
-                .is_some_and(|cancel| cancel.is_canceled())
     }
 
     /// Waits for the first of these; no input means that the core is to be asked again. What the call blocks on
@@ -132,8 +83,8 @@ impl Running {
             Heard::Nothing => true,
             Heard::Nobody => false,
         };
-        let input = match &self.parker {
-            Some(parker) => (!parker.clone().wait(deadline)).then_some(Input::Timeout),
+        let input = match self.waits.parker() {
+            Some(parker) => (!parker.wait(deadline)).then_some(Input::Timeout),
             None => self.wait_for_dial(listens, deadline),
         };
         self.stop_listening();
@@ -178,68 +129,5 @@ impl Running {
             (true, _) => self.receive_ready(receive, into),
             (false, true) => Some(ExchangeInput::Writable.into()),
         }
-    }
-
-    /// Receives what the poll announced. Under TLS it may not be enough for a record, which is neither a timeout
-    /// nor progress: the core is asked again, and its deadlines stay as they are.
-    fn receive_ready(&mut self, receive: Receive, into: &mut [u8]) -> Option<Input> {
-        let now = self.now;
-        let input = self.receive(receive, into, Some(now));
-        (!matches!(input, Input::Timeout)).then_some(input)
-    }
-
-    fn receive(&mut self, receive: Receive, into: &mut [u8], deadline: Option<Instant>) -> Input {
-        let Some(lease) = &mut self.lease else {
-            return ExchangeInput::Ended { clean: false }.into();
-        };
-        let inbound = &mut self.memory.buffers.inbound;
-        let (result, is_direct) = match receive {
-            Receive::Inbound => (
-                lease
-                    .transport
-                    .receive(inbound.spare(ROOM), &mut [], deadline),
-                false,
-            ),
-            Receive::Caller { max } => {
-                let first = into.get_mut(..max).unwrap_or_default();
-                let behind = inbound.spare(ROOM_BEHIND);
-                let behind = behind.get_mut(..ROOM_BEHIND).unwrap_or_default();
-                (lease.transport.receive(first, behind, deadline), true)
-            }
-        };
-        match result {
-            Ok(Received::Bytes(first, second)) => {
-                let (direct, buffered) = if is_direct {
-                    (first, second)
-                } else {
-                    (0, first)
-                };
-                inbound.fill(buffered);
-                ExchangeInput::Received { direct, buffered }.into()
-            }
-            Ok(Received::Ended(clean)) => ExchangeInput::Ended { clean }.into(),
-            Ok(Received::TimedOut) => Input::Timeout,
-            Err(Broken::Io(error)) => ExchangeInput::ReceiveFailed(error).into(),
-            Err(Broken::Tls(error)) => ExchangeInput::TlsBroke(tls_fault(error)).into(),
-        }
-    }
-}
-
-/// A call that is dropped before its end is given up: the response was dropped, or the caller's own code
-/// panicked. Never waits.
-impl Drop for Running {
-    fn drop(&mut self) {
-        if !self.call.is_over() {
-            self.read_clock();
-            let input = if self.call.has_head() {
-                Input::BodyClosed
-            } else {
-                Input::Cancel(CanceledBy::Drop)
-            };
-            self.input(input);
-            let _ = self.apply();
-        }
-        let memory = std::mem::take(&mut self.memory);
-        self.engine.keep_memory(memory);
     }
 }

@@ -81,7 +81,7 @@ impl Running {
     /// Opens the socket of a contestant, and begins to connect unless that can be done in one blocking call.
     pub(crate) fn open(&mut self, number: u16, addr: SocketAddr) {
         let is_alone = self.call.dialing().is_some_and(Dial::is_alone);
-        if is_alone {
+        if is_alone && self.waits.may_block() {
             return match Unconnected::open(addr) {
                 Ok(socket) => self.contestants.put(number, Contestant::Opening(socket)),
                 Err(error) => self.failed_now(number, error),
@@ -92,7 +92,11 @@ impl Running {
 
     /// Keeps a contestant whose connect was begun.
     fn begun(&mut self, number: u16, begun: std::io::Result<Begun>) {
-        match begun {
+        let watched = begun.and_then(|mut begun| {
+            let (Begun::UnderWay(socket) | Begun::Connected(socket)) = &mut begun;
+            self.waits.watch(socket).map(|()| begun)
+        });
+        match watched {
             Ok(Begun::UnderWay(socket)) => {
                 self.contestants.put(number, Contestant::Connecting(socket));
             }
@@ -210,9 +214,9 @@ impl Running {
         let generation = self.engine.dialed(self.call.id(), won.is_some(), self.now);
         if let Some(transport) = won {
             self.adopt(*transport, generation);
-        } else if let (Some(lease), Some(cancel)) = (&self.lease, &self.cancel) {
+        } else if let Some(lease) = &self.lease {
             // A connection came back while the call dialed.
-            cancel.block_on_socket(lease.transport.shared());
+            self.wait_on(lease);
         }
     }
 
@@ -351,8 +355,12 @@ impl Running {
     fn waker(&mut self, listens: bool) -> std::io::Result<Option<Arc<Waker>>> {
         let contestants = &mut self.contestants;
         let is_needed = listens || self.cancel.is_some();
-        let waker = match &contestants.names {
-            Some(names) => Some(names.mailbox.waker().clone()),
+        let alert = contestants
+            .names
+            .as_ref()
+            .map(|names| names.mailbox.alert());
+        let waker = match alert {
+            Some(alert) => alert.waker().cloned(),
             None if !is_needed => None,
             None => match &contestants.waker {
                 Some(waker) => Some(waker.clone()),
@@ -366,6 +374,18 @@ impl Running {
             self.block_on(|handle| handle.block_on_waker(waker.clone()));
         }
         Ok(waker)
+    }
+
+    /// Does what can be done of a dial without waiting; says whether anything happened.
+    pub(crate) fn look_at_dial(&mut self) -> bool {
+        let mut happened = self.read_answers();
+        let reported = |(number, one): &(u16, Contestant)| one.is_reported().then_some(*number);
+        let numbers: Vec<u16> = self.contestants.open.iter().filter_map(reported).collect();
+        for number in numbers {
+            happened = true;
+            self.go_on(number);
+        }
+        happened
     }
 
     /// A contestant that was found ready goes on.
@@ -402,6 +422,17 @@ impl Running {
 }
 
 impl Contestant {
+    /// Says whether an event loop has something new of its socket.
+    fn is_reported(&self) -> bool {
+        match self {
+            Self::Opening(socket) | Self::Connecting(socket) => socket.take_report(),
+            Self::Open(transport, Handshake::UnderWay) => {
+                transport.may_be_ready(transport.handshake_interest())
+            }
+            Self::Open(_, Handshake::Absent) => false,
+        }
+    }
+
     /// What the poll is to look for; nothing on a connection that waits for its turn.
     fn interest(&self) -> Option<(BorrowedFd<'_>, Interest)> {
         match self {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use crate::drive::lease::{Idle, Memory};
+use crate::drive::waits::Alert;
 use crate::error::Error;
 use crate::event::{Emitter, ObserverRef, Observers, Redaction};
 use crate::flow::call::Settings;
@@ -17,7 +18,7 @@ use crate::net::cancel::Alarm;
 use crate::net::clock;
 use crate::net::resolver::{Resolve, Ticket};
 use crate::net::tls::TlsClient;
-use crate::net::wait::{Waker, Wakers};
+use crate::net::wait::Wakers;
 
 /// Sets of memory that are kept for the next calls.
 const MEMORIES: usize = 16;
@@ -40,7 +41,7 @@ pub(crate) struct Engine {
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     letters: Mutex<Vec<Letter>>,
-    waker: Arc<Waker>,
+    alert: Alert,
 }
 
 /// What the resolver says.
@@ -53,10 +54,10 @@ pub(crate) enum Letter {
 }
 
 impl Mailbox {
-    pub(crate) fn new(waker: Arc<Waker>) -> Self {
+    pub(crate) fn new(alert: Alert) -> Self {
         Self {
             letters: Mutex::new(Vec::new()),
-            waker,
+            alert,
         }
     }
 
@@ -64,7 +65,7 @@ impl Mailbox {
         let wakes = matches!(letter, Letter::Answer(..));
         lock(&self.letters).push(letter);
         if wakes {
-            self.waker.wake();
+            self.alert.wake();
         }
     }
 
@@ -72,13 +73,13 @@ impl Mailbox {
         std::mem::take(&mut *lock(&self.letters))
     }
 
-    pub(crate) fn waker(&self) -> &Arc<Waker> {
-        &self.waker
+    pub(crate) fn alert(&self) -> &Alert {
+        &self.alert
     }
 
     /// Gives the wake-up up; nobody posts any more.
-    pub(crate) fn into_waker(self) -> Arc<Waker> {
-        self.waker
+    pub(crate) fn into_alert(self) -> Alert {
+        self.alert
     }
 }
 
@@ -135,6 +136,23 @@ impl Engine {
         engine
     }
 
+    /// Another engine of the same client: the same settings and observers, with a pool and lookups of its own.
+    pub(crate) fn beside(&self) -> Self {
+        let (pool, lookup) = self.bounds();
+        Self {
+            settings: self.settings.clone(),
+            resolver: self.resolver.clone(),
+            tls: self.tls.as_ref().map(Clone::clone).map_err(Error::again),
+            keep_alive: self.keep_alive,
+            redaction: self.redaction.clone(),
+            observers: self.observers.clone(),
+            wakers: Wakers::default(),
+            pool: Mutex::new(Pool::new(pool)),
+            lookup: Mutex::new(Lookup::new(lookup)),
+            memories: Mutex::new(Vec::new()),
+        }
+    }
+
     /// An emitter for what happens outside any call.
     pub(super) fn own_emitter(&self) -> Emitter {
         Emitter::new(
@@ -158,7 +176,6 @@ impl Engine {
     }
 
     /// The bounds of pool and lookups, for an interpreter that has its own.
-    #[cfg(feature = "testkit")]
     pub(crate) fn bounds(&self) -> (crate::flow::pool::Bounds, crate::flow::lookup::Bounds) {
         (lock(&self.pool).bounds(), self.lookup().bounds().clone())
     }

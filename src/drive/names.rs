@@ -20,11 +20,11 @@ pub(crate) struct Names {
 
 impl Running {
     pub(crate) fn resolve(&mut self) {
-        let waker = match self.engine.wakers.lease() {
-            Ok(waker) => waker,
+        let alert = match self.waits.alert(&self.engine.wakers) {
+            Ok(alert) => alert,
             Err(error) => return self.lookup_failed(&error),
         };
-        let mailbox = Arc::new(Mailbox::new(waker));
+        let mailbox = Arc::new(Mailbox::new(alert));
         let host: Box<str> = self
             .call
             .dialing()
@@ -131,7 +131,7 @@ impl Running {
             self.engine.lookup().evict(&host);
         }
         if let Some(mailbox) = Arc::into_inner(mailbox) {
-            self.engine.wakers.give_back(mailbox.into_waker());
+            mailbox.into_alert().end(&self.engine.wakers);
         }
     }
 }

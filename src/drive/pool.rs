@@ -18,6 +18,7 @@ use crate::message::url::Url;
 use crate::net::cancel::Alarm;
 use crate::net::clock;
 use crate::net::transport::{Liveness, Transport};
+use crate::net::wait::Interest;
 
 /// A connection taken out of the pool: its byte stream, its facts, and its generation.
 pub(crate) struct Loan {
@@ -230,6 +231,18 @@ impl Engine {
         let expired = lock(&self.pool).take_expired(now);
         self.close_all(expired, now);
         let dead = lock(&self.pool).take_if(|idle| death_of(&mut idle.transport));
+        self.close_all(dead, now);
+    }
+
+    /// Closes the idle connections that an event loop has something new of, and that turn out to be of no use.
+    pub(crate) fn close_dead(&self, now: Instant) {
+        let dead = lock(&self.pool).take_if(|idle| {
+            let is_reported = idle.transport.may_be_ready(Interest {
+                read: true,
+                write: false,
+            });
+            is_reported.then(|| death_of(&mut idle.transport)).flatten()
+        });
         self.close_all(dead, now);
     }
 

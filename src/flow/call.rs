@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::config::Timeouts;
-use crate::error::{Error, Phase, Timer};
+use crate::error::{Error, ErrorKind, Phase, Timer};
 use crate::event::{
     CallDone, CallStart, Emitter, ErrorFacts, EventKind, GetConn, Payload, RedirectRefusal,
     RetryRule,
@@ -317,6 +317,19 @@ impl Call {
             Arrived::Nothing => None,
             Arrived::Unjudged(head) | Arrived::Judged(head) => Some(head),
         }
+    }
+
+    /// The head of the response, once it is handed out, or why there is none. A body that is broken is told by the
+    /// read; a call that was given up has no response.
+    pub(crate) fn take_response(&mut self) -> Result<FinalHead, Error> {
+        let is_given_up = self
+            .error()
+            .filter(|error| error.phase() != Phase::Done)
+            .is_some_and(|error| matches!(error.kind(), ErrorKind::Aborted | ErrorKind::Canceled));
+        self.take_head().filter(|_| !is_given_up).ok_or_else(|| {
+            self.take_error()
+                .unwrap_or_else(|| Error::new(ErrorKind::Internal, Phase::Done))
+        })
     }
 
     /// The connection that the response came over.

@@ -173,7 +173,6 @@ impl<W: Clone, T> Lookup<W, T> {
         }
     }
 
-    #[cfg(feature = "testkit")]
     pub(crate) fn bounds(&self) -> &Bounds {
         &self.bounds
     }

@@ -122,7 +122,6 @@ impl<T: Pooled, W> Pool<T, W> {
         }
     }
 
-    #[cfg(feature = "testkit")]
     pub(crate) fn bounds(&self) -> Bounds {
         self.bounds
     }

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::net::park::Parker;
+use crate::net::poll::Bell;
 use crate::net::wait::Waker;
 
 /// Cancels one call, from any thread. Canceling a call that is over does nothing; canceling one before it is
@@ -67,6 +68,7 @@ enum BlockedOn {
     Socket(Arc<socket2::Socket>),
     Waker(Arc<Waker>),
     Parker(Arc<Parker>),
+    Bell(Bell),
 }
 
 impl BlockedOn {
@@ -79,6 +81,7 @@ impl BlockedOn {
             }
             Self::Waker(waker) => waker.wake(),
             Self::Parker(parker) => parker.wake(),
+            Self::Bell(bell) => bell.ring(),
         }
     }
 }
@@ -109,6 +112,11 @@ impl CancelHandle {
     /// Registers a place where the call may sleep from now on.
     pub(crate) fn block_on_parker(&self, parker: Arc<Parker>) {
         self.lock().on = BlockedOn::Parker(parker);
+    }
+
+    /// Registers the bell by which an event loop is woken from now on.
+    pub(crate) fn block_on_bell(&self, bell: Bell) {
+        self.lock().on = BlockedOn::Bell(bell);
     }
 
     /// Begins a wait that can be ended without a cancel; the one before is over.

@@ -4,6 +4,7 @@ pub(crate) mod cancel;
 pub(crate) mod clock;
 pub(crate) mod count;
 pub(crate) mod park;
+pub(crate) mod poll;
 pub(crate) mod random;
 pub(crate) mod resolver;
 pub(crate) mod route;

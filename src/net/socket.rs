@@ -2,6 +2,8 @@
 //!
 //! Receiving blocks under `SO_RCVTIMEO`; the armed value is at most the time that remains. Sending never blocks:
 //! a full buffer is told, and the caller waits in [`super::wait`] for both directions at once.
+//!
+//! A socket of an event loop is [watched](Watch) instead: nothing on it blocks, and receiving is over at once.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -15,6 +17,8 @@ use socket2::{Domain, Protocol, Type};
 
 use crate::net::clock::now;
 use crate::net::count::{Syscall, syscall};
+use crate::net::poll::{Bell, Owner, Watch};
+use crate::net::wait::Interest;
 
 /// Shortest receive timeout that is armed: zero would mean none.
 const LEAST_TIMEOUT: Duration = Duration::from_micros(1);
@@ -23,6 +27,16 @@ const LEAST_TIMEOUT: Duration = Duration::from_micros(1);
 /// connect that has begun, but not one that is about to; so the flag is looked at again after this time, and the
 /// rest is waited for in a poll. A connect that is quicker costs no system call more.
 const CANCELABLE: Duration = Duration::from_millis(20);
+
+const READ: Interest = Interest {
+    read: true,
+    write: false,
+};
+
+const WRITE: Interest = Interest {
+    read: false,
+    write: true,
+};
 
 /// Timeouts up to this are kept to the tick by any kernel.
 const EXACT: Duration = Duration::from_millis(60);
@@ -37,8 +51,16 @@ fn ahead_of(left: Duration) -> Duration {
 #[derive(Debug)]
 pub(crate) struct Socket {
     inner: Arc<socket2::Socket>,
-    /// The armed `SO_RCVTIMEO`.
-    armed: Option<Duration>,
+    receiving: Receiving,
+}
+
+/// How a connected socket receives.
+#[derive(Debug)]
+enum Receiving {
+    /// Blocking, under this `SO_RCVTIMEO`.
+    Armed(Option<Duration>),
+    /// Never blocking.
+    Watched(Watch),
 }
 
 /// A socket that is not connected yet.
@@ -47,6 +69,7 @@ pub(crate) struct Unconnected {
     inner: Arc<socket2::Socket>,
     addr: SocketAddr,
     mode: Mode,
+    watch: Option<Watch>,
 }
 
 /// A connect that was begun.
@@ -83,7 +106,7 @@ impl Mode {
 pub(crate) enum Incoming {
     /// That many bytes; 0 is the end of the stream.
     Bytes(usize),
-    /// The deadline passed.
+    /// The deadline passed; a watched socket has nothing now.
     TimedOut,
 }
 
@@ -131,6 +154,7 @@ impl Unconnected {
             inner: Arc::new(inner),
             addr,
             mode,
+            watch: None,
         })
     }
 
@@ -185,17 +209,40 @@ impl Unconnected {
         }
     }
 
-    /// Makes a connected socket of it: blocking, Nagle's algorithm off, the receive timeout armed.
+    /// Lets an event loop watch the socket, whose connect was begun without waiting.
+    pub(crate) fn watch(&mut self, bell: &Bell) -> io::Result<()> {
+        self.watch = Some(bell.watch(self.inner.as_fd())?);
+        Ok(())
+    }
+
+    /// Says whether a watched socket may be connected, once for each report.
+    pub(crate) fn take_report(&self) -> bool {
+        self.watch.as_ref().is_some_and(|watch| {
+            let is_reported = watch.maybe().write;
+            watch.exhausted(WRITE);
+            is_reported
+        })
+    }
+
+    /// Makes a connected socket of it: Nagle's algorithm off; watched if it was, else blocking and the receive timeout
+    /// armed.
     pub(crate) fn into_socket(self, read_timeout: Option<Duration>) -> io::Result<Socket> {
         syscall(Syscall::Option);
         self.inner.set_tcp_nodelay(true)?;
+        if let Some(watch) = self.watch {
+            watch.expect(WRITE);
+            return Ok(Socket {
+                inner: self.inner,
+                receiving: Receiving::Watched(watch),
+            });
+        }
         if self.mode == Mode::Polled {
             syscall(Syscall::Option);
             rustix::io::ioctl_fionbio(&*self.inner, false)?;
         }
         let mut socket = Socket {
             inner: self.inner,
-            armed: None,
+            receiving: Receiving::Armed(None),
         };
         socket.arm(read_timeout)?;
         Ok(socket)
@@ -229,6 +276,31 @@ impl Socket {
         self.inner.as_fd()
     }
 
+    /// Sets whom the reports about a watched socket are for.
+    pub(crate) fn give(&self, owner: Owner) {
+        if let Receiving::Watched(watch) = &self.receiving {
+            watch.give(owner);
+        }
+    }
+
+    /// Says whether a watched socket may be ready for this.
+    pub(crate) fn may_be_ready(&self, interest: Interest) -> bool {
+        match &self.receiving {
+            Receiving::Armed(_) => false,
+            Receiving::Watched(watch) => {
+                let maybe = watch.maybe();
+                (interest.read && maybe.read) || (interest.write && maybe.write)
+            }
+        }
+    }
+
+    /// Notes what the socket was found not to be ready for.
+    fn exhausted(&self, interest: Interest) {
+        if let Receiving::Watched(watch) = &self.receiving {
+            watch.exhausted(interest);
+        }
+    }
+
     /// Hands bytes to the kernel without waiting. None: its buffer is full.
     pub(crate) fn send(&self, slices: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
         loop {
@@ -240,7 +312,10 @@ impl Socket {
             };
             match result {
                 Ok(count) => return Ok(Some(count)),
-                Err(rustix::io::Errno::AGAIN) => return Ok(None),
+                Err(rustix::io::Errno::AGAIN) => {
+                    self.exhausted(WRITE);
+                    return Ok(None);
+                }
                 Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -291,9 +366,18 @@ impl Socket {
             RecvFlags::DONTWAIT,
         ) {
             Ok((count, _)) => Ok(Some(count)),
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(None),
+            Err(error) if self.has_nothing(error) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Says whether an error means only that nothing is there.
+    fn has_nothing(&self, error: rustix::io::Errno) -> bool {
+        let is_empty = error == rustix::io::Errno::AGAIN;
+        if is_empty {
+            self.exhausted(READ);
+        }
+        is_empty || error == rustix::io::Errno::INTR
     }
 
     fn receive_with(
@@ -301,6 +385,9 @@ impl Socket {
         deadline: Option<Instant>,
         mut receive: impl FnMut(&socket2::Socket) -> rustix::io::Result<usize>,
     ) -> io::Result<Incoming> {
+        if matches!(self.receiving, Receiving::Watched(_)) {
+            return self.receive_watched(receive);
+        }
         if let Some(deadline) = deadline {
             self.arm_for(deadline.saturating_duration_since(now()))?;
         } else {
@@ -324,21 +411,41 @@ impl Socket {
         }
     }
 
+    fn receive_watched(
+        &self,
+        mut receive: impl FnMut(&socket2::Socket) -> rustix::io::Result<usize>,
+    ) -> io::Result<Incoming> {
+        loop {
+            syscall(Syscall::Receive);
+            match receive(&self.inner) {
+                Ok(count) => return Ok(Incoming::Bytes(count)),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::AGAIN) => {
+                    self.exhausted(READ);
+                    return Ok(Incoming::TimedOut);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
     /// Arms the receive timeout if what is armed may fire after the time that remains.
     fn arm_for(&mut self, left: Duration) -> io::Result<()> {
         let ahead = ahead_of(left);
-        if self.armed.is_none_or(|armed| armed > ahead) {
-            self.arm(Some(ahead))?;
+        match self.receiving {
+            Receiving::Armed(Some(armed)) if armed <= ahead => Ok(()),
+            Receiving::Armed(_) | Receiving::Watched(_) => self.arm(Some(ahead)),
         }
-        Ok(())
     }
 
     fn arm(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let timeout = timeout.map(|timeout| timeout.max(LEAST_TIMEOUT));
-        if self.armed != timeout {
-            syscall(Syscall::Option);
-            self.inner.set_read_timeout(timeout)?;
-            self.armed = timeout;
+        if let Receiving::Armed(armed) = &mut self.receiving {
+            if *armed != timeout {
+                syscall(Syscall::Option);
+                self.inner.set_read_timeout(timeout)?;
+                *armed = timeout;
+            }
         }
         Ok(())
     }
@@ -353,7 +460,7 @@ impl Socket {
             RecvFlags::PEEK | RecvFlags::DONTWAIT,
         ) {
             Ok((_, count)) => Ok(Some(count)),
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(None),
+            Err(error) if self.has_nothing(error) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }

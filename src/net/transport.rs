@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::message::tls::TlsFacts;
+use crate::net::poll::Owner;
 use crate::net::socket::{Incoming, Socket};
 use crate::net::tls::{PlainRead, Progress, TlsClient, TlsError, TlsName, TlsStage};
 use crate::net::wait::{Interest, for_socket};
@@ -234,6 +235,26 @@ impl Transport {
                 Incoming::Bytes(_) => {}
             }
         }
+    }
+
+    /// Sets whom the reports about a watched connection are for.
+    pub(crate) fn give(&self, owner: Owner) {
+        self.socket.give(owner);
+    }
+
+    /// Says whether a watched socket may be ready for this.
+    pub(crate) fn may_be_ready(&self, interest: Interest) -> bool {
+        self.socket.may_be_ready(interest)
+    }
+
+    /// Says whether a receive on a watched connection may find something. Under TLS only trying tells, since bytes may
+    /// wait inside.
+    pub(crate) fn may_receive(&self) -> bool {
+        self.tls.is_some()
+            || self.may_be_ready(Interest {
+                read: true,
+                write: false,
+            })
     }
 
     /// Says whether received bytes may wait inside TLS, so that the socket must not be waited for.

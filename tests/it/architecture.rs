@@ -29,6 +29,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     // The doors know each other.
     ("client", DOORS),
+    ("event_loop", DOORS),
     ("request", DOORS),
     ("response", DOORS),
     ("round_trip", DOORS),

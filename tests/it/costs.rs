@@ -4,7 +4,7 @@ use std::io::Read;
 
 use wirescope::testkit::check::check;
 use wirescope::testkit::{Authority, Peer, Script, syscalls};
-use wirescope::{Client, TlsConfig, event};
+use wirescope::{Client, EventLoop, TlsConfig, event};
 
 fn answering() -> Script {
     Script::new().respond_with(|_| b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello".to_vec())
@@ -29,6 +29,28 @@ fn a_plain_request_costs_three_system_calls_and_a_new_connection_eight_at_most()
     assert!(costs[0] <= 8, "{costs:?}");
     assert!(costs[1..].iter().all(|&cost| cost == 3), "{costs:?}");
     drop(client);
+    peer.finish();
+}
+
+#[test]
+fn a_plain_request_through_the_event_loop_costs_four_system_calls() {
+    let peer = Peer::start(answering()).unwrap();
+    let url = peer.url("/");
+    let client = Client::new().unwrap();
+    let mut event_loop = EventLoop::new(&client).unwrap();
+    let mut cost = || {
+        let before = syscalls::on_this_thread();
+        event_loop.submit(client.get(&url).unwrap()).unwrap();
+        let done = event_loop.next().unwrap().unwrap();
+        assert_eq!(done.into_result().unwrap().body(), b"hello");
+        syscalls::on_this_thread() - before
+    };
+    let costs: Vec<_> = (0..5).map(|_| cost()).collect();
+    println!("event loop, from a new connection on: {costs:?}");
+    assert!(costs[0] <= 12, "{costs:?}");
+    // An answer may be there before it is waited for, or a wake-up come in vain.
+    assert!(costs[1..].contains(&4), "{costs:?}");
+    drop(event_loop);
     peer.finish();
 }
 

@@ -19,6 +19,7 @@ mod descriptors;
 mod desync;
 mod dialing;
 mod early;
+mod event_loop;
 mod expect;
 mod faults;
 mod framing;

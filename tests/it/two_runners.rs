@@ -1,4 +1,5 @@
-//! One table, two runners: a script played over TCP and in the simulator gives the same outcome and the same events.
+//! One table, three runners: a script played over TCP by the blocking client and by the event loop, and in the
+//! simulator, gives the same outcome and the same events.
 //!
 //! Compared are the results of all calls, the requests as the peer read them, and the stable transcripts, line by
 //! line. What happens in an order of its own over TCP (two writes that may arrive as one) is held apart by gates.
@@ -8,13 +9,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wirescope::config::{EarlyResponse, Strictness};
-use wirescope::event::{Event, EventKind, Interest, Overflow, channel_with};
+use wirescope::event::{Event, EventKind, Events, Interest, Overflow, Trace, channel_with};
 use wirescope::message::tls::TlsFacts;
 use wirescope::testkit::check::check;
 use wirescope::testkit::sim::{Caller, Handshake, Sim};
 use wirescope::testkit::transcript::Transcript;
 use wirescope::testkit::{Gate, Peer, RefusedPort, Script, SeenRequest};
-use wirescope::{CancelHandle, Client, ClientBuilder, Error, RedirectPolicy, Request, Response};
+use wirescope::{
+    CancelHandle, Client, ClientBuilder, Error, EventLoop, RedirectPolicy, Request, Response,
+};
 
 use crate::harness::{PATIENCE, SHORT, authority, ok, once, serve, trusting};
 
@@ -194,46 +197,122 @@ fn transcript(events: &[Event]) -> String {
 
 // ---- over TCP ----
 
-fn over_tcp(play: Play) -> Ran {
-    let (observer, events) = channel_with(0, Overflow::Unbounded, Interest::ALL);
-    let builder = (play.change)(Client::builder()).observe(observer);
-    let client = builder.tls(trusting(authority())).build().unwrap();
-    let refused = RefusedPort::reserve().unwrap();
-    let mut peer = Peer::builder().scripts(play.scripts);
-    if play.peer == On::Tls {
-        peer = peer.tls(authority().issue(&["127.0.0.1"]).unwrap());
+/// A peer that plays the scripts, and a client that tells everything.
+struct Wire {
+    client: Client,
+    events: Events,
+    peer: Peer,
+    base: String,
+    _refused: RefusedPort,
+}
+
+impl Wire {
+    fn new(play: &Play) -> Self {
+        let (observer, events) = channel_with(0, Overflow::Unbounded, Interest::ALL);
+        let builder = (play.change)(Client::builder()).observe(observer);
+        let client = builder.tls(trusting(authority())).build().unwrap();
+        let refused = RefusedPort::reserve().unwrap();
+        let mut peer = Peer::builder().scripts(play.scripts.iter().cloned());
+        if play.peer == On::Tls {
+            peer = peer.tls(authority().issue(&["127.0.0.1"]).unwrap());
+        }
+        let peer = peer.start().unwrap();
+        let base = match play.peer {
+            On::Refused => format!("http://{}", refused.addr()),
+            On::Plain | On::Tls => peer.url(""),
+        };
+        Self {
+            client,
+            events,
+            peer,
+            base,
+            _refused: refused,
+        }
     }
-    let peer = peer.start().unwrap();
-    let base = match play.peer {
-        On::Refused => format!("http://{}", refused.addr()),
-        On::Plain | On::Tls => peer.url(""),
-    };
+
+    /// Waits for what a call is to come after, and makes its request.
+    fn request(&self, ask: &Ask) -> Request {
+        match &ask.after {
+            After::Nothing => {}
+            After::Closed => assert!(self.peer.wait_until_closed(PATIENCE)),
+            After::Gate(gate) => assert!(gate.wait(PATIENCE)),
+        }
+        ask.request(&self.client, &self.base)
+    }
+
+    fn finish(self, came: Vec<Came>, facts: Option<Arc<TlsFacts>>) -> Ran {
+        let Self {
+            client,
+            events,
+            peer,
+            ..
+        } = self;
+        drop(client);
+        let events = check(&events);
+        // The peer may not have noticed yet that the last of them was made.
+        let made = events.only(EventKind::ConnOpened).len();
+        assert!(peer.wait_for_connection(made, PATIENCE) && peer.wait_until_closed(PATIENCE));
+        let requests = peer.requests();
+        Ran {
+            came,
+            transcript: transcript(&events),
+            requests: requests.iter().map(seen).collect(),
+            facts,
+        }
+    }
+}
+
+fn over_tcp(play: &Play) -> Ran {
+    let wire = Wire::new(play);
     let mut facts = None;
     let mut came = Vec::new();
     for ask in &play.calls {
-        match &ask.after {
-            After::Nothing => {}
-            After::Closed => assert!(peer.wait_until_closed(PATIENCE)),
-            After::Gate(gate) => assert!(gate.wait(PATIENCE)),
-        }
-        let request = ask.request(&client, &base);
+        let request = wire.request(ask);
         came.push(match response(request, ask, &mut facts) {
             Ok(came) => came,
             Err(error) => failed(&error),
         });
     }
-    drop(client);
-    let events = check(&events);
-    // The peer may not have noticed yet that the last of them was made.
-    let made = events.only(EventKind::ConnOpened).len();
-    assert!(peer.wait_for_connection(made, PATIENCE) && peer.wait_until_closed(PATIENCE));
-    let requests = peer.requests();
-    Ran {
-        came,
-        transcript: transcript(&events),
-        requests: requests.iter().map(seen).collect(),
-        facts,
+    wire.finish(came, facts)
+}
+
+// ---- through the event loop ----
+
+/// Says whether the loop can do what the callers do: it collects bodies whole.
+fn suits_the_loop(play: &Play) -> bool {
+    let collects = |ask: &Ask| matches!(ask.read, Reading::Whole | Reading::Canceled);
+    play.calls.iter().all(collects)
+}
+
+fn over_loop(play: &Play) -> Ran {
+    let wire = Wire::new(play);
+    let mut event_loop = EventLoop::new(&wire.client).unwrap();
+    let mut came = Vec::new();
+    for ask in &play.calls {
+        let mut request = wire.request(ask);
+        if let Some(gate) = ask.gate.clone() {
+            request = request.observe(Trace::new().on_got_response_head(move |_| gate.open()));
+        }
+        came.push(match completion(&mut event_loop, request) {
+            Ok(came) => came,
+            Err(error) => failed(&error),
+        });
     }
+    drop(event_loop);
+    wire.finish(came, None)
+}
+
+fn completion(event_loop: &mut EventLoop, request: Request) -> Result<Came, Error> {
+    let ticket = event_loop.submit(request)?;
+    let done = event_loop.next()?.unwrap();
+    assert_eq!(done.ticket(), ticket);
+    let done = done.into_result()?;
+    Ok(Came::Response {
+        status: done.status().unwrap(),
+        trailers: done.trailers().map(lines).unwrap_or_default(),
+        reused: done.is_connection_reused(),
+        body: done.into_body(),
+    })
 }
 
 fn response(request: Request, ask: &Ask, facts: &mut Option<Arc<TlsFacts>>) -> Result<Came, Error> {
@@ -349,23 +428,27 @@ fn simulated(play: Play, facts: Option<Arc<TlsFacts>>) -> Ran {
 }
 
 fn compare(name: &str, make: &dyn Fn() -> Play) {
-    let tcp = over_tcp(make());
-    let sim = simulated(make(), tcp.facts);
-    assert_eq!(sim.came, tcp.came, "{name}\n{}", sim.transcript);
-    assert_eq!(sim.requests, tcp.requests, "{name}");
-    for (number, (sim_line, tcp_line)) in sim
-        .transcript
-        .lines()
-        .zip(tcp.transcript.lines())
-        .enumerate()
-    {
+    let tcp = over_tcp(&make());
+    let play = make();
+    if suits_the_loop(&play) {
+        same(name, ("through the loop", &over_loop(&play)), &tcp);
+    }
+    let sim = simulated(make(), tcp.facts.clone());
+    same(name, ("simulated", &sim), &tcp);
+}
+
+fn same(name: &str, (how, other): (&str, &Ran), tcp: &Ran) {
+    assert_eq!(other.came, tcp.came, "{name}, {how}\n{}", other.transcript);
+    assert_eq!(other.requests, tcp.requests, "{name}, {how}");
+    let pairs = other.transcript.lines().zip(tcp.transcript.lines());
+    for (number, (other_line, tcp_line)) in pairs.enumerate() {
         assert_eq!(
-            sim_line, tcp_line,
-            "{name}, line {number}\nsimulated:\n{}\nover TCP:\n{}",
-            sim.transcript, tcp.transcript
+            other_line, tcp_line,
+            "{name}, line {number}\n{how}:\n{}\nblocking:\n{}",
+            other.transcript, tcp.transcript
         );
     }
-    assert_eq!(sim.transcript, tcp.transcript, "{name}");
+    assert_eq!(other.transcript, tcp.transcript, "{name}, {how}");
 }
 
 // ---- the table ----
@@ -928,26 +1011,26 @@ fn all(cases: Vec<Case>, least: usize) {
 }
 
 #[test]
-fn answers_are_the_same_in_the_simulator_and_over_tcp() {
+fn answers_are_the_same_for_all_runners() {
     all(answers(), 35);
 }
 
 #[test]
-fn readers_are_the_same_in_the_simulator_and_over_tcp() {
+fn readers_are_the_same_for_all_runners() {
     all(readers(), 12);
 }
 
 #[test]
-fn requests_are_the_same_in_the_simulator_and_over_tcp() {
+fn requests_are_the_same_for_all_runners() {
     all(requests(), 13);
 }
 
 #[test]
-fn sequences_are_the_same_in_the_simulator_and_over_tcp() {
+fn sequences_are_the_same_for_all_runners() {
     all(sequences(), 19);
 }
 
 #[test]
-fn tls_is_the_same_in_the_simulator_and_over_tcp() {
+fn tls_is_the_same_for_all_runners() {
     all(secured(), 5);
 }

@@ -1,0 +1,419 @@
+//! The door for many calls: thousands of them on the thread that turns the loop.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::client::Client;
+use crate::drive::multi::{Ended, Loop, Taker};
+use crate::error::{Error, ErrorKind, Phase, Result};
+use crate::event::Timings;
+use crate::flow::call::{Hop, ReachedFacts};
+use crate::ids::{CallId, ConnId};
+use crate::message::fields::Fields;
+use crate::message::pool::PoolStats;
+use crate::message::tls::TlsFacts;
+use crate::message::url::Url;
+use crate::net::clock;
+use crate::proto::receiving::FinalHead;
+use crate::request::Request;
+use crate::response::{COLLECT_LIMIT, too_long};
+
+/// Bytes of a body that are collected unless the loop was told otherwise.
+const BODY_MAX: usize = 16 * 1024 * 1024;
+
+/// Runs many calls at once on the thread that owns it, without a thread of its own.
+///
+/// A call is [submitted](EventLoop::submit) as an ordinary [`Request`]; its [`Completion`] comes out of
+/// [`next`](EventLoop::next), with the body collected. The loop is made for a [`Client`] and has its settings, its
+/// observers and its resolver, but a pool and remembered addresses of its own. Nothing happens between two turns, and
+/// within a turn nothing waits for a single call: each goes on for a bounded number of steps, then the next has its turn.
+/// The events of a call say the same as those of the blocking client. An idle connection that the peer closes, or speaks
+/// on, is closed in the next turn.
+///
+/// Code of the caller's runs on this thread too, and holds all calls while it does: observers, and the readers that
+/// request bodies come from.
+///
+/// **Drop** never waits: calls under way are canceled, which their events say, and idle connections are closed.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # #[cfg(feature = "testkit")] {
+/// # use wirescope::testkit::{Peer, Script};
+/// # let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+/// # let peer = Peer::start(Script::new().respond_with(move |_| answer.to_vec()))?;
+/// let client = wirescope::Client::new()?;
+/// let mut event_loop = wirescope::EventLoop::new(&client)?;
+/// for number in 0..10 {
+///     event_loop.submit(client.get(&peer.url(&format!("/{number}")))?)?;
+/// }
+/// while let Some(done) = event_loop.next()? {
+///     println!("{} {:?}", done.url(), done.into_result()?.body());
+/// }
+/// # }
+/// # Ok(())
+/// # }
+/// ```
+pub struct EventLoop {
+    client: Client,
+    calls: Loop<Collected>,
+    id: u64,
+    body_max: usize,
+}
+
+/// Names a call of an event loop: cheap to copy, and never given twice. It holds nothing; dropping it does nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket {
+    of: u64,
+    number: u64,
+}
+
+/// The body of a response as it is collected.
+struct Collected {
+    body: Vec<u8>,
+    max: usize,
+}
+
+/// One byte more than is wanted shows that the body is too long.
+impl Taker for Collected {
+    fn room(&self) -> usize {
+        self.max.saturating_add(1).saturating_sub(self.body.len())
+    }
+
+    fn take(&mut self, content: &[u8]) {
+        self.body.extend_from_slice(content);
+    }
+}
+
+impl EventLoop {
+    /// Makes a loop for a client.
+    ///
+    /// # Errors
+    /// [`RequestRule::Setting`](crate::error::RequestRule::Setting) for a client that middleware wraps: middleware waits
+    /// for the response in its own code, which would hold all other calls. [`ErrorKind::Io`] when the system has no
+    /// descriptors left.
+    pub fn new(client: &Client) -> Result<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        if client.is_wrapped() {
+            return Err(Error::setting("wrap"));
+        }
+        let calls = Loop::new(client.engine().beside()).map_err(no_loop)?;
+        Ok(Self {
+            client: client.clone(),
+            calls,
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            body_max: BODY_MAX,
+        })
+    }
+
+    /// Sets how many bytes of a body are collected, for the calls that are submitted from now on. Default 16 MiB: the
+    /// bodies of all calls are in memory at once. A longer one costs its connection.
+    pub fn set_body_max(&mut self, bytes: usize) {
+        self.body_max = bytes;
+    }
+
+    /// Begins a call. It goes as far as it can without waiting; the rest happens in the turns of the loop.
+    ///
+    /// Cancel it by the ticket, or from another thread by the request's own
+    /// [`CancelHandle`](crate::CancelHandle). A body that is collected may take 5 minutes in all, unless the call has a
+    /// total of its own.
+    ///
+    /// # Errors
+    /// `Local…` when the request contradicts itself, as [`Request::send`] does; and
+    /// [`RequestRule::Setting`](crate::error::RequestRule::Setting) when it was begun with another client, whose
+    /// settings it would not have here. Every other error comes with the completion.
+    pub fn submit(&mut self, request: Request) -> Result<Ticket> {
+        if !self.client.is_same(request.client()) {
+            return Err(Error::setting("client"));
+        }
+        let is_to_http10 = self.calls.engine().speaks_http10(request.url());
+        let collected = Collected {
+            body: Vec::new(),
+            max: self.body_max,
+        };
+        let ready = request.ready(is_to_http10)?;
+        let number = self.calls.submit(ready, COLLECT_LIMIT, collected)?;
+        Ok(Ticket {
+            of: self.id,
+            number,
+        })
+    }
+
+    /// Cancels a call: it completes in the next turn with an error for which
+    /// [`is_canceled`](Error::is_canceled) holds. Says whether it was under way; a ticket of a call that has completed,
+    /// or of another loop, does nothing.
+    pub fn cancel(&mut self, ticket: Ticket) -> bool {
+        ticket.of == self.id && self.calls.cancel(ticket.number)
+    }
+
+    /// Turns until a call has completed. None: there is no call left.
+    ///
+    /// Waits as long as the calls do; each has its deadlines.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] when the system cannot wait; the calls are as they were.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "an iterator cannot say that the system failed and go on"
+    )]
+    pub fn next(&mut self) -> Result<Option<Completion>> {
+        loop {
+            if let Some(done) = self.try_next() {
+                return Ok(Some(done));
+            }
+            if self.calls.len() == 0 {
+                return Ok(None);
+            }
+            self.turn(None)?;
+        }
+    }
+
+    /// Shuts the loop down gracefully: lets the calls under way go on for `limit` at the most, cancels those that are left
+    /// then, and closes the idle connections. Gives every completion that was not taken.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] when the system cannot wait; all calls are given up then.
+    pub fn finish(mut self, limit: Duration) -> Result<Vec<Completion>> {
+        let begun = clock::now();
+        let mut all = Vec::new();
+        loop {
+            all.extend(std::iter::from_fn(|| self.try_next()));
+            if self.calls.len() == 0 {
+                return Ok(all);
+            }
+            let left = limit.saturating_sub(clock::now().saturating_duration_since(begun));
+            if left.is_zero() {
+                self.calls.cancel_all();
+            }
+            self.turn(Some(left))?;
+        }
+    }
+
+    /// Takes a call that has completed, without a turn.
+    pub fn try_next(&mut self) -> Option<Completion> {
+        let id = self.id;
+        self.calls
+            .take_ended()
+            .map(|ended| Completion::of(id, ended))
+    }
+
+    /// Waits until something happens, for `timeout` at the most, then lets all calls that are ready go on once. Without a
+    /// timeout it waits as long as [`next_wait`](EventLoop::next_wait) says; without a call, it may be for ever.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] when the system cannot wait; the calls are as they were.
+    pub fn turn(&mut self, timeout: Option<Duration>) -> Result<()> {
+        self.calls.turn(timeout).map_err(no_loop)
+    }
+
+    /// How long another loop may wait for the descriptor of this one before it calls
+    /// [`turn`](EventLoop::turn) with a timeout of zero. Zero when there is something to do already, which the
+    /// descriptor does not tell; none when nothing has a deadline.
+    #[must_use]
+    pub fn next_wait(&self) -> Option<Duration> {
+        self.calls.next_wait()
+    }
+
+    /// Counts the calls under way; those that completed and were not taken are not among them.
+    #[must_use]
+    pub fn calls(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// Says what the pool of this loop holds now, by origin, and what it has done so far.
+    #[must_use]
+    pub fn pool_stats(&self) -> PoolStats {
+        self.calls.engine().pool_stats()
+    }
+}
+
+/// The descriptor is readable when there may be something to do; it is to be asked beside
+/// [`EventLoop::next_wait`], and to be read by nobody else.
+impl AsFd for EventLoop {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.calls.as_fd()
+    }
+}
+
+impl AsRawFd for EventLoop {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
+    }
+}
+
+impl fmt::Debug for EventLoop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventLoop")
+            .field("calls", &self.calls())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What became of a call of an event loop.
+pub struct Completion {
+    ticket: Ticket,
+    call: CallId,
+    url: Url,
+    head: Option<FinalHead>,
+    body: Vec<u8>,
+    trailers: Option<Fields>,
+    error: Option<Error>,
+    timings: Timings,
+    reached: Option<ReachedFacts>,
+    hops: Vec<Hop>,
+}
+
+impl Completion {
+    fn of(id: u64, ended: Ended<Collected>) -> Self {
+        let Ended {
+            number,
+            running,
+            head,
+            taker: Collected { mut body, max },
+            error,
+        } = ended;
+        let is_too_long = body.len() > max;
+        body.truncate(max);
+        let call = &running.call;
+        Self {
+            ticket: Ticket { of: id, number },
+            call: call.id(),
+            url: call.plan().url.clone(),
+            head,
+            body,
+            trailers: call.trailers().cloned(),
+            error: error.or_else(|| is_too_long.then(|| too_long(max))),
+            timings: running.emitter.timings(running.now),
+            reached: call.reached().cloned(),
+            hops: call.hops().to_vec(),
+        }
+    }
+
+    /// The ticket of the call.
+    #[must_use]
+    pub fn ticket(&self) -> Ticket {
+        self.ticket
+    }
+
+    /// The call, as its events name it.
+    #[must_use]
+    pub fn call(&self) -> CallId {
+        self.call
+    }
+
+    /// The URL that was asked for; after redirects, the last one.
+    #[must_use]
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// The status code, from 200 to 999 (or 101), if a response came; also of one whose body broke.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        self.head.as_ref().map(|head| head.head.status)
+    }
+
+    /// The field lines, in wire order and case, if a response came.
+    #[must_use]
+    pub fn fields(&self) -> Option<&Fields> {
+        self.head.as_ref().map(|head| &head.head.fields)
+    }
+
+    /// The first value of a field as text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.fields()?.get_str(name)
+    }
+
+    /// The body; of one that broke or was too long, what came of it.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// Takes the body.
+    #[must_use]
+    pub fn into_body(self) -> Vec<u8> {
+        self.body
+    }
+
+    /// The trailer section of a chunked body that came whole. Fields that frame, route, authenticate or set cookies are
+    /// left out (RFC 9110 §6.5.1).
+    #[must_use]
+    pub fn trailers(&self) -> Option<&Fields> {
+        self.trailers.as_ref().filter(|_| self.error.is_none())
+    }
+
+    /// Why the call failed, or why its body is not whole. A status of 400 or above is no error.
+    #[must_use]
+    pub fn error(&self) -> Option<&Error> {
+        self.error.as_ref()
+    }
+
+    /// The completion, if nothing failed.
+    ///
+    /// # Errors
+    /// What the call failed with; [`ErrorKind::Limit`] with `body_bytes` for a body that is too long.
+    pub fn into_result(mut self) -> Result<Self> {
+        match self.error.take() {
+            Some(error) => Err(error),
+            None => Ok(self),
+        }
+    }
+
+    /// Where the time went. Needs no observer.
+    #[must_use]
+    pub fn timings(&self) -> &Timings {
+        &self.timings
+    }
+
+    /// The hops that were left by following redirects, in order; empty without any.
+    #[must_use]
+    pub fn history(&self) -> &[Hop] {
+        &self.hops
+    }
+
+    /// The connection that the response came over.
+    #[must_use]
+    pub fn connection(&self) -> Option<ConnId> {
+        self.reached.as_ref().map(|reached| reached.conn)
+    }
+
+    /// Whether the connection had served an earlier request.
+    #[must_use]
+    pub fn is_connection_reused(&self) -> bool {
+        self.reached.as_ref().is_some_and(|reached| reached.reused)
+    }
+
+    /// The address of the peer.
+    #[must_use]
+    pub fn remote_addr(&self) -> Option<SocketAddr> {
+        self.reached.as_ref().map(|reached| reached.remote)
+    }
+
+    /// What TLS agreed on, if TLS was spoken.
+    #[must_use]
+    pub fn tls(&self) -> Option<&Arc<TlsFacts>> {
+        self.reached
+            .as_ref()
+            .and_then(|reached| reached.tls.as_ref())
+    }
+}
+
+impl fmt::Debug for Completion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Completion")
+            .field("ticket", &self.ticket)
+            .field("status", &self.status())
+            .field("error", &self.error)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The loop as a whole could not be made, or could not wait.
+fn no_loop(error: std::io::Error) -> Error {
+    Error::new(ErrorKind::io(&error), Phase::Prepare).with_source(Box::new(error))
+}

@@ -1,0 +1,355 @@
+//! Waiting for very many sockets on one thread, edge-triggered.
+//!
+//! A socket is registered once, for both directions, when its connect was begun, and stays so until it is closed: what
+//! it waits for is never told to the system again. What the system reported stands beside the socket as "maybe ready"
+//! until a call on it finds the opposite, so no edge is lost and nothing is tried in vain.
+//!
+//! Every registration has a number that is never given twice: a report about one that is gone meets nobody.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use mio::unix::SourceFd;
+use mio::{Events, Poll, Registry, Token};
+
+use crate::net::count::{Syscall, syscall};
+use crate::net::wait::{Interest, Ready};
+
+/// Reports that one wait takes from the system at the most.
+const REPORTS: usize = 1024;
+
+/// The number of the wake-up; sockets count from 1.
+const WAKER: usize = 0;
+
+const READ: u8 = 1;
+const WRITE: u8 = 2;
+
+/// Whom a report or a wake-up is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// Nobody: the socket is idle.
+    Nobody,
+    /// Everybody: each looks whether it is meant.
+    Everybody,
+    /// The one of this number, neither 0 nor the largest.
+    One(u64),
+}
+
+impl Owner {
+    fn to_bits(self) -> u64 {
+        match self {
+            Self::Nobody => 0,
+            Self::Everybody => u64::MAX,
+            Self::One(number) => number,
+        }
+    }
+
+    fn of_bits(bits: u64) -> Self {
+        match bits {
+            0 => Self::Nobody,
+            u64::MAX => Self::Everybody,
+            number => Self::One(number),
+        }
+    }
+}
+
+/// Waits for sockets and wake-ups; belongs to one thread at a time.
+pub(crate) struct Poller {
+    poll: Poll,
+    reports: Events,
+    hub: Arc<Hub>,
+}
+
+/// What sockets and wake-ups hold of their poller.
+struct Hub {
+    registry: Registry,
+    waker: mio::Waker,
+    next: AtomicUsize,
+    sources: Mutex<BTreeMap<usize, Arc<Source>>>,
+    rung: Mutex<Vec<Owner>>,
+}
+
+/// A registered socket.
+#[derive(Debug)]
+struct Source {
+    owner: AtomicU64,
+    maybe: AtomicU8,
+}
+
+/// The registration of a socket. Dropping it ends it; the system forgets the socket when that is closed.
+pub(crate) struct Watch {
+    hub: Weak<Hub>,
+    number: usize,
+    source: Arc<Source>,
+}
+
+/// Wakes one of those that wait in a poller, from any thread. Without effect once the poller is gone.
+#[derive(Clone)]
+pub(crate) struct Bell {
+    hub: Weak<Hub>,
+    owner: Owner,
+}
+
+impl Poller {
+    pub(crate) fn new() -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = mio::Waker::new(poll.registry(), Token(WAKER))?;
+        let registry = poll.registry().try_clone()?;
+        Ok(Self {
+            poll,
+            reports: Events::with_capacity(REPORTS),
+            hub: Arc::new(Hub {
+                registry,
+                waker,
+                next: AtomicUsize::new(WAKER + 1),
+                sources: Mutex::new(BTreeMap::new()),
+                rung: Mutex::new(Vec::new()),
+            }),
+        })
+    }
+
+    pub(crate) fn bell(&self, owner: Owner) -> Bell {
+        Bell {
+            hub: Arc::downgrade(&self.hub),
+            owner,
+        }
+    }
+
+    /// Says whether somebody was woken and not told yet.
+    pub(crate) fn is_rung(&self) -> bool {
+        !lock(&self.hub.rung).is_empty()
+    }
+
+    /// Waits, at most for that long, rounded up to what the system can, and adds whom to look at. It may be nobody, and
+    /// the same one several times.
+    pub(crate) fn wait(
+        &mut self,
+        timeout: Option<Duration>,
+        woken: &mut Vec<Owner>,
+    ) -> io::Result<()> {
+        syscall(Syscall::Poll);
+        match self.poll.poll(&mut self.reports, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.reports.clear(),
+            other => other?,
+        }
+        {
+            let sources = lock(&self.hub.sources);
+            for report in &self.reports {
+                let Some(source) = sources.get(&report.token().0) else {
+                    continue;
+                };
+                let mut maybe = 0;
+                if report.is_readable() || report.is_read_closed() || report.is_error() {
+                    maybe |= READ;
+                }
+                if report.is_writable() || report.is_write_closed() || report.is_error() {
+                    maybe |= WRITE;
+                }
+                source.maybe.fetch_or(maybe, Ordering::Relaxed);
+                woken.push(Owner::of_bits(source.owner.load(Ordering::Relaxed)));
+            }
+        }
+        woken.append(&mut lock(&self.hub.rung));
+        Ok(())
+    }
+
+    /// The descriptor that is readable when there may be something to do.
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.poll.registry().as_fd()
+    }
+}
+
+impl Bell {
+    /// Wakes whom it is for.
+    pub(crate) fn ring(&self) {
+        let Some(hub) = self.hub.upgrade() else {
+            return;
+        };
+        let mut rung = lock(&hub.rung);
+        rung.push(self.owner);
+        if rung.len() == 1 {
+            // It fails only if a wake-up is there already.
+            let _ = hub.waker.wake();
+        }
+    }
+
+    /// The same for somebody else.
+    pub(crate) fn to(&self, owner: Owner) -> Self {
+        Self {
+            hub: self.hub.clone(),
+            owner,
+        }
+    }
+
+    /// Registers a socket whose connect was begun, for whom the bell wakes.
+    pub(crate) fn watch(&self, socket: BorrowedFd<'_>) -> io::Result<Watch> {
+        let hub = self.hub.upgrade().ok_or(io::ErrorKind::NotConnected)?;
+        let number = hub.next.fetch_add(1, Ordering::Relaxed);
+        let source = Arc::new(Source {
+            owner: AtomicU64::new(self.owner.to_bits()),
+            maybe: AtomicU8::new(0),
+        });
+        syscall(Syscall::Poll);
+        let interest = mio::Interest::READABLE | mio::Interest::WRITABLE;
+        lock(&hub.sources).insert(number, source.clone());
+        let watch = Watch {
+            hub: self.hub.clone(),
+            number,
+            source,
+        };
+        let fd = socket.as_raw_fd();
+        hub.registry
+            .register(&mut SourceFd(&fd), Token(number), interest)?;
+        Ok(watch)
+    }
+
+    /// Whom it wakes.
+    pub(crate) fn owner(&self) -> Owner {
+        self.owner
+    }
+}
+
+impl Watch {
+    /// Sets whom the reports are for.
+    pub(crate) fn give(&self, owner: Owner) {
+        self.source.owner.store(owner.to_bits(), Ordering::Relaxed);
+    }
+
+    /// What a call on the socket may succeed in.
+    pub(crate) fn maybe(&self) -> Ready {
+        let maybe = self.source.maybe.load(Ordering::Relaxed);
+        Ready {
+            read: maybe & READ != 0,
+            write: maybe & WRITE != 0,
+        }
+    }
+
+    /// Notes what the socket may be ready for.
+    pub(crate) fn expect(&self, interest: Interest) {
+        self.source
+            .maybe
+            .fetch_or(bits(interest), Ordering::Relaxed);
+    }
+
+    /// Notes what the socket was found not to be ready for: the next report will tell.
+    pub(crate) fn exhausted(&self, interest: Interest) {
+        self.source
+            .maybe
+            .fetch_and(!bits(interest), Ordering::Relaxed);
+    }
+}
+
+fn bits(interest: Interest) -> u8 {
+    (u8::from(interest.read) * READ) | (u8::from(interest.write) * WRITE)
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(hub) = self.hub.upgrade() {
+            lock(&hub.sources).remove(&self.number);
+        }
+    }
+}
+
+/// A panic elsewhere leaves the tables consistent: they change in one step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl std::fmt::Debug for Poller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Poller").finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watch")
+            .field("number", &self.number)
+            .field("source", &self.source)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Bell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bell")
+            .field("owner", &self.owner)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    fn pair() -> (UnixStream, UnixStream) {
+        let (one, other) = UnixStream::pair().unwrap();
+        one.set_nonblocking(true).unwrap();
+        (one, other)
+    }
+
+    fn woken(poller: &mut Poller, timeout: Option<Duration>) -> Vec<Owner> {
+        let mut woken = Vec::new();
+        poller.wait(timeout, &mut woken).unwrap();
+        woken
+    }
+
+    #[test]
+    fn a_report_goes_to_whom_the_socket_belongs_now() {
+        let mut poller = Poller::new().unwrap();
+        let (one, other) = pair();
+        let watch = poller.bell(Owner::One(7)).watch(one.as_fd()).unwrap();
+        assert_eq!(woken(&mut poller, None), [Owner::One(7)], "it is writable");
+        assert!(watch.maybe().write && !watch.maybe().read);
+        watch.give(Owner::One(8));
+        rustix::io::write(&other, &[1]).unwrap();
+        assert_eq!(woken(&mut poller, None), [Owner::One(8)]);
+        let read = Interest {
+            read: true,
+            write: false,
+        };
+        assert!(watch.maybe().read);
+        watch.exhausted(read);
+        assert!(!watch.maybe().read && watch.maybe().write);
+        watch.give(Owner::Nobody);
+        drop(other);
+        assert_eq!(woken(&mut poller, None), [Owner::Nobody]);
+        assert!(watch.maybe().read, "an end can be read");
+    }
+
+    #[test]
+    fn a_report_about_a_socket_that_is_gone_meets_nobody() {
+        let mut poller = Poller::new().unwrap();
+        let (one, other) = pair();
+        let watch = poller.bell(Owner::One(7)).watch(one.as_fd()).unwrap();
+        rustix::io::write(&other, &[1]).unwrap();
+        drop(watch);
+        assert!(woken(&mut poller, Some(Duration::ZERO)).is_empty());
+        let (two, _other) = pair();
+        let watch = poller.bell(Owner::One(9)).watch(two.as_fd()).unwrap();
+        assert!(!watch.maybe().read);
+    }
+
+    #[test]
+    fn wake_ups_end_the_wait_and_none_is_lost() {
+        let mut poller = Poller::new().unwrap();
+        let bell = poller.bell(Owner::One(7));
+        bell.ring();
+        bell.to(Owner::Everybody).ring();
+        assert!(poller.is_rung());
+        let both = [Owner::One(7), Owner::Everybody];
+        assert_eq!(woken(&mut poller, None), both);
+        assert!(woken(&mut poller, Some(Duration::ZERO)).is_empty());
+        bell.ring();
+        assert_eq!(woken(&mut poller, None), [Owner::One(7)]);
+        drop(poller);
+        bell.ring();
+    }
+}
