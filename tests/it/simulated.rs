@@ -1,5 +1,6 @@
 //! The simulator: virtual time, written down, and what only a virtual network can do.
 
+use std::io::Read;
 use std::time::Duration;
 
 use wirescope::error::{LookupFailure, Timer};
@@ -202,6 +203,61 @@ fn a_slow_reader_is_the_caller_and_not_the_peer() {
     assert_eq!(outcome.ended(), ms(300_000));
     assert_eq!(outcome.into_result().unwrap().text(), "0123456789");
     sim.finish().assert_sequence(["call_done error=null"]);
+}
+
+#[test]
+fn a_total_that_passes_between_reads_fires_though_bytes_are_there() {
+    let client = Client::builder()
+        .timeouts(|t| t.total = Some(ms(1_000)))
+        .build()
+        .unwrap();
+    let mut sim = Sim::new(&client);
+    let endless = Script::new()
+        .send("1000\r\n")
+        .send_repeated(b'x', 4096)
+        .send("\r\n");
+    let script =
+        once("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").repeat(1000, endless);
+    peer_at(&mut sim, script.expect_gone());
+    let request = client.get("http://example.com/").unwrap();
+    let outcome = sim.run_as(request, Caller::new().reads(1000, ms(10)));
+    let error = outcome.error().unwrap().kind();
+    assert_eq!(error, ErrorKind::Timeout(Timer::Total));
+    assert!(outcome.ended() < ms(2_000), "{:?}", outcome.ended());
+    sim.finish();
+}
+
+#[test]
+fn a_total_that_passes_while_an_upload_goes_on_fires() {
+    let client = Client::builder()
+        .timeouts(|t| t.total = Some(ms(1_000)))
+        .build()
+        .unwrap();
+    let mut sim = Sim::new(&client);
+    peer_at(&mut sim, Script::new().expect_request());
+    let request = client.post("http://example.com/").unwrap();
+    let request = request.body_reader(std::io::repeat(b'x').take(100_000_000));
+    let outcome = sim.run_as(request, Caller::new().source_takes(ms(10)));
+    let error = outcome.error().unwrap().kind();
+    assert_eq!(error, ErrorKind::Timeout(Timer::Total));
+    assert!(outcome.ended() < ms(1_100), "{:?}", outcome.ended());
+    sim.finish();
+}
+
+#[test]
+fn a_body_that_is_complete_when_its_late_bytes_are_read_is_no_timeout() {
+    let client = Client::builder()
+        .timeouts(|t| t.total = Some(ms(1_000)))
+        .build()
+        .unwrap();
+    let mut sim = Sim::new(&client);
+    let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let script = once(head).pause(ms(100)).send("5\r\nhello\r\n0\r\n\r\n");
+    peer_at(&mut sim, script.expect_gone());
+    let request = client.get("http://example.com/").unwrap();
+    let outcome = sim.run_as(request, Caller::new().reads(1000, ms(1_500)));
+    assert_eq!(outcome.into_result().unwrap().text(), "hello");
+    sim.finish();
 }
 
 #[test]

@@ -114,7 +114,10 @@ impl Call {
                 };
                 dial.connected(contestant, result, now, emitter);
             }
-            DialInput::TlsProgress { contestant } => dial.tls_progress(contestant),
+            DialInput::TlsProgress { contestant } => {
+                self.moved = Some(now);
+                dial.tls_progress(contestant);
+            }
             DialInput::TlsDone { contestant, result } => {
                 dial.secured(contestant, result, now, emitter, timers);
             }
@@ -125,6 +128,7 @@ impl Call {
     pub(super) fn follow_dial(&mut self, step: Step, turn: &mut Turn<'_>) -> Action {
         match step {
             Step::Do(action) => action,
+            Step::Wait(_) if self.is_overdue() => self.time_out(turn),
             Step::Wait(until) => Action::Wait(Wait {
                 send: false,
                 receive: None,
