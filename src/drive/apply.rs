@@ -16,6 +16,7 @@ use crate::event::{CanceledBy, Emitter};
 use crate::flow::action::{Action, Cause, ExchangeInput, Input, PoolInput, TlsFault, Wait};
 use crate::flow::call::{Call, Settings};
 use crate::flow::pool::{Found, Mail, Wish};
+use crate::ids::CallId;
 use crate::message::close::CloseReason;
 use crate::net::cancel::CancelHandle;
 use crate::net::clock;
@@ -215,7 +216,7 @@ impl Running {
 
     fn wait_pool(&mut self, cause: Cause, wish: Wish) {
         let parker = Arc::new(Parker::default());
-        self.block_on(|handle| handle.block_on_parker(parker.clone()));
+        self.block_on(|handle, call| handle.block_on_parker(call, parker.clone()));
         let alarm = self.ear.get_or_insert_default().listen();
         let (url, call) = (self.call.deciding(), self.call.id());
         let (joined, generation) = self
@@ -268,7 +269,7 @@ impl Running {
     pub(crate) fn adopt(&mut self, mut transport: Transport, generation: u64) {
         transport.lend(&mut self.memory.cipher);
         if let Some(cancel) = &self.cancel {
-            cancel.block_on_socket(transport.shared());
+            cancel.block_on_socket(self.call.id(), transport.shared());
         }
         self.lease = Some(Lease {
             transport,
@@ -279,15 +280,18 @@ impl Running {
     /// Registers the wake-up that the call may block on while it has no connection: for a cancel, and for a
     /// connection that comes back. The caller's handle may serve several calls at once, so listening has a handle of
     /// its own; and it may shut sockets down, which a connection that comes back may not.
-    pub(crate) fn block_on(&mut self, register: impl Fn(&CancelHandle)) {
-        register(self.ear.get_or_insert_default());
-        self.cancel.iter().for_each(register);
+    pub(crate) fn block_on(&mut self, register: impl Fn(&CancelHandle, CallId)) {
+        let call = self.call.id();
+        register(self.ear.get_or_insert_default(), call);
+        if let Some(cancel) = &self.cancel {
+            register(cancel, call);
+        }
     }
 
     /// Nothing touches a socket or a wake-up of the call any more, or keeps it open.
     pub(crate) fn block_on_nothing(&self) {
         for handle in [&self.cancel, &self.ear].into_iter().flatten() {
-            handle.clear();
+            handle.clear(self.call.id());
         }
     }
 

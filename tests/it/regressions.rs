@@ -60,7 +60,7 @@ fn a_failed_connect_leaves_no_socket_in_the_cancel_handle() {
     let handle = request.cancel_handle();
     assert!(request.send().unwrap_err().is_connect());
     let shown = format!("{handle:?}");
-    assert!(shown.contains("Nothing"), "{shown}");
+    assert!(shown.contains("first: None, others: []"), "{shown}");
     drop(client);
     check(&events);
 }
@@ -326,6 +326,32 @@ fn bytes_that_are_no_tls_record_yet_do_not_renew_a_write_stall() {
     let took = begun.elapsed();
     assert_eq!(error.kind(), ErrorKind::Timeout(Timer::WriteStall));
     assert!(took < Duration::from_secs(2), "{took:?}");
+    drop(client);
+    check(&events);
+}
+
+/// The handle knew only what the last call to register was blocked on.
+#[test]
+fn a_handle_of_two_calls_cancels_both() {
+    let handle = wirescope::CancelHandle::default();
+    let (client, events) = watched(|builder| builder);
+    std::thread::scope(|scope| {
+        let calls = [(); 2].map(|()| {
+            let asked = Gate::new();
+            let script = Script::new().expect_request().open_gate(asked.clone());
+            let peer = Peer::start(script.expect_gone()).unwrap();
+            let request = client.get(&peer.url("/")).unwrap().cancel_by(&handle);
+            (peer, asked, scope.spawn(|| request.send()))
+        });
+        assert!((calls.iter()).all(|(_, asked, _)| asked.wait(Duration::from_secs(10))));
+        let begun = Instant::now();
+        handle.cancel();
+        for (peer, _, call) in calls {
+            assert!(call.join().unwrap().unwrap_err().is_canceled());
+            peer.finish();
+        }
+        assert!(begun.elapsed() < Duration::from_secs(5));
+    });
     drop(client);
     check(&events);
 }
