@@ -13,7 +13,7 @@ use crate::drive::engine::{Engine, next_dial};
 use crate::drive::lease::{Idle, Lease, Memory};
 use crate::drive::pool::Gone;
 use crate::event::{CanceledBy, Emitter};
-use crate::flow::action::{Action, Cause, ExchangeInput, Input, PoolInput, TlsFault, Wait};
+use crate::flow::action::{Action, Cause, ExchangeInput, Input, PoolInput, Scarce, TlsFault, Wait};
 use crate::flow::call::{Call, Settings};
 use crate::flow::pool::{Found, Mail, Wish};
 use crate::ids::CallId;
@@ -183,7 +183,10 @@ impl Running {
                 Action::TakeIdle { wish } => self.take_idle(wish),
                 Action::WaitPool { cause, wish } => self.wait_pool(cause, wish),
                 Action::LeavePool => self.leave_pool(),
-                Action::MakeRoom { contestant } => self.make_room(contestant),
+                Action::MakeRoom {
+                    contestant,
+                    otherwise,
+                } => self.make_room(contestant, otherwise),
                 Action::Resolve => self.resolve(),
                 Action::EndDial { winner, forget } => self.end_dial(winner, forget),
                 Action::ProbeRoute { addr } => self.probe_route(addr),
@@ -260,8 +263,8 @@ impl Running {
         self.engine.leave_pool(self.call.id(), self.now);
     }
 
-    fn make_room(&mut self, contestant: u16) {
-        let room = self.engine.make_room(self.call.id(), self.now);
+    fn make_room(&mut self, contestant: u16, otherwise: Scarce) {
+        let room = self.engine.make_room(self.call.id(), otherwise, self.now);
         self.input(PoolInput::Room { contestant, room });
     }
 

@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use crate::error::{ErrorKind, LookedUp, Tried};
 use crate::event::{DialReason, EventKind, GotConn, Payload, PoolLookup, QueueOutcome};
-use crate::flow::action::{Action, Cause, DialInput, Discarded, IdleAnswer, Offer, Wait, Wish};
+use crate::flow::action::{
+    Action, Cause, DialInput, Discarded, IdleAnswer, Offer, Scarce, Wait, Wish,
+};
 use crate::flow::call::{Call, ReachedFacts, State};
 use crate::flow::connection::Connection;
 use crate::flow::dial::target::Target;
@@ -109,7 +111,15 @@ impl Call {
             DialInput::Route { addr, reachable } => dial.routed(addr, reachable),
             DialInput::Connected { contestant, result } => {
                 let Some(result) = self.scarcity.sift(contestant, result) else {
-                    self.chore = Some(Action::MakeRoom { contestant });
+                    let otherwise = if dial.has_only(contestant) {
+                        Scarce::GivesUp
+                    } else {
+                        Scarce::GoesOn
+                    };
+                    self.chore = Some(Action::MakeRoom {
+                        contestant,
+                        otherwise,
+                    });
                     return;
                 };
                 dial.connected(contestant, result, now, emitter);
