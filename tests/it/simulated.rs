@@ -89,6 +89,27 @@ fn tls_costs_the_round_trips_of_its_handshake() {
 }
 
 #[test]
+fn a_second_handshake_of_a_race_has_its_own_limit() {
+    let client = Client::builder()
+        .timeouts(|t| t.tls = Some(ms(1_000)))
+        .build()
+        .unwrap();
+    let mut sim = Sim::new(&client);
+    let addresses = ["192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap()];
+    sim.name("example.com", Name::new(&addresses));
+    let silent = "192.0.2.1:443".parse().unwrap();
+    sim.listen(silent, Script::new()).tls(Handshake::Stalled);
+    sim.listen("192.0.2.2:443".parse().unwrap(), serve(ok("hello")))
+        .tls(Handshake::Made { trips: 1 })
+        .link(Link::new().latency(ms(200)));
+    let response = sim
+        .run(client.get("https://example.com/").unwrap())
+        .unwrap();
+    assert_eq!(response.text(), "hello");
+    sim.finish();
+}
+
+#[test]
 fn a_name_takes_its_time_and_the_second_family_a_little_longer() {
     let client = Client::new().unwrap();
     let mut sim = Sim::new(&client);
