@@ -14,9 +14,12 @@ use crate::drive::lease::{Idle, Lease, Memory};
 use crate::drive::pool::Gone;
 use crate::drive::waits::Waits;
 use crate::event::{CanceledBy, Emitter};
-use crate::flow::action::{Action, Begun, Cause, ExchangeInput, Input, PoolInput, TlsFault, Wait};
+use crate::flow::action::{
+    Action, Begun, Cause, ExchangeInput, Input, PoolInput, Scarce, TlsFault, Wait,
+};
 use crate::flow::call::{Call, Settings};
 use crate::flow::pool::{Found, Mail, Wish};
+use crate::ids::CallId;
 use crate::message::close::CloseReason;
 use crate::net::cancel::CancelHandle;
 use crate::net::clock;
@@ -250,7 +253,10 @@ impl Running {
                 Action::TakeIdle { wish } => self.take_idle(wish),
                 Action::WaitPool { cause, wish } => self.wait_pool(cause, wish),
                 Action::LeavePool => self.leave_pool(),
-                Action::MakeRoom { contestant } => self.make_room(contestant),
+                Action::MakeRoom {
+                    contestant,
+                    otherwise,
+                } => self.make_room(contestant, otherwise),
                 Action::Resolve => self.resolve(),
                 Action::EndDial { winner, forget } => self.end_dial(winner, forget),
                 Action::ProbeRoute { addr } => self.probe_route(addr),
@@ -326,8 +332,8 @@ impl Running {
         self.engine.leave_pool(self.call.id(), self.now);
     }
 
-    fn make_room(&mut self, contestant: u16) {
-        let room = self.engine.make_room(self.call.id(), self.now);
+    fn make_room(&mut self, contestant: u16, otherwise: Scarce) {
+        let room = self.engine.make_room(self.call.id(), otherwise, self.now);
         self.input(PoolInput::Room { contestant, room });
     }
 
@@ -345,9 +351,12 @@ impl Running {
     /// Registers the wake-up that the call may block on while it has no connection: for a cancel, and for a
     /// connection that comes back. The caller's handle may serve several calls at once, so listening has a handle of
     /// its own; and it may shut sockets down, which a connection that comes back may not.
-    pub(crate) fn block_on(&mut self, register: impl Fn(&CancelHandle)) {
-        register(self.ear.get_or_insert_default());
-        self.cancel.iter().for_each(register);
+    pub(crate) fn block_on(&mut self, register: impl Fn(&CancelHandle, CallId)) {
+        let call = self.call.id();
+        register(self.ear.get_or_insert_default(), call);
+        if let Some(cancel) = &self.cancel {
+            register(cancel, call);
+        }
     }
 
     /// The pool wakes the call no longer.

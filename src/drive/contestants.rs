@@ -250,7 +250,7 @@ impl Running {
             return None;
         };
         if let Some(cancel) = &self.cancel {
-            cancel.block_on_socket(socket.shared());
+            cancel.block_on_socket(self.call.id(), socket.shared());
         }
         if self.is_canceled() {
             return None;
@@ -277,7 +277,7 @@ impl Running {
         let certificates = self.emitter.wants(EventKind::TlsHandshakeDone);
         let (transport, _) = self.contestants.transport(number)?;
         if let Some(cancel) = &self.cancel {
-            cancel.block_on_socket(transport.shared());
+            cancel.block_on_socket(self.call.id(), transport.shared());
             if cancel.is_canceled() {
                 return None;
             }
@@ -371,7 +371,7 @@ impl Running {
             },
         };
         if let Some(waker) = &waker {
-            self.block_on(|handle| handle.block_on_waker(waker.clone()));
+            self.block_on(|handle, call| handle.block_on_waker(call, waker.clone()));
         }
         Ok(waker)
     }

@@ -95,7 +95,7 @@ impl<T: Taker> Loop<T> {
         let number = self.next;
         let bell = self.poller.bell(Owner::One(number));
         if let Some(cancel) = &ready.cancel {
-            cancel.block_on_bell(bell.to(Owner::Everybody));
+            cancel.ring(bell.to(Owner::Everybody));
         }
         let running = self.engine.prepare(ready, Waits::InLoop(bell))?;
         self.next += 1;

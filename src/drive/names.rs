@@ -38,8 +38,9 @@ impl Running {
         let waiter = self.call.id().get();
         let joined = self.engine.lookup().join(&host, waiter, mailbox, self.now);
         match joined {
-            Joined::Start(flight) => {
+            Joined::Start(flight, known) => {
                 self.input(DialInput::Asked { shared: false });
+                self.known(&known, false);
                 let only = self.settings.family;
                 let began = {
                     let (engine, name) = (Arc::downgrade(&self.engine), host.clone());
@@ -63,7 +64,7 @@ impl Running {
             }
             Joined::Cached(families) => {
                 self.input(DialInput::Asked { shared: false });
-                self.known(&families.settled(), false);
+                self.known(&families, false);
             }
             Joined::Full(max) => {
                 let text = format!("{max} lookups wait, and no more may");

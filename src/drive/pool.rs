@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::drive::engine::{Engine, lock, next_dial};
 use crate::drive::lease::Idle;
 use crate::event::ClosedBy;
-use crate::flow::action::{self, Cause, Discarded, IdleAnswer, Offer, Wish};
+use crate::flow::action::{self, Cause, Discarded, IdleAnswer, Offer, Scarce, Wish};
 use crate::flow::connection::Connection;
 use crate::flow::pool::{self, Found, Heard, Joined, Key, Mail, Served};
 use crate::ids::CallId;
@@ -177,14 +177,14 @@ impl Engine {
     }
 
     /// Closes an idle connection of any key, so that there is a descriptor.
-    pub(crate) fn make_room(&self, call: CallId, now: Instant) -> action::Room {
-        let room = lock(&self.pool).make_room(call.get());
+    pub(crate) fn make_room(&self, call: CallId, otherwise: Scarce, now: Instant) -> action::Room {
+        let room = lock(&self.pool).make_room(call.get(), otherwise);
         match room {
             pool::Room::Made(idle) => {
                 self.close_all([(idle, CloseReason::Evicted)], now);
                 action::Room::Made
             }
-            pool::Room::InUse => action::Room::InUse,
+            pool::Room::InUse { freed } => action::Room::InUse { freed },
             pool::Room::Nothing => action::Room::Nothing,
         }
     }

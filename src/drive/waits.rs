@@ -90,7 +90,7 @@ impl Running {
         match &self.waits {
             Waits::OnThread(_) => {
                 let parker = Arc::new(Parker::default());
-                self.block_on(|handle| handle.block_on_parker(parker.clone()));
+                self.block_on(|handle, call| handle.block_on_parker(call, parker.clone()));
                 Some(parker)
             }
             Waits::InLoop(_) => {
@@ -119,7 +119,7 @@ impl Running {
     pub(crate) fn hear(&mut self) {
         if let Waits::InLoop(bell) = &self.waits {
             let ear = self.ear.get_or_insert_default();
-            ear.block_on_bell(bell.clone());
+            ear.ring(bell.clone());
         }
     }
 
@@ -128,7 +128,7 @@ impl Running {
         match (&self.waits, &self.cancel) {
             (Waits::InLoop(bell), _) => lease.transport.give(bell.owner()),
             (Waits::OnThread(_), Some(cancel)) => {
-                cancel.block_on_socket(lease.transport.shared());
+                cancel.block_on_socket(self.call.id(), lease.transport.shared());
             }
             (Waits::OnThread(_), None) => {}
         }
@@ -138,7 +138,7 @@ impl Running {
     pub(crate) fn block_on_nothing(&self) {
         if self.waits.may_block() {
             for handle in [&self.cancel, &self.ear].into_iter().flatten() {
-                handle.clear();
+                handle.clear(self.call.id());
             }
         }
     }

@@ -13,7 +13,7 @@ use std::time::Instant;
 use crate::error::TlsFailure;
 use crate::event::{Abort, CanceledBy, ClosedBy, QueueLimit};
 use crate::flow::connection::Connection;
-pub(crate) use crate::flow::pool::{Cause, Wish};
+pub(crate) use crate::flow::pool::{Cause, Scarce, Wish};
 use crate::ids::{ConnId, DialId};
 use crate::message::answer::Family;
 use crate::message::answer::Outcome;
@@ -46,6 +46,8 @@ pub(crate) enum Action {
     MakeRoom {
         /// Number of the contestant.
         contestant: u16,
+        /// What becomes of the dial if none of this client gives way.
+        otherwise: Scarce,
     },
     /// Look the host up, both families; answered by [`DialInput::Asked`] and [`DialInput::Resolved`].
     Resolve,
@@ -304,7 +306,10 @@ pub(crate) enum Room {
     /// An idle connection was closed for it.
     Made,
     /// Nothing was idle, but this client has connections in use: it is worth waiting.
-    InUse,
+    InUse {
+        /// Descriptors that were given back so far.
+        freed: u64,
+    },
     /// This client has no connection that could ever give way.
     Nothing,
 }

@@ -82,6 +82,8 @@ pub(crate) struct Call {
     /// Since when the caller has control, if it has.
     with_caller: Option<Instant>,
     wanted: usize,
+    /// When bytes last came or went.
+    moved: Option<Instant>,
     /// The reset that a send was told of. The system tells it once, and then the stream seems to end well.
     reset: Option<io::Error>,
     /// What is to be done before anything else.
@@ -258,6 +260,7 @@ impl Call {
             returned: None,
             with_caller: None,
             wanted: 0,
+            moved: None,
             reset: None,
             chore: None,
             scarcity: Scarcity::default(),

@@ -18,9 +18,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use crate::error::LookupFailure;
-use crate::message::answer::{
-    Address, Answer, AnswerSource, Failure, Family, LookupError, Outcome,
-};
+use crate::message::answer::{Address, AnswerSource, Failure, Family, LookupError, Outcome};
 
 /// Bounds of a [`Lookup`].
 #[derive(Debug, Clone)]
@@ -104,15 +102,6 @@ impl Families {
         self.v4.is_some() && self.v6.is_some()
     }
 
-    /// The same, where a family of which nothing is known has no address.
-    pub(crate) fn settled(self) -> Self {
-        let none = || Some(Ok(Answer::none()));
-        Self {
-            v4: self.v4.or_else(none),
-            v6: self.v6.or_else(none),
-        }
-    }
-
     fn set(&mut self, family: Family, outcome: Outcome) {
         match family {
             Family::V4 => self.v4 = Some(outcome),
@@ -124,11 +113,12 @@ impl Families {
 /// What a call that wants a name has to do.
 #[derive(Debug)]
 pub(crate) enum Joined {
-    /// Start this flight: ask the resolver, then [`Lookup::hold`] its ticket.
-    Start(FlightId),
+    /// Start this flight: ask the resolver, then [`Lookup::hold`] its ticket. What is remembered of one family is its
+    /// answer already.
+    Start(FlightId, Families),
     /// Wait for a flight of another call; what it already knows is here.
     Shared(Families),
-    /// Use what is remembered, [settled](Families::settled): the other family never answered usefully.
+    /// Use what is remembered of both families.
     Cached(Families),
     /// Fail with [`Limit::Lookups`](crate::error::Limit::Lookups) and this value.
     Full(usize),
@@ -189,7 +179,8 @@ impl<W: Clone, T> Lookup<W, T> {
         if let Some(flight) = self.flights.get_mut(&host) {
             return flight.share(waiter_id, waiter, self.bounds.waiters);
         }
-        if let Some(known) = self.remembered(&host, now) {
+        let known = self.remembered(&host, now).unwrap_or_default();
+        if known.is_complete() {
             return Joined::Cached(known);
         }
         if self.flights.len() >= self.bounds.flights {
@@ -198,8 +189,8 @@ impl<W: Clone, T> Lookup<W, T> {
         let id = FlightId(self.next);
         self.next = self.next.saturating_add(1);
         self.flights
-            .insert(host, Flight::new(id, waiter_id, waiter));
-        Joined::Start(id)
+            .insert(host, Flight::new(id, waiter_id, waiter, known.clone()));
+        Joined::Start(id, known)
     }
 
     /// Keeps the ticket of a flight that was started. Given back when the flight is over already; drop it after
@@ -373,13 +364,13 @@ impl<W: Clone, T> Lookup<W, T> {
 }
 
 impl<W, T> Flight<W, T> {
-    fn new(id: FlightId, waiter_id: u64, waiter: W) -> Self {
+    fn new(id: FlightId, waiter_id: u64, waiter: W, known: Families) -> Self {
         Self {
             id,
             ticket: None,
             waiters: vec![(waiter_id, waiter)],
             joined: 1,
-            known: Families::default(),
+            known,
         }
     }
 

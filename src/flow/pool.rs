@@ -34,7 +34,7 @@ use std::time::Instant;
 pub(crate) use self::bounds::{Bounds, Life, Lifespan};
 use self::counters::Counters;
 pub(crate) use self::key::{Key, deciding};
-pub(crate) use self::queue::{Cause, Heard, Mail, Wish};
+pub(crate) use self::queue::{Cause, Heard, Mail, Scarce, Wish};
 use self::queue::{Stage, Want, Wants};
 pub(crate) use self::slots::Pooled;
 use self::slots::{Counted, Slots};
@@ -104,8 +104,8 @@ pub(crate) struct Served<T, W> {
 pub(crate) enum Room<T> {
     /// This connection was idle; when it is closed, there is a descriptor.
     Made(T),
-    /// Nothing is idle, but connections of this client are in use.
-    InUse,
+    /// Nothing is idle, but connections of this client are in use; that many descriptors were given back so far.
+    InUse { freed: u64 },
     /// This client has no connection.
     Nothing,
 }
@@ -174,9 +174,9 @@ impl<T: Pooled, W> Pool<T, W> {
 
     /// Says whether somebody waits for a descriptor and for nothing else.
     fn has_starved(&self) -> bool {
-        let starved = Stage::Queued(Cause::Descriptors);
+        let is_starved = |stage| matches!(stage, Stage::Queued(Cause::Descriptors { .. }));
         self.wants
-            .waiting(|want| want.stage == starved && self.blocked(&want.key).is_none())
+            .waiting(|want| is_starved(want.stage) && self.blocked(&want.key).is_none())
             > 0
     }
 
@@ -221,11 +221,13 @@ impl<T: Pooled, W> Pool<T, W> {
         let (found, evicted) = match (newest, cause) {
             (Some(conn), _) => (Found::Idle(conn), None),
             (None, Cause::Limits) => self.permit(&key, id, wish),
-            (None, Cause::Descriptors) => self.scarce_permit(&key, id, wish),
+            (None, Cause::Descriptors { freed }) => self.scarce_permit(&key, id, wish, freed),
         };
         if let Found::MustWait(limit) = found {
             let cause = match limit {
-                QueueLimit::Descriptors => Cause::Descriptors,
+                QueueLimit::Descriptors => Cause::Descriptors {
+                    freed: self.counters.freed(),
+                },
                 QueueLimit::PerOrigin | QueueLimit::Total => Cause::Limits,
             };
             self.wants.push(Want {
@@ -244,12 +246,20 @@ impl<T: Pooled, W> Pool<T, W> {
         }
     }
 
-    /// A permit for a call that got no descriptor: for an idle connection that gives way, or if nothing of this
-    /// client can ever give way.
-    fn scarce_permit(&mut self, key: &Arc<Key>, id: u64, wish: Wish) -> (Found<T>, Option<T>) {
-        let is_full = self.blocked(key) == Some(QueueLimit::PerOrigin);
+    /// A permit for a call that got no descriptor: for an idle connection that gives way, for a descriptor that was
+    /// given back since, when nobody waited for it, or if nothing of this client can ever give way.
+    fn scarce_permit(
+        &mut self,
+        key: &Arc<Key>,
+        id: u64,
+        wish: Wish,
+        freed: u64,
+    ) -> (Found<T>, Option<T>) {
+        let blocked = self.blocked(key);
+        let has_freed = blocked.is_none() && self.counters.freed() != freed;
+        let is_full = blocked == Some(QueueLimit::PerOrigin);
         let evicted = if is_full { None } else { self.evict_oldest() };
-        if evicted.is_none() && self.slots.connections() > 0 {
+        if evicted.is_none() && !has_freed && self.slots.connections() > 0 {
             return (Found::MustWait(QueueLimit::Descriptors), None);
         }
         self.dialing(key, id, wish);
@@ -335,22 +345,27 @@ impl<T: Pooled, W> Pool<T, W> {
             Some(Mail::MayDial) | None => Served::nothing(),
         };
         let freed = usize::from(!is_won && want.stage != Stage::Starved);
+        if freed > 0 {
+            self.counters.gave_up();
+        }
         served.join(self.serve(freed));
         served
     }
 
-    /// Looks what is left to a dial that the system gave no descriptor.
-    pub(crate) fn make_room(&mut self, id: u64) -> Room<T> {
+    /// Looks what is left to a dial that the system gave no descriptor. Of one that is given up then, none comes free.
+    pub(crate) fn make_room(&mut self, id: u64, otherwise: Scarce) -> Room<T> {
         if let Some(conn) = self.evict_oldest() {
             return Room::Made(conn);
         }
         if self.slots.connections() <= 1 {
             return Room::Nothing;
         }
-        if let Some(want) = self.wants.find(id) {
+        if let (Some(want), Scarce::GivesUp) = (self.wants.find(id), otherwise) {
             want.stage = Stage::Starved;
         }
-        Room::InUse
+        Room::InUse {
+            freed: self.counters.freed(),
+        }
     }
 
     /// Counts a connection on loan that was closed.
@@ -462,8 +477,8 @@ impl<T: Pooled, W> Pool<T, W> {
         while let Some((id, cause)) = self.next_permit(freed) {
             match cause {
                 Cause::Limits => {}
-                Cause::Descriptors if freed > 0 => freed = freed.saturating_sub(1),
-                Cause::Descriptors => {
+                Cause::Descriptors { .. } if freed > 0 => freed = freed.saturating_sub(1),
+                Cause::Descriptors { .. } => {
                     let evicted = self.evict_oldest();
                     served
                         .closed
@@ -481,7 +496,7 @@ impl<T: Pooled, W> Pool<T, W> {
             Stage::Queued(cause) if want.mail.is_none() && self.blocked(&want.key).is_none() => {
                 let may = match cause {
                     Cause::Limits => true,
-                    Cause::Descriptors => {
+                    Cause::Descriptors { .. } => {
                         freed > 0 || self.slots.total().idle > 0 || self.slots.connections() == 0
                     }
                 };

@@ -1,7 +1,7 @@
 //! Canceling a call from another thread costs the call no system call.
 //!
-//! A slot is a flag and what the call is blocked on. The call registers before it can block and looks at the
-//! flag again; `cancel` sets the flag, then ends the wait. The slot is cleared under the same lock before a
+//! A slot is a flag and what each of its calls is blocked on. A call registers before it can block and looks at the
+//! flag again; `cancel` sets the flag, then ends all the waits. A call clears its own under the same lock before a
 //! connection goes back, so a late cancel never touches one that serves somebody else.
 //!
 //! A call that waits for a connection can be woken through the same slot without being canceled. Each wait has a
@@ -11,12 +11,13 @@ use std::net::Shutdown;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::ids::CallId;
 use crate::net::park::Parker;
 use crate::net::poll::Bell;
 use crate::net::wait::Waker;
 
-/// Cancels one call, from any thread. Canceling a call that is over does nothing; canceling one before it is
-/// sent makes `send` fail at once. Dropping the handle does nothing.
+/// Cancels a call, or several that it was given to, from any thread. Canceling a call that is over does nothing;
+/// canceling one before it is sent makes `send` fail at once. Dropping the handle does nothing.
 #[derive(Debug, Clone, Default)]
 pub struct CancelHandle(Arc<Slot>);
 
@@ -26,12 +27,38 @@ struct Slot {
     wait: Mutex<Wait>,
 }
 
-/// The wait that the call is in.
+/// The waits that the calls are in. A call that has the slot for itself allocates nothing.
 #[derive(Debug, Default)]
 struct Wait {
-    on: BlockedOn,
+    first: Option<(CallId, BlockedOn)>,
+    others: Vec<(CallId, BlockedOn)>,
+    bells: Vec<Bell>,
     number: u64,
     listening: Listening,
+}
+
+impl Wait {
+    fn block(&mut self, call: CallId, on: BlockedOn) {
+        self.clear(call);
+        if self.first.is_none() {
+            self.first = Some((call, on));
+        } else {
+            self.others.push((call, on));
+        }
+    }
+
+    fn clear(&mut self, call: CallId) {
+        self.first.take_if(|(of, _)| *of == call);
+        self.others.retain(|(of, _)| *of != call);
+    }
+
+    /// Ends the waits of all calls.
+    fn end(&self) {
+        for (_, on) in self.first.iter().chain(&self.others) {
+            on.end();
+        }
+        self.bells.iter().for_each(Bell::ring);
+    }
 }
 
 /// Whether the wait can be ended without a cancel.
@@ -56,41 +83,37 @@ impl Alarm {
         let mut wait = self.handle.lock();
         if wait.number == self.number && wait.listening == Listening::Yes {
             wait.listening = Listening::No;
-            wait.on.end();
+            wait.end();
         }
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 enum BlockedOn {
-    #[default]
-    Nothing,
     Socket(Arc<socket2::Socket>),
     Waker(Arc<Waker>),
     Parker(Arc<Parker>),
-    Bell(Bell),
 }
 
 impl BlockedOn {
     /// Ends the wait.
     fn end(&self) {
         match self {
-            Self::Nothing => {}
             Self::Socket(socket) => {
                 let _ = socket.shutdown(Shutdown::Both);
             }
             Self::Waker(waker) => waker.wake(),
             Self::Parker(parker) => parker.wake(),
-            Self::Bell(bell) => bell.ring(),
         }
     }
 }
 
 impl CancelHandle {
-    /// Cancels the call. It ends with an error for which `is_canceled` holds.
+    /// Cancels the call, and every other that the handle was given to, also one that is still to be sent. Each ends with
+    /// an error for which `is_canceled` holds.
     pub fn cancel(&self) {
         self.0.is_canceled.store(true, Ordering::Release);
-        self.lock().on.end();
+        self.lock().end();
     }
 
     /// Says whether `cancel` was called.
@@ -100,23 +123,26 @@ impl CancelHandle {
     }
 
     /// Registers a socket that the call may block on from now on.
-    pub(crate) fn block_on_socket(&self, socket: Arc<socket2::Socket>) {
-        self.lock().on = BlockedOn::Socket(socket);
+    pub(crate) fn block_on_socket(&self, call: CallId, socket: Arc<socket2::Socket>) {
+        self.lock().block(call, BlockedOn::Socket(socket));
     }
 
     /// Registers a wake-up that the call may block on from now on.
-    pub(crate) fn block_on_waker(&self, waker: Arc<Waker>) {
-        self.lock().on = BlockedOn::Waker(waker);
+    pub(crate) fn block_on_waker(&self, call: CallId, waker: Arc<Waker>) {
+        self.lock().block(call, BlockedOn::Waker(waker));
     }
 
     /// Registers a place where the call may sleep from now on.
-    pub(crate) fn block_on_parker(&self, parker: Arc<Parker>) {
-        self.lock().on = BlockedOn::Parker(parker);
+    pub(crate) fn block_on_parker(&self, call: CallId, parker: Arc<Parker>) {
+        self.lock().block(call, BlockedOn::Parker(parker));
     }
 
-    /// Registers the bell by which an event loop is woken from now on.
-    pub(crate) fn block_on_bell(&self, bell: Bell) {
-        self.lock().on = BlockedOn::Bell(bell);
+    /// Rings the bell of an event loop from now on, once for all of its calls that have the same one.
+    pub(crate) fn ring(&self, bell: Bell) {
+        let bells = &mut self.lock().bells;
+        if !bells.contains(&bell) {
+            bells.push(bell);
+        }
     }
 
     /// Begins a wait that can be ended without a cancel; the one before is over.
@@ -136,11 +162,47 @@ impl CancelHandle {
     }
 
     /// The call blocks on nothing any more.
-    pub(crate) fn clear(&self) {
-        self.lock().on = BlockedOn::Nothing;
+    pub(crate) fn clear(&self, call: CallId) {
+        self.lock().clear(call);
     }
 
     fn lock(&self) -> MutexGuard<'_, Wait> {
         self.0.wait.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parked(handle: &CancelHandle, call: u64) -> Arc<Parker> {
+        let parker = Arc::new(Parker::default());
+        handle.block_on_parker(CallId::new(call), parker.clone());
+        parker
+    }
+
+    fn is_woken(parker: &Parker) -> bool {
+        parker.wait(Some(crate::testing::origin()))
+    }
+
+    #[test]
+    fn a_cancel_ends_the_waits_of_all_calls_of_a_handle() {
+        let handle = CancelHandle::default();
+        let parkers = [1, 2, 3].map(|call| parked(&handle, call));
+        handle.cancel();
+        assert!(parkers.iter().all(|parker| is_woken(parker)));
+    }
+
+    #[test]
+    fn a_call_that_waits_for_nothing_more_clears_its_own_wait_only() {
+        let handle = CancelHandle::default();
+        let before = parked(&handle, 1);
+        let [first, second, third] = [1, 2, 3].map(|call| parked(&handle, call));
+        handle.clear(CallId::new(1));
+        handle.clear(CallId::new(3));
+        let late = parked(&handle, 4);
+        handle.cancel();
+        let woken = [before, first, second, third, late].map(|parker| is_woken(&parker));
+        assert_eq!(woken, [false, false, true, false, true]);
     }
 }

@@ -94,6 +94,12 @@ pub(crate) struct Bell {
     owner: Owner,
 }
 
+impl PartialEq for Bell {
+    fn eq(&self, other: &Self) -> bool {
+        self.owner == other.owner && self.hub.ptr_eq(&other.hub)
+    }
+}
+
 impl Poller {
     pub(crate) fn new() -> io::Result<Self> {
         let poll = Poll::new()?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::message::tls::TlsFacts;
+use crate::net::clock::now;
 use crate::net::poll::Owner;
 use crate::net::socket::{Incoming, Socket};
 use crate::net::tls::{PlainRead, Progress, TlsClient, TlsError, TlsName, TlsStage};
@@ -118,6 +119,7 @@ impl Transport {
         let Some(tls) = &mut self.tls else {
             return Err(Broken::Io(io::ErrorKind::NotConnected.into()));
         };
+        let mut is_late = false;
         loop {
             let progress = tls.stage.advance();
             if progress.is_err() || tls.stage.is_handshaking() {
@@ -130,11 +132,14 @@ impl Transport {
                     .map(Some)
                     .ok_or_else(|| Broken::Io(io::ErrorKind::InvalidData.into()));
             }
+            if is_late {
+                return Ok(None);
+            }
             tls.stage.incoming().reserve(CIPHER_ROOM);
             match self.socket.receive_behind(tls.stage.incoming(), deadline)? {
                 Incoming::TimedOut => return Ok(None),
                 Incoming::Bytes(0) => return Err(Broken::Io(io::ErrorKind::UnexpectedEof.into())),
-                Incoming::Bytes(_) => {}
+                Incoming::Bytes(_) => is_late = has_passed(deadline),
             }
         }
     }
@@ -219,6 +224,7 @@ impl Transport {
                 }
             });
         };
+        let mut is_late = false;
         loop {
             match tls.stage.read_plain(first)? {
                 PlainRead::Bytes(count) => return Ok(Received::Bytes(count, 0)),
@@ -228,11 +234,14 @@ impl Transport {
             if tls.in_flight.bytes == 0 {
                 tls.flush(&self.socket)?;
             }
+            if is_late {
+                return Ok(Received::TimedOut);
+            }
             tls.stage.incoming().reserve(CIPHER_ROOM);
             match self.socket.receive_behind(tls.stage.incoming(), deadline)? {
                 Incoming::TimedOut => return Ok(Received::TimedOut),
                 Incoming::Bytes(0) => return Ok(Received::Ended(tls.stage.eof_is_clean())),
-                Incoming::Bytes(_) => {}
+                Incoming::Bytes(_) => is_late = has_passed(deadline),
             }
         }
     }
@@ -358,6 +367,11 @@ impl Secured {
         }
         Ok(())
     }
+}
+
+/// Says whether bytes that came and do not complete what is waited for came too late.
+fn has_passed(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|deadline| deadline <= now())
 }
 
 /// Half the shortest of the deadlines that a read can have: armed once, it seldom has to be armed again.

@@ -60,7 +60,7 @@ fn a_failed_connect_leaves_no_socket_in_the_cancel_handle() {
     let handle = request.cancel_handle();
     assert!(request.send().unwrap_err().is_connect());
     let shown = format!("{handle:?}");
-    assert!(shown.contains("Nothing"), "{shown}");
+    assert!(shown.contains("first: None, others: []"), "{shown}");
     drop(client);
     check(&events);
 }
@@ -326,6 +326,81 @@ fn bytes_that_are_no_tls_record_yet_do_not_renew_a_write_stall() {
     let took = begun.elapsed();
     assert_eq!(error.kind(), ErrorKind::Timeout(Timer::WriteStall));
     assert!(took < Duration::from_secs(2), "{took:?}");
+    drop(client);
+    check(&events);
+}
+
+/// The handle knew only what the last call to register was blocked on.
+#[test]
+fn a_handle_of_two_calls_cancels_both() {
+    let handle = wirescope::CancelHandle::default();
+    let (client, events) = watched(|builder| builder);
+    std::thread::scope(|scope| {
+        let calls = [(); 2].map(|()| {
+            let asked = Gate::new();
+            let script = Script::new().expect_request().open_gate(asked.clone());
+            let peer = Peer::start(script.expect_gone()).unwrap();
+            let request = client.get(&peer.url("/")).unwrap().cancel_by(&handle);
+            (peer, asked, scope.spawn(|| request.send()))
+        });
+        assert!((calls.iter()).all(|(_, asked, _)| asked.wait(Duration::from_secs(10))));
+        let begun = Instant::now();
+        handle.cancel();
+        for (peer, _, call) in calls {
+            assert!(call.join().unwrap().unwrap_err().is_canceled());
+            peer.finish();
+        }
+        assert!(begun.elapsed() < Duration::from_secs(5));
+    });
+    drop(client);
+    check(&events);
+}
+
+/// Bytes that keep arriving were each a wait that ended before its deadline was looked at.
+#[test]
+fn an_endless_body_that_comes_fast_ends_at_the_total() {
+    let total = Duration::from_millis(200);
+    let server = Server::start(|mut client| {
+        let _ = client.read(&mut [0; 4096]);
+        let mut sent = client.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+        while sent.is_ok() {
+            sent = client.write_all(&[b'x'; 64 * 1024]);
+        }
+    });
+    let (client, events) = watched(|builder| builder.timeouts(|t| t.total = Some(total)));
+    let begun = Instant::now();
+    let mut response = client.get(&server.url("/")).unwrap().send().unwrap();
+    let (mut piece, mut read) = ([0; 512], Ok(1));
+    while read.is_ok() && begun.elapsed() < 10 * total {
+        read = response.read(&mut piece);
+    }
+    let error = read.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+    assert!(begun.elapsed() >= total);
+    drop((response, client));
+    check(&events).assert_sequence(["timeout_fired timer=total", "call_done kind=timeout"]);
+}
+
+/// Behind a drip of bytes that are no record yet, the receive was made again without a look at the clock.
+#[test]
+fn a_drip_of_handshake_bytes_does_not_outlast_the_limit_of_tls() {
+    let limit = Duration::from_millis(100);
+    let server = Server::start(move |mut client| {
+        let begun = Instant::now();
+        let mut dripped = client.write_all(&[0x16, 3, 3, 0x40, 0]);
+        while dripped.is_ok() && begun.elapsed() < 10 * limit {
+            std::thread::sleep(Duration::from_micros(200));
+            dripped = client.write_all(&[0]);
+        }
+    });
+    let (_, tls) = trusted();
+    let (client, events) = watched(|builder| builder.tls(tls).timeouts(|t| t.tls = Some(limit)));
+    let url = server.url("/").replace("http:", "https:");
+    let begun = Instant::now();
+    let error = client.get(&url).unwrap().send().unwrap_err();
+    let took = begun.elapsed();
+    assert_eq!(error.kind(), ErrorKind::Timeout(Timer::Tls));
+    assert!(took < 5 * limit, "{took:?}");
     drop(client);
     check(&events);
 }

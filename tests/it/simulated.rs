@@ -1,5 +1,6 @@
 //! The simulator: virtual time, written down, and what only a virtual network can do.
 
+use std::io::Read;
 use std::time::Duration;
 
 use wirescope::error::{LookupFailure, Repeat, Timer};
@@ -86,6 +87,27 @@ fn tls_costs_the_round_trips_of_its_handshake() {
         sim.finish()
             .assert_sequence(["tls_handshake_start", "tls_handshake_done", "call_done"]);
     }
+}
+
+#[test]
+fn a_second_handshake_of_a_race_has_its_own_limit() {
+    let client = Client::builder()
+        .timeouts(|t| t.tls = Some(ms(1_000)))
+        .build()
+        .unwrap();
+    let mut sim = Sim::new(&client);
+    let addresses = ["192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap()];
+    sim.name("example.com", Name::new(&addresses));
+    let silent = "192.0.2.1:443".parse().unwrap();
+    sim.listen(silent, Script::new()).tls(Handshake::Stalled);
+    sim.listen("192.0.2.2:443".parse().unwrap(), serve(ok("hello")))
+        .tls(Handshake::Made { trips: 1 })
+        .link(Link::new().latency(ms(200)));
+    let response = sim
+        .run(client.get("https://example.com/").unwrap())
+        .unwrap();
+    assert_eq!(response.text(), "hello");
+    sim.finish();
 }
 
 #[test]
@@ -203,6 +225,72 @@ fn a_slow_reader_is_the_caller_and_not_the_peer() {
     assert_eq!(outcome.ended(), ms(300_000));
     assert_eq!(outcome.into_result().unwrap().text(), "0123456789");
     sim.finish().assert_sequence(["call_done error=null"]);
+}
+
+#[test]
+fn a_total_that_passes_between_reads_fires_though_bytes_are_there() {
+    let client = Client::builder()
+        .timeouts(|t| t.total = Some(ms(1_000)))
+        .build()
+        .unwrap();
+    let mut sim = Sim::new(&client);
+    let endless = Script::new()
+        .send("1000\r\n")
+        .send_repeated(b'x', 4096)
+        .send("\r\n");
+    let script =
+        once("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").repeat(1000, endless);
+    peer_at(&mut sim, script.expect_gone());
+    let request = client.get("http://example.com/").unwrap();
+    let outcome = sim.run_as(request, Caller::new().reads(1000, ms(10)));
+    let error = outcome.error().unwrap().kind();
+    assert_eq!(error, ErrorKind::Timeout(Timer::Total));
+    assert!(outcome.ended() < ms(2_000), "{:?}", outcome.ended());
+    sim.finish();
+}
+
+/// A source that never ends and gives little at a time.
+struct Drops;
+
+impl Read for Drops {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let drop = into.len().min(10);
+        into[..drop].fill(b'x');
+        Ok(drop)
+    }
+}
+
+#[test]
+fn a_total_that_passes_while_an_upload_goes_on_fires() {
+    let client = Client::builder()
+        .timeouts(|t| t.total = Some(ms(1_000)))
+        .build()
+        .unwrap();
+    let mut sim = Sim::new(&client);
+    peer_at(&mut sim, Script::new().expect_request());
+    let request = client.post("http://example.com/").unwrap();
+    let request = request.body_reader(Drops);
+    let outcome = sim.run_as(request, Caller::new().source_takes(ms(10)));
+    let error = outcome.error().unwrap().kind();
+    assert_eq!(error, ErrorKind::Timeout(Timer::Total));
+    assert!(outcome.ended() < ms(1_100), "{:?}", outcome.ended());
+    sim.finish();
+}
+
+#[test]
+fn a_body_that_is_complete_when_its_late_bytes_are_read_is_no_timeout() {
+    let client = Client::builder()
+        .timeouts(|t| t.total = Some(ms(1_000)))
+        .build()
+        .unwrap();
+    let mut sim = Sim::new(&client);
+    let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let script = once(head).pause(ms(100)).send("5\r\nhello\r\n0\r\n\r\n");
+    peer_at(&mut sim, script.expect_gone());
+    let request = client.get("http://example.com/").unwrap();
+    let outcome = sim.run_as(request, Caller::new().reads(1000, ms(1_500)));
+    assert_eq!(outcome.into_result().unwrap().text(), "hello");
+    sim.finish();
 }
 
 #[test]

@@ -235,6 +235,15 @@ impl Running {
             if let Some(input) = self.receive_ready(receive, into) {
                 return Happened::Input(input);
             }
+            // What came is no whole record, and there may be more, of which nobody will report.
+            let more = Interest {
+                read: true,
+                write: false,
+            };
+            let lease = self.lease.as_ref();
+            if lease.is_some_and(|lease| lease.transport.may_be_ready(more)) {
+                return Happened::Told;
+            }
         }
         if may_send {
             return Happened::Input(ExchangeInput::Writable.into());

@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use crate::error::{ErrorKind, LookedUp, Tried};
 use crate::event::{DialReason, EventKind, GotConn, Payload, PoolLookup, QueueOutcome};
-use crate::flow::action::{Action, Cause, DialInput, Discarded, IdleAnswer, Offer, Wait, Wish};
+use crate::flow::action::{
+    Action, Cause, DialInput, Discarded, IdleAnswer, Offer, Scarce, Wait, Wish,
+};
 use crate::flow::call::{Call, ReachedFacts, State};
 use crate::flow::connection::Connection;
 use crate::flow::dial::target::Target;
@@ -109,12 +111,23 @@ impl Call {
             DialInput::Route { addr, reachable } => dial.routed(addr, reachable),
             DialInput::Connected { contestant, result } => {
                 let Some(result) = self.scarcity.sift(contestant, result) else {
-                    self.chore = Some(Action::MakeRoom { contestant });
+                    let otherwise = if dial.has_only(contestant) {
+                        Scarce::GivesUp
+                    } else {
+                        Scarce::GoesOn
+                    };
+                    self.chore = Some(Action::MakeRoom {
+                        contestant,
+                        otherwise,
+                    });
                     return;
                 };
                 dial.connected(contestant, result, now, emitter);
             }
-            DialInput::TlsProgress { contestant } => dial.tls_progress(contestant),
+            DialInput::TlsProgress { contestant } => {
+                self.moved = Some(now);
+                dial.tls_progress(contestant);
+            }
             DialInput::TlsDone { contestant, result } => {
                 dial.secured(contestant, result, now, emitter, timers);
             }
@@ -125,6 +138,7 @@ impl Call {
     pub(super) fn follow_dial(&mut self, step: Step, turn: &mut Turn<'_>) -> Action {
         match step {
             Step::Do(action) => action,
+            Step::Wait(_) if self.is_overdue() => self.time_out(turn),
             Step::Wait(until) => Action::Wait(Wait {
                 send: false,
                 receive: None,

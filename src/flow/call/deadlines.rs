@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::error::{ErrorKind, Timer};
 use crate::event::{Emitter, EventKind, Payload, TimeoutFired};
+use crate::flow::action::Action;
 use crate::flow::call::ending::Cause;
 use crate::flow::call::{Call, State};
 use crate::flow::timers::Fired;
@@ -63,6 +64,20 @@ impl Call {
             return self.give_up_rest(CloseReason::BodyNotRead, turn);
         }
         self.broken(ErrorKind::Timeout(timer), phase, None, Cause::Timeout, turn);
+    }
+
+    /// Says whether bytes last came or went when a deadline had passed. What they complete counts; but nothing more is
+    /// waited for or asked of a source.
+    pub(super) fn is_overdue(&self) -> bool {
+        let moved_and_due = self.moved.zip(self.timers.next());
+        moved_and_due.is_some_and(|(moved, due)| due < moved)
+    }
+
+    /// Lets a deadline fire, and says what comes next.
+    pub(super) fn time_out(&mut self, turn: &mut Turn<'_>) -> Action {
+        self.timeout(turn);
+        self.arm(turn);
+        self.next(turn)
     }
 
     /// Arms and disarms the deadlines of the exchange as it now stands.

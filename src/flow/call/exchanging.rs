@@ -15,6 +15,7 @@ use crate::proto::{Fault, Turn};
 
 impl Call {
     pub(super) fn next_of_exchange(&mut self, turn: &mut Turn<'_>) -> Action {
+        let is_overdue = self.is_overdue();
         let State::Exchanging(exchange, _) = &mut self.state else {
             return Action::Done;
         };
@@ -22,6 +23,9 @@ impl Call {
             return Action::Resume;
         }
         if let Some(max) = exchange.pull_due(turn.buffers) {
+            if is_overdue {
+                return self.time_out(turn);
+            }
             let is_first = exchange.is_first_pull();
             exchange.begin_pull(max, turn.buffers);
             return Action::PullBody { max, is_first };
@@ -40,6 +44,9 @@ impl Call {
             Some(max) => Receive::Caller { max },
             None => Receive::Inbound,
         };
+        if is_overdue {
+            return self.time_out(turn);
+        }
         Action::Wait(Wait {
             send: due.is_some(),
             receive: Some(receive),
@@ -67,6 +74,7 @@ impl Call {
         };
         let result = match input {
             ExchangeInput::Sent(count) => {
+                self.moved = Some(turn.now);
                 exchange.sent(count, turn);
                 Ok(Progress::Going)
             }
@@ -88,6 +96,7 @@ impl Call {
                 Ok(Progress::Going)
             }
             ExchangeInput::Received { direct, buffered } => {
+                self.moved = Some(turn.now);
                 self.timers.disarm(Timer::BodyIdle);
                 exchange.received(direct, buffered, turn)
             }

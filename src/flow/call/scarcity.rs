@@ -59,15 +59,15 @@ impl Call {
             (Room::Made, Some(addr)) => {
                 self.chore = Some(Action::Connect { contestant, addr });
             }
-            (Room::InUse, _) if dial.has_only(contestant) => {
+            (Room::InUse { freed }, _) if dial.has_only(contestant) => {
                 dial.starve(contestant, error, turn.now, turn.emitter);
                 self.chore = Some(Action::EndDial {
                     winner: None,
                     forget: false,
                 });
-                self.state = State::Joining(Cause::Descriptors, Wish::Any);
+                self.state = State::Joining(Cause::Descriptors { freed }, Wish::Any);
             }
-            (Room::Nothing | Room::Made | Room::InUse, _) => {
+            (Room::Nothing | Room::Made | Room::InUse { .. }, _) => {
                 dial.connected(contestant, Err(error), turn.now, turn.emitter);
             }
         }

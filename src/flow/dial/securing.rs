@@ -35,6 +35,8 @@ impl Dial {
             }
         }
         self.tell_tls_start(number, now, emitter);
+        // The newest handshake has its own limit; those before end with it, or lose.
+        timers.disarm(Timer::Tls);
         timers.arm(Timer::Tls, now, self.facts.tls_limit);
         self.state = State::Securing(number);
         Step::Do(Action::StartTls { contestant: number })

@@ -42,7 +42,7 @@ fn failed(rule: LookupFailure) -> Outcome {
 
 fn started(joined: Joined) -> FlightId {
     match joined {
-        Joined::Start(flight) => flight,
+        Joined::Start(flight, _) => flight,
         other => panic!("not started: {other:?}"),
     }
 }
@@ -67,17 +67,36 @@ fn text(outcome: Option<&Outcome>) -> String {
 
 /// What a join finds in the cache, `v4 v6`.
 fn cached(lookup: &mut Shared, host: &str, now: Instant) -> Option<String> {
-    match lookup.join(host, 99, "probe", now) {
-        Joined::Cached(known) => Some(format!(
-            "{} {}",
-            text(known.v4.as_ref()),
-            text(known.v6.as_ref())
-        )),
-        _ => {
-            lookup.leave(host, 99);
-            None
-        }
-    }
+    let known = match lookup.join(host, 99, "probe", now) {
+        Joined::Cached(known) | Joined::Start(_, known) => known,
+        Joined::Shared(_) | Joined::Full(_) => Families::default(),
+    };
+    lookup.leave(host, 99);
+    let (v4, v6) = (known.v4.as_ref(), known.v6.as_ref());
+    (v4.is_some() || v6.is_some()).then(|| format!("{} {}", text(v4), text(v6)))
+}
+
+#[test]
+fn a_family_of_which_nothing_is_remembered_is_asked_for_beside_the_other() {
+    let mut lookup = lookup();
+    let flight = start(&mut lookup, at(0));
+    lookup.family_done(HOST, flight, Family::V4, v4(1), at(0));
+    lookup.leave(HOST, 1);
+    let Joined::Start(flight, known) = lookup.join(HOST, 2, "two", at(1)) else {
+        panic!("half an answer is not the whole");
+    };
+    let known = (text(known.v4.as_ref()), text(known.v6.as_ref()));
+    assert_eq!(known, ("cache:1".to_owned(), "?".to_owned()));
+    lookup.hold(HOST, flight, "ticket");
+    let again = lookup.family_done(HOST, flight, Family::V4, v4(2), at(1));
+    assert!(again.to.is_empty(), "the first answer counts");
+    let missing = lookup.family_done(HOST, flight, Family::V6, v6(), at(1));
+    assert_eq!(told(&missing), (vec!["two"], false));
+    assert_eq!(missing.ticket, Some("ticket"));
+    assert!(matches!(
+        lookup.join(HOST, 3, "three", at(2)),
+        Joined::Cached(_)
+    ));
 }
 
 #[test]

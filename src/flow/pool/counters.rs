@@ -12,6 +12,8 @@ pub(super) struct Counters {
     opened: u64,
     /// By reason, in the order of their first coming.
     closed: Vec<(CloseReason, u64)>,
+    /// Descriptors that were given back: by a connection that was closed, or a dial that failed.
+    freed: u64,
 }
 
 impl Counters {
@@ -32,7 +34,17 @@ impl Counters {
         self.opened = self.opened.saturating_add(1);
     }
 
+    /// A dial failed.
+    pub(super) fn gave_up(&mut self) {
+        self.freed = self.freed.saturating_add(1);
+    }
+
+    pub(super) fn freed(&self) -> u64 {
+        self.freed
+    }
+
     pub(super) fn closed(&mut self, reason: CloseReason) {
+        self.freed = self.freed.saturating_add(1);
         match self.closed.iter_mut().find(|(known, _)| *known == reason) {
             Some((_, count)) => *count = count.saturating_add(1),
             None => self.closed.push((reason, 1)),

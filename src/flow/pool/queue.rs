@@ -36,7 +36,7 @@ pub(super) enum Stage {
     Queued(Cause),
     /// It may dial, and counts as a connection.
     Dialing,
-    /// It may dial, but the system had no descriptor for it.
+    /// It gives its dial up, because the system had no descriptor for it.
     Starved,
 }
 
@@ -45,8 +45,17 @@ pub(super) enum Stage {
 pub(crate) enum Cause {
     /// A limit of the client.
     Limits,
-    /// The system has no descriptor left.
-    Descriptors,
+    /// The system had no descriptor left when that many had been given back.
+    Descriptors { freed: u64 },
+}
+
+/// What becomes of a dial for which there is no descriptor, when no idle connection gives way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scarce {
+    /// It is given up, and its call waits.
+    GivesUp,
+    /// Another contestant goes on.
+    GoesOn,
 }
 
 /// What is left for a call.

@@ -334,17 +334,18 @@ fn without_descriptors_an_idle_connection_gives_way_or_the_call_waits_or_nothing
         pool.take(&a, 1, Wish::Any, now).found,
         Found::MayDial
     ));
-    assert!(matches!(pool.make_room(1), Room::Nothing));
+    assert!(matches!(pool.make_room(1, Scarce::GivesUp), Room::Nothing));
     pool.dialed(1, true);
     open_and_put(&mut pool, "http://b/", 2, now);
     assert!(matches!(
         pool.take(&a, 3, Wish::Any, now).found,
         Found::MayDial
     ));
-    assert!(matches!(pool.make_room(3), Room::Made(Conn(2, _))));
-    assert!(matches!(pool.make_room(3), Room::InUse));
+    let room = pool.make_room(3, Scarce::GivesUp);
+    assert!(matches!(room, Room::Made(Conn(2, _))));
+    let cause = scarce(&mut pool, 3);
     assert!(pool.dialed(3, false).wake.is_empty());
-    let joined = pool.join(&a, 3, (Cause::Descriptors, Wish::Any), 3);
+    let joined = pool.join(&a, 3, (cause, Wish::Any), 3);
     assert_eq!(limit_of(joined.found), QueueLimit::Descriptors);
     // A newcomer does not take the descriptor that becomes free, whatever its origin.
     assert_eq!(
@@ -359,6 +360,59 @@ fn without_descriptors_an_idle_connection_gives_way_or_the_call_waits_or_nothing
     assert_eq!(pool.dialed(3, false).wake, [4]);
 }
 
+/// A dial is given up for want of a descriptor, while connections are in use.
+fn scarce(pool: &mut TestPool, call: u64) -> Cause {
+    match pool.make_room(call, Scarce::GivesUp) {
+        Room::InUse { freed } => Cause::Descriptors { freed },
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_descriptor_that_is_freed_between_giving_up_and_joining_is_not_forgotten() {
+    for closes in [false, true] {
+        let now = crate::testing::origin();
+        let mut pool = TestPool::new(FREE);
+        open(&mut pool, "http://b/", 1, now);
+        open(&mut pool, "http://c/", 2, now);
+        let a = url("http://a/");
+        pool.take(&a, 3, Wish::Any, now);
+        let cause = scarce(&mut pool, 3);
+        if closes {
+            let served = pool.closed(&key("http://b/"), CloseReason::PeerClose);
+            assert!(served.wake.is_empty());
+        }
+        pool.dialed(3, false);
+        let joined = pool.join(&a, 3, (cause, Wish::Any), 3);
+        assert_eq!(matches!(joined.found, Found::MayDial), closes);
+    }
+}
+
+#[test]
+fn a_dial_that_goes_on_without_one_contestant_listens_and_gives_its_descriptor_back() {
+    let now = crate::testing::origin();
+    for is_heard in [false, true] {
+        let mut pool = TestPool::new(FREE);
+        let a = url("http://a/");
+        open(&mut pool, "http://a/", 1, now);
+        pool.take(&a, 2, Wish::Any, now);
+        let room = pool.make_room(2, Scarce::GoesOn);
+        assert!(matches!(room, Room::InUse { .. }));
+        if is_heard {
+            put(&mut pool, "http://a/", 1, now);
+            let heard = pool.listen(2, 2);
+            assert!(matches!(heard, Heard::Mail(Mail::Handed(..))), "{heard:?}");
+            continue;
+        }
+        pool.take(&url("http://b/"), 3, Wish::Any, now);
+        let cause = scarce(&mut pool, 3);
+        pool.dialed(3, false);
+        let joined = pool.join(&url("http://b/"), 3, (cause, Wish::Any), 3);
+        assert_eq!(limit_of(joined.found), QueueLimit::Descriptors);
+        assert_eq!(pool.dialed(2, false).wake, [3]);
+    }
+}
+
 /// What a call of the model does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Doing {
@@ -366,6 +420,10 @@ enum Doing {
     /// For a descriptor.
     Starving,
     Dialing,
+    /// Out of descriptors, and its dial is to be ended, when that many had been freed.
+    GivingUp(Cause, u64),
+    /// Its dial is ended, and it is to join the queue.
+    Joining(Cause, u64),
     Using(u64, u64),
 }
 
@@ -377,6 +435,9 @@ struct Model {
     now: Instant,
     /// Calls that were woken and have not read their mail.
     woken: Vec<u64>,
+    /// Connections that were closed and dials that failed.
+    freed: u64,
+    bounds: Bounds,
 }
 
 const KEYS: [&str; 3] = ["http://a/", "http://b/", "https://a/"];
@@ -476,8 +537,17 @@ impl Model {
                     self.serve(served);
                 }
             }
+            (Doing::GivingUp(cause, freed), _) => {
+                self.woken.retain(|woken| *woken != call);
+                let served = self.pool.dialed(call, false);
+                self.serve(served);
+                self.calls[index].2 = Doing::Joining(cause, freed);
+            }
+            (Doing::Joining(..), 0) => drop(self.calls.remove(index)),
+            (Doing::Joining(cause, freed), _) => self.join(index, cause, freed),
             (Doing::Dialing, way) => {
                 let is_won = way == 3;
+                self.freed += u64::from(!is_won);
                 self.woken.retain(|woken| *woken != call);
                 let served = self.pool.dialed(call, is_won);
                 self.serve(served);
@@ -489,6 +559,7 @@ impl Model {
                 }
             }
             (Doing::Using(..), 0) => {
+                self.freed += 1;
                 self.calls.remove(index);
                 let served = self.pool.closed(&key(KEYS[place]), CloseReason::PeerClose);
                 self.serve(served);
@@ -504,19 +575,40 @@ impl Model {
 
     /// The system has no descriptor for a dial.
     fn starve(&mut self, index: usize) {
-        let (call, place, _) = self.calls[index];
-        if !matches!(self.pool.make_room(call), Room::InUse) {
-            return;
+        let call = self.calls[index].0;
+        if let Room::InUse { freed } = self.pool.make_room(call, Scarce::GivesUp) {
+            self.calls[index].2 = Doing::GivingUp(Cause::Descriptors { freed }, self.freed);
         }
-        self.woken.retain(|woken| *woken != call);
-        let served = self.pool.dialed(call, false);
-        self.serve(served);
-        let (url, wish) = (url(KEYS[place]), (Cause::Descriptors, Wish::Any));
-        self.calls[index].2 = match self.pool.join(&url, call, wish, call).found {
+    }
+
+    /// A call that got no descriptor joins the queue, unless one was freed in the meantime.
+    fn join(&mut self, index: usize, cause: Cause, freed: u64) {
+        let (call, place, _) = self.calls[index];
+        let is_full = self.is_full(place);
+        let joined = self
+            .pool
+            .join(&url(KEYS[place]), call, (cause, Wish::Any), call);
+        self.calls[index].2 = match joined.found {
             Found::Idle(conn) => Doing::Using(conn.0, self.pool.generation()),
             Found::MayDial => Doing::Dialing,
-            Found::MustWait(_) => Doing::Starving,
+            Found::MustWait(_) => {
+                assert!(
+                    is_full || freed == self.freed,
+                    "{call} forgets what was freed"
+                );
+                Doing::Starving
+            }
         };
+    }
+
+    /// Says whether a limit forbids one connection more.
+    fn is_full(&self, place: usize) -> bool {
+        let stats = self.pool.stats();
+        let name = key(KEYS[place]).to_string();
+        let of_key = stats.keys().iter().find(|one| one.key() == name);
+        let count = of_key.map_or(0, |key| key.counts().connections());
+        (self.bounds.per_key).is_some_and(|max| count >= max)
+            || (self.bounds.total).is_some_and(|max| stats.total().connections() >= max)
     }
 
     /// What always holds.
@@ -542,7 +634,7 @@ impl Model {
                 + self
                     .calls
                     .iter()
-                    .filter(|one| one.2 == Doing::Dialing)
+                    .filter(|one| matches!(one.2, Doing::Dialing | Doing::GivingUp(..)))
                     .count()
                 + total.idle()
                 + self.woken.len(),
@@ -572,7 +664,9 @@ impl Model {
                     );
                     continue;
                 }
-                Doing::Dialing | Doing::Using(..) => continue,
+                Doing::Dialing | Doing::GivingUp(..) | Doing::Joining(..) | Doing::Using(..) => {
+                    continue;
+                }
             }
             let name = key(KEYS[*place]).to_string();
             let of_key = stats.keys().iter().find(|one| one.key() == name);
@@ -608,6 +702,8 @@ proptest! {
             next: 1,
             now: crate::testing::origin(),
             woken: Vec::new(),
+            freed: 0,
+            bounds,
         };
         for (what, choice, index) in operations {
             model.now += Duration::from_millis(1);
@@ -634,7 +730,7 @@ proptest! {
             };
             let choice = match model.calls[index].2 {
                 Doing::Waiting | Doing::Starving => 1,
-                Doing::Dialing | Doing::Using(..) => 3,
+                Doing::Dialing | Doing::GivingUp(..) | Doing::Joining(..) | Doing::Using(..) => 3,
             };
             model.step(index, choice);
             model.check(bounds);

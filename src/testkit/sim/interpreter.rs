@@ -151,7 +151,7 @@ impl Stage<'_> {
                 Action::TakeIdle { wish } => self.take_idle(wish),
                 Action::WaitPool { cause, wish } => self.wait_pool(cause, wish),
                 Action::LeavePool => self.leave_pool(),
-                Action::MakeRoom { contestant } => self.make_room(contestant),
+                Action::MakeRoom { contestant, .. } => self.make_room(contestant),
                 Action::ProbeRoute { addr } => self.probe_route(addr),
                 Action::Resolve => self.resolve(),
                 Action::EndDial { winner, forget } => self.end_dial(winner, forget),

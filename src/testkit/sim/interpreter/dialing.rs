@@ -22,8 +22,9 @@ impl Stage<'_> {
         let number = self.actor.number;
         let joined = self.world.lookup.join(&host, waiter, number, now);
         match joined {
-            Joined::Start(flight) => {
+            Joined::Start(flight, known) => {
                 self.input(DialInput::Asked { shared: false });
+                self.known(&known, false);
                 self.ask(&host, flight);
             }
             Joined::Shared(families) => {
@@ -32,7 +33,7 @@ impl Stage<'_> {
             }
             Joined::Cached(families) => {
                 self.input(DialInput::Asked { shared: false });
-                self.known(&families.settled(), false);
+                self.known(&families, false);
             }
             Joined::Full(_) => {
                 let failed = || Some(Err(LookupError::new(LookupFailure::System).into()));
