@@ -140,12 +140,29 @@ fn section(fields: &Fields) -> String {
 }
 
 fn line(mark: &str, name: &str, value: &[u8]) -> String {
-    format!("{mark} {name}: {}\n", value.escape_ascii())
+    format!("{mark} {name}: {}\n", shown(value))
+}
+
+/// A value as it stands on the wire, but for bytes that a terminal might obey.
+fn shown(value: &[u8]) -> String {
+    value
+        .iter()
+        .map(|byte| match byte {
+            b' '..=b'~' => char::from(*byte).to_string(),
+            _ => byte.escape_ascii().to_string(),
+        })
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_is_shown_as_it_stands_but_for_what_a_terminal_obeys() {
+        assert_eq!(shown(br#"W/"a\b" c"#), r#"W/"a\b" c"#);
+        assert_eq!(shown(b"\x1b[31m\xe9\t"), "\\x1b[31m\\xe9\\t");
+    }
 
     #[test]
     fn the_target_of_a_url_that_may_be_shown() {

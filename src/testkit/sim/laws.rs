@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::error::ErrorKind;
-use crate::event::{EventData, Interest};
+use crate::event::{Event, EventData, Interest};
 use crate::testkit::sim::outcome::Outcome;
 use crate::testkit::sim::scenario::{Asks, CANARY, CallPlan, ReadPlan, Scenario, content, tag};
 use crate::testkit::sim::{Sim, Ticket};
@@ -186,11 +186,7 @@ type Verdict = Result<(), (Law, String)>;
 fn judge_call(scenario: &Scenario, number: usize, outcome: &Outcome) -> Verdict {
     let plan = &scenario.calls[number];
     let took = outcome.ended() - outcome.started();
-    let pause = match plan.reads {
-        ReadPlan::Slowly(_, pause) => Duration::from_millis(pause) * CONTENT_MAX,
-        ReadPlan::Whole | ReadPlan::Dropped(_) => Duration::ZERO,
-    };
-    if took > HOP_MAX * (1 + outcome.redirects()) + pause {
+    if took > HOP_MAX * (1 + outcome.redirects()) + dawdles(plan) {
         return Err((Law::Deadline, format!("call {number} took {took:?}")));
     }
     if let Some(error) = outcome.error() {
@@ -281,6 +277,20 @@ fn own_credentials(scenario: &Scenario, sim: &Sim) -> Result<(), String> {
     Ok(())
 }
 
+/// The plan of the call that an event is of: their ids are counted from 1.
+fn plan_of<'a>(scenario: &'a Scenario, event: &Event) -> Option<&'a CallPlan> {
+    let number = usize::try_from(event.call()?.get()).ok()?;
+    scenario.calls.get(number.checked_sub(1)?)
+}
+
+/// How long the caller has control between its reads, at the most.
+fn dawdles(plan: &CallPlan) -> Duration {
+    match plan.reads {
+        ReadPlan::Slowly(_, pause) => Duration::from_millis(pause) * CONTENT_MAX,
+        ReadPlan::Whole | ReadPlan::Dropped(_) => Duration::ZERO,
+    }
+}
+
 /// What single events have to say; how many there are, and of which kinds.
 fn judge_events(scenario: &Scenario, sim: &Sim) -> Result<(usize, Interest), (Law, String)> {
     let events = sim.told();
@@ -292,7 +302,10 @@ fn judge_events(scenario: &Scenario, sim: &Sim) -> Result<(usize, Interest), (La
             EventData::CallDone(_) => ends += 1,
             EventData::TimeoutFired(fired) => {
                 let (limit, elapsed) = (fired.limit(), fired.elapsed());
-                if elapsed < limit || elapsed > limit + LATE {
+                // While the caller has control, the call cannot end.
+                let plan = plan_of(scenario, event);
+                let late = LATE + plan.map_or(Duration::ZERO, dawdles);
+                if elapsed < limit || elapsed > limit + late {
                     let text = format!("{elapsed:?} of {limit:?}: {event}");
                     return Err((Law::Deadline, text));
                 }
