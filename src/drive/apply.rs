@@ -16,7 +16,6 @@ use crate::event::{CanceledBy, Emitter};
 use crate::flow::action::{Action, Cause, ExchangeInput, Input, PoolInput, Scarce, TlsFault, Wait};
 use crate::flow::call::{Call, Settings};
 use crate::flow::pool::{Found, Mail, Wish};
-use crate::ids::CallId;
 use crate::message::close::CloseReason;
 use crate::net::cancel::CancelHandle;
 use crate::net::clock;
@@ -272,7 +271,7 @@ impl Running {
     pub(crate) fn adopt(&mut self, mut transport: Transport, generation: u64) {
         transport.lend(&mut self.memory.cipher);
         if let Some(cancel) = &self.cancel {
-            cancel.block_on_socket(self.call.id(), transport.shared());
+            cancel.block_on_socket(self.call.id().get(), transport.shared());
         }
         self.lease = Some(Lease {
             transport,
@@ -283,8 +282,8 @@ impl Running {
     /// Registers the wake-up that the call may block on while it has no connection: for a cancel, and for a
     /// connection that comes back. The caller's handle may serve several calls at once, so listening has a handle of
     /// its own; and it may shut sockets down, which a connection that comes back may not.
-    pub(crate) fn block_on(&mut self, register: impl Fn(&CancelHandle, CallId)) {
-        let call = self.call.id();
+    pub(crate) fn block_on(&mut self, register: impl Fn(&CancelHandle, u64)) {
+        let call = self.call.id().get();
         register(self.ear.get_or_insert_default(), call);
         if let Some(cancel) = &self.cancel {
             register(cancel, call);
@@ -294,7 +293,7 @@ impl Running {
     /// Nothing touches a socket or a wake-up of the call any more, or keeps it open.
     pub(crate) fn block_on_nothing(&self) {
         for handle in [&self.cancel, &self.ear].into_iter().flatten() {
-            handle.clear(self.call.id());
+            handle.clear(self.call.id().get());
         }
     }
 

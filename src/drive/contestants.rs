@@ -212,7 +212,7 @@ impl Running {
             self.adopt(*transport, generation);
         } else if let (Some(lease), Some(cancel)) = (&self.lease, &self.cancel) {
             // A connection came back while the call dialed.
-            cancel.block_on_socket(self.call.id(), lease.transport.shared());
+            cancel.block_on_socket(self.call.id().get(), lease.transport.shared());
         }
     }
 
@@ -246,7 +246,7 @@ impl Running {
             return None;
         };
         if let Some(cancel) = &self.cancel {
-            cancel.block_on_socket(self.call.id(), socket.shared());
+            cancel.block_on_socket(self.call.id().get(), socket.shared());
         }
         if self.is_canceled() {
             return None;
@@ -273,7 +273,7 @@ impl Running {
         let certificates = self.emitter.wants(EventKind::TlsHandshakeDone);
         let (transport, _) = self.contestants.transport(number)?;
         if let Some(cancel) = &self.cancel {
-            cancel.block_on_socket(self.call.id(), transport.shared());
+            cancel.block_on_socket(self.call.id().get(), transport.shared());
             if cancel.is_canceled() {
                 return None;
             }
