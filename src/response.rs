@@ -384,7 +384,7 @@ impl Running {
             .get_or_insert_with(CancelHandle::default)
             .clone();
         if let Some(lease) = &self.lease {
-            handle.block_on_socket(self.call.id(), lease.transport.shared());
+            handle.block_on_socket(self.call.id().get(), lease.transport.shared());
         }
         handle
     }

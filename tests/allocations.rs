@@ -144,6 +144,11 @@ fn a_keep_alive_get_over_tls_costs_what_it_costs() {
     println!("TLS keep-alive GET (allocations, system calls): {costs:?}");
     assert!(costs.iter().all(|&(_, calls)| calls == 3), "{costs:?}");
     assert!(costs.iter().all(|&(count, _)| count <= 16), "{costs:?}");
+    let before = COUNT.with(Cell::get);
+    client.close_expired();
+    let looking = COUNT.with(Cell::get) - before;
+    assert_eq!(looking, 0, "a look at an idle connection takes no memory");
+    assert_eq!(client.connections(), (1, 0));
     drop(client);
     peer.finish();
 }

@@ -19,7 +19,6 @@ use crate::flow::action::{
 };
 use crate::flow::call::{Call, Settings};
 use crate::flow::pool::{Found, Mail, Wish};
-use crate::ids::CallId;
 use crate::message::close::CloseReason;
 use crate::net::cancel::CancelHandle;
 use crate::net::clock;
@@ -351,8 +350,8 @@ impl Running {
     /// Registers the wake-up that the call may block on while it has no connection: for a cancel, and for a
     /// connection that comes back. The caller's handle may serve several calls at once, so listening has a handle of
     /// its own; and it may shut sockets down, which a connection that comes back may not.
-    pub(crate) fn block_on(&mut self, register: impl Fn(&CancelHandle, CallId)) {
-        let call = self.call.id();
+    pub(crate) fn block_on(&mut self, register: impl Fn(&CancelHandle, u64)) {
+        let call = self.call.id().get();
         register(self.ear.get_or_insert_default(), call);
         if let Some(cancel) = &self.cancel {
             register(cancel, call);

@@ -72,7 +72,8 @@ impl Running {
     }
 
     /// Waits while the call has no connection: for its dial or in the queue, and in any case for one that comes back.
-    /// What is left for the call goes before what came of the dial.
+    /// What is left for the call goes before what came of the dial, unless that is a connection. A call that was given
+    /// up takes nothing: what is left for it goes to the next.
     fn wait_for_connection(&mut self, deadline: Option<Instant>) -> Option<Input> {
         let alarm = self.ear.get_or_insert_default().listen();
         let listens = match self.engine.listen(self.call.id(), alarm) {
@@ -88,7 +89,7 @@ impl Running {
             None => self.wait_for_dial(listens, deadline),
         };
         self.stop_listening();
-        if self.call.awaits_connection() {
+        if self.call.awaits_connection() && !self.is_canceled() {
             if let Some(mail) = self.engine.read_mail(self.call.id()) {
                 self.take_mail(mail);
                 return None;

@@ -250,7 +250,7 @@ impl Running {
             return None;
         };
         if let Some(cancel) = &self.cancel {
-            cancel.block_on_socket(self.call.id(), socket.shared());
+            cancel.block_on_socket(self.call.id().get(), socket.shared());
         }
         if self.is_canceled() {
             return None;
@@ -277,7 +277,7 @@ impl Running {
         let certificates = self.emitter.wants(EventKind::TlsHandshakeDone);
         let (transport, _) = self.contestants.transport(number)?;
         if let Some(cancel) = &self.cancel {
-            cancel.block_on_socket(self.call.id(), transport.shared());
+            cancel.block_on_socket(self.call.id().get(), transport.shared());
             if cancel.is_canceled() {
                 return None;
             }

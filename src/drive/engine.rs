@@ -47,7 +47,7 @@ pub(crate) struct Mailbox {
 /// What the resolver says.
 #[derive(Debug)]
 pub(crate) enum Letter {
-    /// It asks about a family now. This wakes nobody.
+    /// It asks about a family now. This wakes only for IPv6, whose wait begins anew.
     Began(Family, Instant),
     /// The answer for a family, and whether its lookup was shared.
     Answer(Family, Outcome, bool),
@@ -62,7 +62,10 @@ impl Mailbox {
     }
 
     fn post(&self, letter: Letter) {
-        let wakes = matches!(letter, Letter::Answer(..));
+        let wakes = match letter {
+            Letter::Began(Family::V4, _) => false,
+            Letter::Began(Family::V6, _) | Letter::Answer(..) => true,
+        };
         lock(&self.letters).push(letter);
         if wakes {
             self.alert.wake();
@@ -230,5 +233,25 @@ impl Drop for Engine {
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::net::wait::for_any;
+
+    #[test]
+    fn the_question_for_ipv6_ends_a_wait_that_began_before_it() {
+        let waker = Wakers::default().lease().unwrap();
+        let mailbox = Mailbox::new(Alert::Waker(waker.clone()));
+        let begun = clock::now();
+        mailbox.post(Letter::Began(Family::V6, begun));
+        let patience = Duration::from_secs(5);
+        for_any(&[], Some(&waker), Some(begun + patience)).unwrap();
+        assert!(clock::now() < begun + patience);
+        assert_eq!(mailbox.take().len(), 1);
     }
 }

@@ -99,16 +99,15 @@ impl Running {
         }
     }
 
-    /// Tells the core what the resolver has said so far; true if there was an answer among it.
+    /// Tells the core what the resolver has said so far; true if that was anything.
     pub(crate) fn read_answers(&mut self) -> bool {
         let mailbox = self.contestants.names.as_ref().map(|names| &names.mailbox);
         let letters = mailbox.map(|mailbox| mailbox.take()).unwrap_or_default();
-        let mut answered = false;
+        let has_said = !letters.is_empty();
         for letter in letters {
             match letter {
                 Letter::Began(family, at) => self.input(DialInput::QueryBegan { family, at }),
                 Letter::Answer(family, outcome, coalesced) => {
-                    answered = true;
                     self.input(DialInput::Resolved {
                         family,
                         outcome,
@@ -117,7 +116,7 @@ impl Running {
                 }
             }
         }
-        answered
+        has_said
     }
 
     /// Leaves the lookup, and forgets its answers if they are of no use.

@@ -1,5 +1,6 @@
-//! The pool of a client as its calls use it: under one lock, with the waking, the closing and the looking at
-//! connections done outside of it.
+//! The pool of a client as its calls use it: under one lock, with the waking and the closing done outside of it, and
+//! the looking at a connection that a call takes. Only [`Engine::close_expired`] looks under the lock, at all that are
+//! idle: that is one system call each, and never waits.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -128,7 +128,7 @@ impl Running {
         match (&self.waits, &self.cancel) {
             (Waits::InLoop(bell), _) => lease.transport.give(bell.owner()),
             (Waits::OnThread(_), Some(cancel)) => {
-                cancel.block_on_socket(self.call.id(), lease.transport.shared());
+                cancel.block_on_socket(self.call.id().get(), lease.transport.shared());
             }
             (Waits::OnThread(_), None) => {}
         }
@@ -138,7 +138,7 @@ impl Running {
     pub(crate) fn block_on_nothing(&self) {
         if self.waits.may_block() {
             for handle in [&self.cancel, &self.ear].into_iter().flatten() {
-                handle.clear(self.call.id());
+                handle.clear(self.call.id().get());
             }
         }
     }

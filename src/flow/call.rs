@@ -430,9 +430,10 @@ impl Call {
         pool::deciding(&self.plan, &self.settings)
     }
 
-    /// Says whether the call dials or waits in the queue, so that a connection that comes back can serve it.
+    /// Says whether the call waits in the queue or its dial goes on, so that a connection that comes back can serve it.
     pub(crate) fn awaits_connection(&self) -> bool {
-        matches!(self.state, State::Queued(_) | State::Dialing(_))
+        matches!(self.state, State::Queued(_))
+            || self.dialing().is_some_and(|dial| !dial.is_complete())
     }
 
     /// The connection that is to be closed, and why.

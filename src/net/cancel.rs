@@ -11,7 +11,6 @@ use std::net::Shutdown;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::ids::CallId;
 use crate::net::park::Parker;
 use crate::net::poll::Bell;
 use crate::net::wait::Waker;
@@ -30,15 +29,15 @@ struct Slot {
 /// The waits that the calls are in. A call that has the slot for itself allocates nothing.
 #[derive(Debug, Default)]
 struct Wait {
-    first: Option<(CallId, BlockedOn)>,
-    others: Vec<(CallId, BlockedOn)>,
+    first: Option<(u64, BlockedOn)>,
+    others: Vec<(u64, BlockedOn)>,
     bells: Vec<Bell>,
     number: u64,
     listening: Listening,
 }
 
 impl Wait {
-    fn block(&mut self, call: CallId, on: BlockedOn) {
+    fn block(&mut self, call: u64, on: BlockedOn) {
         self.clear(call);
         if self.first.is_none() {
             self.first = Some((call, on));
@@ -47,7 +46,7 @@ impl Wait {
         }
     }
 
-    fn clear(&mut self, call: CallId) {
+    fn clear(&mut self, call: u64) {
         self.first.take_if(|(of, _)| *of == call);
         self.others.retain(|(of, _)| *of != call);
     }
@@ -123,17 +122,17 @@ impl CancelHandle {
     }
 
     /// Registers a socket that the call may block on from now on.
-    pub(crate) fn block_on_socket(&self, call: CallId, socket: Arc<socket2::Socket>) {
+    pub(crate) fn block_on_socket(&self, call: u64, socket: Arc<socket2::Socket>) {
         self.lock().block(call, BlockedOn::Socket(socket));
     }
 
     /// Registers a wake-up that the call may block on from now on.
-    pub(crate) fn block_on_waker(&self, call: CallId, waker: Arc<Waker>) {
+    pub(crate) fn block_on_waker(&self, call: u64, waker: Arc<Waker>) {
         self.lock().block(call, BlockedOn::Waker(waker));
     }
 
     /// Registers a place where the call may sleep from now on.
-    pub(crate) fn block_on_parker(&self, call: CallId, parker: Arc<Parker>) {
+    pub(crate) fn block_on_parker(&self, call: u64, parker: Arc<Parker>) {
         self.lock().block(call, BlockedOn::Parker(parker));
     }
 
@@ -162,7 +161,7 @@ impl CancelHandle {
     }
 
     /// The call blocks on nothing any more.
-    pub(crate) fn clear(&self, call: CallId) {
+    pub(crate) fn clear(&self, call: u64) {
         self.lock().clear(call);
     }
 
@@ -177,7 +176,7 @@ mod tests {
 
     fn parked(handle: &CancelHandle, call: u64) -> Arc<Parker> {
         let parker = Arc::new(Parker::default());
-        handle.block_on_parker(CallId::new(call), parker.clone());
+        handle.block_on_parker(call, parker.clone());
         parker
     }
 
@@ -198,8 +197,8 @@ mod tests {
         let handle = CancelHandle::default();
         let before = parked(&handle, 1);
         let [first, second, third] = [1, 2, 3].map(|call| parked(&handle, call));
-        handle.clear(CallId::new(1));
-        handle.clear(CallId::new(3));
+        handle.clear(1);
+        handle.clear(3);
         let late = parked(&handle, 4);
         handle.cancel();
         let woken = [before, first, second, third, late].map(|parker| is_woken(&parker));

@@ -20,7 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "flow",
         &["config", "error", "event", "ids", "message", "proto"],
     ),
-    ("net", &["error", "ids", "message"]),
+    ("net", &["error", "message"]),
     (
         "drive",
         &[

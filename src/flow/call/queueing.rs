@@ -73,8 +73,8 @@ impl Call {
             .arm(Timer::Connect, turn.now, self.settings.timeouts.connect);
     }
 
-    /// A connection that came back serves this call. A dial that is under way is given up: it is not complete, or it
-    /// would have ended.
+    /// A connection that came back serves this call. A dial that is under way is given up; one that is complete
+    /// takes nothing that comes back.
     pub(super) fn handed(&mut self, connection: Box<Connection>, turn: &mut Turn<'_>) {
         match &mut self.state {
             State::Joining(..) => {}

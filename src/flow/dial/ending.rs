@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, LookedUp, Phase, TlsFailure, Tried, TriedOutcome};
 use crate::event::{ConnOpened, ConnectOutcome, DialDone, Emitter, ErrorFacts, EventKind, Payload};
-use crate::flow::dial::contestants::{Contestant, Peer, Reached, Stage};
+use crate::flow::dial::contestants::{Peer, Reached, Stage};
 use crate::flow::dial::tell::{tell_connect_done, tell_tls_done};
 use crate::flow::dial::{Dial, Won};
 use crate::message::tls::TlsFacts;
@@ -86,15 +86,24 @@ impl Dial {
         }
     }
 
-    /// The first contestant, by number, that is what the dial is for; the others end as lost.
-    pub(super) fn win(&mut self, now: Instant, emitter: &mut Emitter) -> Option<Won> {
+    /// Says whether a contestant has won, so that the dial ends as soon as it is asked.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.winner().is_some()
+    }
+
+    fn winner(&self) -> Option<u16> {
         let is_tls = self.facts.is_tls;
-        let is_ready = |one: &Contestant| match one.stage {
+        self.contestants.first(|one| match one.stage {
             Stage::Reached(_) => !is_tls,
             Stage::Secured(..) => is_tls,
             Stage::Opening | Stage::Connecting | Stage::Securing(..) => false,
-        };
-        let number = self.contestants.first(is_ready)?;
+        })
+    }
+
+    /// The first contestant, by number, that is what the dial is for; the others end as lost.
+    pub(super) fn win(&mut self, now: Instant, emitter: &mut Emitter) -> Option<Won> {
+        let is_tls = self.facts.is_tls;
+        let number = self.winner()?;
         let winner = self.contestants.take(number)?;
         let (reached, tls) = has(&winner.stage)?;
         emitter.marks().connected(winner.since, reached.at);

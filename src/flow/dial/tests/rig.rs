@@ -244,7 +244,10 @@ impl<'a> Run<'a> {
     fn run(mut self) -> Outcomes {
         for _ in 0..100_000 {
             let now = self.at(self.now);
-            match self.dial.next(now, &mut self.emitter, &mut self.timers) {
+            let is_complete = self.dial.is_complete();
+            let step = self.dial.next(now, &mut self.emitter, &mut self.timers);
+            assert_eq!(is_complete, matches!(step, Step::Won(_)));
+            match step {
                 Step::Do(action) => self.act(action),
                 Step::Wait(until) => {
                     if let Some(error) = self.wait(until) {
