@@ -578,6 +578,23 @@ fn an_idle_connection_that_the_peer_closes_is_closed_in_the_next_turn() {
 }
 
 #[test]
+fn an_idle_connection_whose_time_is_over_is_closed() {
+    let (lab, mut event_loop) = looped(Peer::builder().script(echo_target()), |client| {
+        client.idle_timeout(SHORT)
+    });
+    run(&mut event_loop, lab.request("GET", "/"));
+    let begun = Instant::now();
+    while event_loop.pool_stats().total().idle() > 0 {
+        event_loop.turn(None).unwrap();
+    }
+    took_about(begun, SHORT - Duration::from_millis(5));
+    assert_eq!(event_loop.next_wait(), None);
+    drop(event_loop);
+    let seen = lab.finish();
+    assert_eq!(seen.matching("conn_closed reason=idle_timeout").len(), 1);
+}
+
+#[test]
 fn a_firehose_starves_nobody() {
     let flood = Script::new()
         .expect_request()
