@@ -51,7 +51,8 @@ const BODY_MAX: usize = 16 * 1024 * 1024;
 ///     event_loop.submit(client.get(&peer.url(&format!("/{number}")))?)?;
 /// }
 /// while let Some(done) = event_loop.next()? {
-///     println!("{} {:?}", done.url(), done.into_result()?.body());
+///     let done = done.into_result()?;
+///     println!("{} {:?}", done.url(), done.body());
 /// }
 /// # }
 /// # Ok(())

@@ -130,6 +130,12 @@ impl<T: Taker> Loop<T> {
     /// # Errors
     /// The system cannot wait.
     pub(crate) fn turn(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let closed = self.look_at_idle();
+        let timeout = if closed > 0 {
+            Some(Duration::ZERO)
+        } else {
+            timeout
+        };
         let wait = [timeout, self.next_wait()].into_iter().flatten().min();
         self.poller.wait(wait, &mut self.woken)?;
         let mut woken = std::mem::take(&mut self.woken);
@@ -142,7 +148,6 @@ impl<T: Taker> Loop<T> {
         }
         self.woken = woken;
         let now = clock::now();
-        self.look_at_idle(now);
         while let Some(number) = self.deadlines.due(now) {
             if let Some(task) = self.tasks.get_mut(&number) {
                 task.plan = None;
@@ -230,15 +235,19 @@ impl<T: Taker> Loop<T> {
         }
     }
 
-    /// Looks at idle connections, if something was reported of one or its time is over.
-    fn look_at_idle(&mut self, now: Instant) {
+    /// Looks at idle connections, if something was reported of one or its time is over; says how many were closed.
+    fn look_at_idle(&mut self) -> usize {
+        let now = clock::now();
         let is_due = match self.idle {
             Idle::Quiet(until) => until.is_some_and(|until| until <= now),
             Idle::Reported => true,
         };
-        if is_due {
-            self.idle = Idle::Quiet(self.engine.tend_idle(now));
+        if !is_due {
+            return 0;
         }
+        let (closed, next) = self.engine.tend_idle(now);
+        self.idle = Idle::Quiet(next);
+        closed
     }
 }
 

@@ -235,8 +235,8 @@ impl Engine {
     }
 
     /// Closes the idle connections that were idle for too long, and those that an event loop has something new of and
-    /// that turn out to be of no use. Says when the time of the next one is over.
-    pub(crate) fn tend_idle(&self, now: Instant) -> Option<Instant> {
+    /// that turn out to be of no use. Says how many, and when the time of the next one is over.
+    pub(crate) fn tend_idle(&self, now: Instant) -> (usize, Option<Instant>) {
         let mut next: Option<Instant> = None;
         let useless = {
             let mut pool = lock(&self.pool);
@@ -251,8 +251,9 @@ impl Engine {
                 reason
             })
         };
+        let closed = useless.len();
         self.close_all(useless, now);
-        next
+        (closed, next)
     }
 
     /// Closes all idle connections; those on loan now will not be put back.
