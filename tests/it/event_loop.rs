@@ -560,7 +560,7 @@ fn finishing_waits_for_what_is_quick_and_cancels_the_rest() {
 }
 
 #[test]
-fn an_idle_connection_that_the_peer_closes_is_closed_in_the_next_turn() {
+fn rfc_e7_a_loop_closes_an_idle_connection_when_the_peer_does() {
     let gate = Gate::new();
     let (lab, mut event_loop) = plain(once(ok("a")).wait_for(gate.clone()).close());
     run(&mut event_loop, lab.request("GET", "/"));
@@ -573,6 +573,24 @@ fn an_idle_connection_that_the_peer_closes_is_closed_in_the_next_turn() {
     let seen = lab.finish();
     assert_eq!(
         seen.matching("conn_closed reason=peer_closed_idle").len(),
+        1
+    );
+}
+
+#[test]
+fn rfc_e7_a_loop_closes_an_idle_connection_that_the_peer_speaks_on() {
+    let gate = Gate::new();
+    let speaks = once(ok("a")).wait_for(gate.clone()).send("x").expect_gone();
+    let (lab, mut event_loop) = plain(speaks);
+    run(&mut event_loop, lab.request("GET", "/"));
+    gate.open();
+    turn_until(&mut event_loop, |event_loop| {
+        event_loop.pool_stats().total().idle() == 0
+    });
+    drop(event_loop);
+    let seen = lab.finish();
+    assert_eq!(
+        seen.matching("conn_closed reason=unsolicited_bytes").len(),
         1
     );
 }
