@@ -32,7 +32,7 @@ const BODY_MAX: usize = 16 * 1024 * 1024;
 /// observers and its resolver, but a pool and remembered addresses of its own. Nothing happens between two turns, and
 /// within a turn nothing waits for a single call: each goes on for a bounded number of steps, then the next has its turn.
 /// The events of a call say the same as those of the blocking client. An idle connection that the peer closes, or speaks
-/// on, is closed in the next turn.
+/// on, or whose time is over, is closed in the next turn.
 ///
 /// Code of the caller's runs on this thread too, and holds all calls while it does: observers, and the readers that
 /// request bodies come from.
@@ -51,7 +51,8 @@ const BODY_MAX: usize = 16 * 1024 * 1024;
 ///     event_loop.submit(client.get(&peer.url(&format!("/{number}")))?)?;
 /// }
 /// while let Some(done) = event_loop.next()? {
-///     println!("{} {:?}", done.url(), done.into_result()?.body());
+///     let done = done.into_result()?;
+///     println!("{} {:?}", done.url(), done.body());
 /// }
 /// # }
 /// # Ok(())

@@ -62,7 +62,9 @@ pub(crate) struct Loop<T> {
 /// Whether idle connections are to be looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Idle {
-    Quiet,
+    /// Not before that moment, when the time of one is over.
+    Quiet(Option<Instant>),
+    /// In the next turn.
     Reported,
 }
 
@@ -75,7 +77,7 @@ impl<T: Taker> Loop<T> {
             ended: VecDeque::new(),
             shared: vec![0; SHARED].into_boxed_slice(),
             woken: Vec::new(),
-            idle: Idle::Quiet,
+            idle: Idle::Quiet(None),
             next: 1,
             engine: Arc::new(engine),
             poller: Poller::new()?,
@@ -128,7 +130,12 @@ impl<T: Taker> Loop<T> {
     /// # Errors
     /// The system cannot wait.
     pub(crate) fn turn(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        self.look_at_idle();
+        let closed = self.look_at_idle();
+        let timeout = if closed > 0 {
+            Some(Duration::ZERO)
+        } else {
+            timeout
+        };
         let wait = [timeout, self.next_wait()].into_iter().flatten().min();
         self.poller.wait(wait, &mut self.woken)?;
         let mut woken = std::mem::take(&mut self.woken);
@@ -160,13 +167,16 @@ impl<T: Taker> Loop<T> {
 
     /// How long a turn may wait at the most; none means for ever.
     pub(crate) fn next_wait(&self) -> Option<Duration> {
-        let has_work = !self.ready.is_empty() || !self.ended.is_empty();
-        if has_work || self.idle == Idle::Reported || self.poller.is_rung() {
+        let idle_until = match self.idle {
+            Idle::Quiet(until) => until,
+            Idle::Reported => return Some(Duration::ZERO),
+        };
+        if !self.ready.is_empty() || !self.ended.is_empty() || self.poller.is_rung() {
             return Some(Duration::ZERO);
         }
-        let now = clock::now();
-        let next = self.deadlines.next();
-        next.map(|deadline: Instant| deadline.saturating_duration_since(now))
+        let next = [idle_until, self.deadlines.next()];
+        let next = next.into_iter().flatten().min()?;
+        Some(next.saturating_duration_since(clock::now()))
     }
 
     /// Takes a call that has ended.
@@ -225,10 +235,19 @@ impl<T: Taker> Loop<T> {
         }
     }
 
-    fn look_at_idle(&mut self) {
-        if std::mem::replace(&mut self.idle, Idle::Quiet) == Idle::Reported {
-            self.engine.close_dead(clock::now());
+    /// Looks at idle connections, if something was reported of one or its time is over; says how many were closed.
+    fn look_at_idle(&mut self) -> usize {
+        let now = clock::now();
+        let is_due = match self.idle {
+            Idle::Quiet(until) => until.is_some_and(|until| until <= now),
+            Idle::Reported => true,
+        };
+        if !is_due {
+            return 0;
         }
+        let (closed, next) = self.engine.tend_idle(now);
+        self.idle = Idle::Quiet(next);
+        closed
     }
 }
 

@@ -10,7 +10,7 @@ use crate::drive::lease::Idle;
 use crate::event::ClosedBy;
 use crate::flow::action::{self, Cause, Discarded, IdleAnswer, Offer, Scarce, Wish};
 use crate::flow::connection::Connection;
-use crate::flow::pool::{self, Found, Heard, Joined, Key, Mail, Served};
+use crate::flow::pool::{self, Found, Heard, Joined, Key, Mail, Pooled, Served};
 use crate::ids::CallId;
 use crate::message::close::CloseReason;
 use crate::message::framing::Version;
@@ -235,16 +235,26 @@ impl Engine {
         self.close_all(dead, now);
     }
 
-    /// Closes the idle connections that an event loop has something new of, and that turn out to be of no use.
-    pub(crate) fn close_dead(&self, now: Instant) {
-        let dead = lock(&self.pool).take_if(|idle| {
-            let is_reported = idle.transport.may_be_ready(Interest {
-                read: true,
-                write: false,
-            });
-            is_reported.then(|| death_of(&mut idle.transport)).flatten()
-        });
-        self.close_all(dead, now);
+    /// Closes the idle connections that were idle for too long, and those that an event loop has something new of and
+    /// that turn out to be of no use. Says how many, and when the time of the next one is over.
+    pub(crate) fn tend_idle(&self, now: Instant) -> (usize, Option<Instant>) {
+        let mut next: Option<Instant> = None;
+        let useless = {
+            let mut pool = lock(&self.pool);
+            let timeout = pool.bounds().idle_timeout;
+            pool.take_if(|idle| {
+                let reason =
+                    death_if_reported(&mut idle.transport).or_else(|| idle.expired(timeout, now));
+                if reason.is_none() {
+                    let until = idle.good_until(timeout).map(|(until, _)| until);
+                    next = next.into_iter().chain(until).min();
+                }
+                reason
+            })
+        };
+        let closed = useless.len();
+        self.close_all(useless, now);
+        (closed, next)
     }
 
     /// Closes all idle connections; those on loan now will not be put back.
@@ -300,6 +310,15 @@ fn death_of(transport: &mut Transport) -> Option<CloseReason> {
         Liveness::Closed => Some(CloseReason::PeerClosedIdle),
         Liveness::Spoke => Some(CloseReason::UnsolicitedBytes),
     }
+}
+
+/// The same for a connection that an event loop watches: without a report it is as it was.
+fn death_if_reported(transport: &mut Transport) -> Option<CloseReason> {
+    let is_reported = transport.may_be_ready(Interest {
+        read: true,
+        write: false,
+    });
+    is_reported.then(|| death_of(transport)).flatten()
 }
 
 fn discard(idle: Idle, reason: CloseReason) -> Discarded {

@@ -560,7 +560,7 @@ fn finishing_waits_for_what_is_quick_and_cancels_the_rest() {
 }
 
 #[test]
-fn an_idle_connection_that_the_peer_closes_is_closed_in_the_next_turn() {
+fn rfc_e7_a_loop_closes_an_idle_connection_when_the_peer_does() {
     let gate = Gate::new();
     let (lab, mut event_loop) = plain(once(ok("a")).wait_for(gate.clone()).close());
     run(&mut event_loop, lab.request("GET", "/"));
@@ -575,6 +575,41 @@ fn an_idle_connection_that_the_peer_closes_is_closed_in_the_next_turn() {
         seen.matching("conn_closed reason=peer_closed_idle").len(),
         1
     );
+}
+
+#[test]
+fn rfc_e7_a_loop_closes_an_idle_connection_that_the_peer_speaks_on() {
+    let gate = Gate::new();
+    let speaks = once(ok("a")).wait_for(gate.clone()).send("x").expect_gone();
+    let (lab, mut event_loop) = plain(speaks);
+    run(&mut event_loop, lab.request("GET", "/"));
+    gate.open();
+    turn_until(&mut event_loop, |event_loop| {
+        event_loop.pool_stats().total().idle() == 0
+    });
+    drop(event_loop);
+    let seen = lab.finish();
+    assert_eq!(
+        seen.matching("conn_closed reason=unsolicited_bytes").len(),
+        1
+    );
+}
+
+#[test]
+fn an_idle_connection_whose_time_is_over_is_closed() {
+    let (lab, mut event_loop) = looped(Peer::builder().script(echo_target()), |client| {
+        client.idle_timeout(SHORT)
+    });
+    run(&mut event_loop, lab.request("GET", "/"));
+    let begun = Instant::now();
+    while event_loop.pool_stats().total().idle() > 0 {
+        event_loop.turn(None).unwrap();
+    }
+    took_about(begun, SHORT - Duration::from_millis(5));
+    assert_eq!(event_loop.next_wait(), None);
+    drop(event_loop);
+    let seen = lab.finish();
+    assert_eq!(seen.matching("conn_closed reason=idle_timeout").len(), 1);
 }
 
 #[test]
