@@ -131,7 +131,12 @@ pub(crate) enum Rest {
     HandOut,
     /// The call is over.
     Done,
+    /// Nothing waits, but much was done: others may have their turn.
+    Spent,
 }
+
+/// Actions that are taken in one go.
+const ACTIONS: usize = 64;
 
 /// Why control came back to whoever stands for the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,7 +203,7 @@ impl Running {
                 Input::Cancel(CanceledBy::Drop)
             };
             self.input(input);
-            let _ = self.apply();
+            while matches!(self.apply(), Rest::Spent) {}
         }
     }
 
@@ -239,9 +244,9 @@ impl Running {
         self.now = clock::now();
     }
 
-    /// Takes actions until one of them waits, hands out or is done.
+    /// Takes actions until one of them waits, hands out or is done, or until there were many.
     fn apply(&mut self) -> Rest {
-        loop {
+        for _ in 0..ACTIONS {
             let (call, mut turn) = self.turn();
             let action = call.next(&mut turn);
             if let Some(reason) = self.emitter.deliver() {
@@ -274,6 +279,7 @@ impl Running {
                 Action::Done => return Rest::Done,
             }
         }
+        Rest::Spent
     }
 
     fn take_idle(&mut self, wish: Wish) {

@@ -51,6 +51,7 @@ impl Running {
                 Rest::BeginHop => return Pause::BeginHop,
                 Rest::HandOut => return Pause::HandOut,
                 Rest::Done => return Pause::Done,
+                Rest::Spent => {}
                 Rest::Wait(wait) => {
                     let input = self.wait(wait, into);
                     *direct = self.resume(input).max(*direct);

@@ -2,6 +2,8 @@
 
 use std::io::{self, Read};
 use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -636,6 +638,35 @@ fn a_firehose_starves_nobody() {
     }
     assert!(event_loop.cancel(flood));
     assert_eq!(event_loop.next().unwrap().unwrap().ticket(), flood);
+    drop(event_loop);
+    lab.finish_unfollowed();
+}
+
+#[test]
+fn an_endless_upload_has_a_bounded_turn() {
+    struct Endless(Arc<AtomicUsize>);
+    impl Read for Endless {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Ok(into.len())
+        }
+    }
+    let peer = Peer::builder()
+        .script(Script::new().expect_request())
+        .keep_bodies(false);
+    let (lab, mut event_loop) = looped(peer, |client| client);
+    let reads = Arc::new(AtomicUsize::new(0));
+    let endless = lab.request("PUT", "/").body_reader(Endless(reads.clone()));
+    let ticket = event_loop.submit(endless).unwrap();
+    turn_until(&mut event_loop, |_| reads.load(Ordering::Relaxed) > 500);
+    for _ in 0..100 {
+        let before = reads.load(Ordering::Relaxed);
+        event_loop.turn(Some(Duration::from_millis(5))).unwrap();
+        let read = reads.load(Ordering::Relaxed) - before;
+        assert!(read <= 64, "{read} reads in one turn");
+    }
+    assert!(event_loop.cancel(ticket));
+    assert!(error_of(event_loop.next().unwrap().unwrap()).is_canceled());
     drop(event_loop);
     lab.finish_unfollowed();
 }

@@ -117,6 +117,7 @@ impl<T: Taker> Task<T> {
                         }
                     }
                 }
+                Rest::Spent => return Advanced::Spent,
                 Rest::BeginHop => self.running.input(Input::Hop),
                 Rest::HandOut | Rest::Done => {
                     self.running.call.hand_out(self.running.now);
