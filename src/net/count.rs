@@ -19,7 +19,7 @@ pub(crate) enum Syscall {
     Poll,
 }
 
-#[cfg(any(test, feature = "testkit"))]
+#[cfg(feature = "testkit")]
 mod counted {
     use std::cell::Cell;
 
@@ -44,10 +44,10 @@ mod counted {
     }
 }
 
-#[cfg(any(test, feature = "testkit"))]
+#[cfg(feature = "testkit")]
 pub use counted::on_this_thread;
-#[cfg(any(test, feature = "testkit"))]
+#[cfg(feature = "testkit")]
 pub(crate) use counted::syscall;
 
-#[cfg(not(any(test, feature = "testkit")))]
+#[cfg(not(feature = "testkit"))]
 pub(crate) fn syscall(_kind: Syscall) {}
