@@ -14,7 +14,7 @@ use serde_json::Value;
 use wirescope::event::{EventKind, Events, Interest, Overflow, channel_with};
 use wirescope::testkit::check::{Checked, check};
 use wirescope::testkit::{Authority, ServerIdentity};
-use wirescope::{Client, Response, TlsConfig};
+use wirescope::{Client, RedirectPolicy, Response, TlsConfig};
 
 /// Sizes around buffers, records and pages, up to what fills every socket buffer.
 const SIZES: [usize; 9] = [
@@ -355,14 +355,16 @@ fn head_conditions_and_ranges_leave_the_connection_in_step() {
         assert_eq!(beyond.status(), 416);
         assert!(!body(beyond).is_empty());
 
-        let moved = client
-            .get(&format!("{base}/moved"))
-            .unwrap()
-            .send()
-            .unwrap();
-        assert_eq!(moved.status(), 301);
-        assert!(moved.header("location").unwrap().ends_with("/files/1"));
-        assert!(!body(moved).is_empty());
+        let moved = || client.get(&format!("{base}/moved")).unwrap();
+        let redirect = moved().redirects(RedirectPolicy::none()).send().unwrap();
+        assert_eq!(redirect.status(), 301);
+        assert!(redirect.header("location").unwrap().ends_with("/files/1"));
+        assert!(!body(redirect).is_empty());
+
+        let followed = moved().send().unwrap();
+        assert_eq!((followed.status(), followed.history().len()), (200, 1));
+        assert_eq!(followed.url().path(), "/files/1");
+        assert_same(&body(followed), &content(1), "behind a redirect");
 
         let absent = client
             .get(&format!("{base}/files/absent"))
