@@ -485,7 +485,12 @@ fn threads_share_a_client() {
         });
         let seen = checked(client, &events);
         assert_eq!(seen.only(EventKind::CallDone).len(), 320, "{base}");
-        assert!(seen.only(EventKind::ConnOpened).len() <= 8, "{base}");
+        // One for each thread, and one more for each that made room among the idle ones.
+        let evicted = seen.matching("conn_closed reason=evicted").len();
+        assert!(
+            seen.only(EventKind::ConnOpened).len() <= 8 + evicted,
+            "{base}"
+        );
     }
 }
 
