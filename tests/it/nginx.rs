@@ -364,7 +364,7 @@ fn head_conditions_and_ranges_leave_the_connection_in_step() {
         let followed = moved().send().unwrap();
         assert_eq!((followed.status(), followed.history().len()), (200, 1));
         assert_eq!(followed.url().path(), "/files/1");
-        assert_same(&body(followed), &content(1), "behind a redirect");
+        assert_same(&body(followed), content(1), "behind a redirect");
 
         let absent = client
             .get(&format!("{base}/files/absent"))
