@@ -444,7 +444,7 @@ impl Running {
             lease.transport.take_back(&mut self.memory.cipher);
             lease.transport.give(Owner::Nobody);
             let idle = Idle {
-                transport: lease.transport,
+                stream: lease.transport,
                 connection,
             };
             self.engine.put(idle, lease.generation, self.now);

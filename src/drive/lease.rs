@@ -1,10 +1,6 @@
 //! A connection on loan to one call, and the same connection idle.
 
-use std::time::{Duration, Instant};
-
-use crate::flow::connection::Connection;
-use crate::flow::pool::Pooled;
-use crate::message::close::CloseReason;
+use crate::flow::connection;
 use crate::net::transport::Transport;
 use crate::proto::buffers::Buffers;
 
@@ -16,22 +12,8 @@ pub(crate) struct Lease {
     pub(crate) generation: u64,
 }
 
-/// A connection in the pool: its byte stream and its facts.
-#[derive(Debug)]
-pub(crate) struct Idle {
-    pub(crate) transport: Transport,
-    pub(crate) connection: Box<Connection>,
-}
-
-impl Pooled for Idle {
-    fn good_until(&self, idle_timeout: Duration) -> Option<(Instant, CloseReason)> {
-        self.connection.good_until(idle_timeout)
-    }
-
-    fn idle_since(&self) -> Option<Instant> {
-        self.connection.idle_since
-    }
-}
+/// A connection in the pool.
+pub(crate) type Idle = connection::Idle<Transport>;
 
 /// Memory that calls use one after the other.
 #[derive(Debug, Default)]

@@ -74,9 +74,9 @@ impl Engine {
             let evicted = taken.evicted.map(|idle| (idle, CloseReason::Evicted));
             self.close_all(evicted, now);
             let (transport, found) = match taken.found {
-                Found::Idle(mut found) => match death_of(&mut found.transport) {
+                Found::Idle(mut found) => match death_of(&mut found.stream) {
                     None => {
-                        let loan = Some((found.transport, generation));
+                        let loan = Some((found.stream, generation));
                         (loan, Offer::Connection(found.connection))
                     }
                     Some(reason) => {
@@ -135,14 +135,10 @@ impl Engine {
         generation: u64,
         now: Instant,
     ) -> Result<Loan, IdleAnswer> {
-        let Some(reason) = death_of(&mut handed.transport) else {
-            let Idle {
-                transport,
-                connection,
-            } = handed;
+        let Some(reason) = death_of(&mut handed.stream) else {
             return Ok(Loan {
-                transport,
-                connection,
+                transport: handed.stream,
+                connection: handed.connection,
                 generation,
             });
         };
@@ -231,7 +227,7 @@ impl Engine {
         let now = clock::now();
         let expired = lock(&self.pool).take_expired(now);
         self.close_all(expired, now);
-        let dead = lock(&self.pool).take_if(|idle| death_of(&mut idle.transport));
+        let dead = lock(&self.pool).take_if(|idle| death_of(&mut idle.stream));
         self.close_all(dead, now);
     }
 
@@ -244,7 +240,7 @@ impl Engine {
             let timeout = pool.bounds().idle_timeout;
             pool.take_if(|idle| {
                 let reason =
-                    death_if_reported(&mut idle.transport).or_else(|| idle.expired(timeout, now));
+                    death_if_reported(&mut idle.stream).or_else(|| idle.expired(timeout, now));
                 if reason.is_none() {
                     let until = idle.good_until(timeout).map(|(until, _)| until);
                     next = next.into_iter().chain(until).min();
@@ -283,15 +279,8 @@ impl Engine {
 
     fn close_all(&self, idle: impl IntoIterator<Item = (Idle, CloseReason)>, now: Instant) {
         let mut emitter = None;
-        for (
-            Idle {
-                transport,
-                connection,
-            },
-            reason,
-        ) in idle
-        {
-            transport.close();
+        for (Idle { stream, connection }, reason) in idle {
+            stream.close();
             let emitter = emitter.get_or_insert_with(|| self.own_emitter());
             emitter.of_connection(connection.id, connection.last_event, |emitter| {
                 connection.tell_closed(reason, ClosedBy::of(reason), now, emitter);
@@ -322,7 +311,7 @@ fn death_if_reported(transport: &mut Transport) -> Option<CloseReason> {
 }
 
 fn discard(idle: Idle, reason: CloseReason) -> Discarded {
-    idle.transport.close();
+    idle.stream.close();
     Discarded {
         connection: idle.connection,
         reason,

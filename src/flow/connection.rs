@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::event::{ClosedBy, ConnClosed, Emitter, EventKind, Payload};
-use crate::flow::pool::{Key, Lifespan};
+use crate::flow::pool::{Key, Lifespan, Pooled};
 use crate::ids::ConnId;
 use crate::message::close::CloseReason;
 use crate::message::framing::Version;
@@ -96,5 +96,22 @@ impl Connection {
                     .map(|since| now.saturating_duration_since(since)),
             }))
         });
+    }
+}
+
+/// A connection in the pool: its byte stream, as its driver has it, and its facts.
+#[derive(Debug)]
+pub(crate) struct Idle<S> {
+    pub(crate) stream: S,
+    pub(crate) connection: Box<Connection>,
+}
+
+impl<S> Pooled for Idle<S> {
+    fn good_until(&self, idle_timeout: Duration) -> Option<(Instant, CloseReason)> {
+        self.connection.good_until(idle_timeout)
+    }
+
+    fn idle_since(&self) -> Option<Instant> {
+        self.connection.idle_since
     }
 }

@@ -1,12 +1,12 @@
 //! What the calls of one simulation share: the network, the names, the pool, the lookups, the ids.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::event::{Clock, ClosedBy, Emitter, ObserverRef, Observers, Redaction};
-use crate::flow::connection::Connection;
+use crate::flow::connection;
 use crate::flow::lookup::Lookup;
-use crate::flow::pool::{Key, Pool, Pooled, Served};
+use crate::flow::pool::{Key, Pool, Served};
 use crate::ids::{CallId, ConnId, DialId};
 use crate::message::close::CloseReason;
 use crate::message::framing::Version;
@@ -34,22 +34,8 @@ pub(super) struct World {
     pub(super) bug: Option<Bug>,
 }
 
-/// A stream in the pool, and the facts of its connection.
-#[derive(Debug)]
-pub(super) struct Idle {
-    pub(super) stream: StreamId,
-    pub(super) connection: Box<Connection>,
-}
-
-impl Pooled for Idle {
-    fn good_until(&self, idle_timeout: Duration) -> Option<(Instant, CloseReason)> {
-        self.connection.good_until(idle_timeout)
-    }
-
-    fn idle_since(&self) -> Option<Instant> {
-        self.connection.idle_since
-    }
-}
+/// A connection in the pool.
+pub(super) type Idle = connection::Idle<StreamId>;
 
 /// Ids, counted from 1 in each simulation.
 #[derive(Debug, Default)]
