@@ -410,19 +410,10 @@ impl Call {
 
     /// The connection being made, if one is.
     pub(crate) fn dialing(&self) -> Option<&Dial> {
-        match &self.state {
-            State::Dialing(dial) => Some(dial),
-            State::Fresh
-            | State::Ready
-            | State::Pooling(_)
-            | State::Joining(..)
-            | State::Queued(_)
-            | State::Exchanging(..)
-            | State::Returning(..)
-            | State::Left(_)
-            | State::Closing(..)
-            | State::Over(_) => None,
-        }
+        let State::Dialing(dial) = &self.state else {
+            return None;
+        };
+        Some(dial)
     }
 
     /// The URL that decides which connection may serve.
@@ -438,19 +429,10 @@ impl Call {
 
     /// The connection that is to be closed, and why.
     pub(crate) fn closing(&self) -> Option<(&Connection, CloseReason)> {
-        match &self.state {
-            State::Closing(_, connection, reason) => Some((connection, *reason)),
-            State::Fresh
-            | State::Ready
-            | State::Pooling(_)
-            | State::Joining(..)
-            | State::Queued(_)
-            | State::Dialing(_)
-            | State::Exchanging(..)
-            | State::Returning(..)
-            | State::Left(_)
-            | State::Over(_) => None,
-        }
+        let State::Closing(_, connection, reason) = &self.state else {
+            return None;
+        };
+        Some((connection, *reason))
     }
 
     /// Says whether the final head is in.

@@ -255,19 +255,10 @@ impl Call {
     pub(super) fn follow_redirect(&mut self, turn: &mut Turn<'_>) {
         self.back_from_caller(turn);
         match std::mem::replace(&mut self.ending, Ending::Open) {
-            Ending::Planned(plan) => match self.state {
-                State::Left(_) => self.next_hop(*plan, turn),
-                State::Fresh
-                | State::Ready
-                | State::Pooling(_)
-                | State::Joining(..)
-                | State::Queued(_)
-                | State::Dialing(_)
-                | State::Exchanging(..)
-                | State::Returning(..)
-                | State::Closing(..)
-                | State::Over(_) => self.leave(Onward::Hop(plan), turn),
-            },
+            Ending::Planned(plan) if matches!(self.state, State::Left(_)) => {
+                self.next_hop(*plan, turn);
+            }
+            Ending::Planned(plan) => self.leave(Onward::Hop(plan), turn),
             other @ (Ending::Open
             | Ending::Well
             | Ending::Failed(_)
