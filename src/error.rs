@@ -217,6 +217,11 @@ pub enum ErrorKind {
     },
     /// The caller's body source failed; its error is the [`source`](std::error::Error::source).
     LocalBodySource,
+    /// The caller's sink for the body of the response failed; its error is the source.
+    LocalBodySink,
+    /// Code of the caller's panicked, while an event loop ran it: a body source, a body sink, a resolver. What it
+    /// panicked with, if that was a text, is the source.
+    LocalPanic,
     /// A file of the caller's could not be read; the I/O error is the source.
     LocalFile,
     /// The head of the response breaks a rule.
@@ -779,6 +784,8 @@ impl ErrorKind {
             Self::LocalBodyShort { .. } => "local_body_short",
             Self::LocalBodyLong { .. } => "local_body_long",
             Self::LocalBodySource => "local_body_source",
+            Self::LocalBodySink => "local_body_sink",
+            Self::LocalPanic => "local_panic",
             Self::LocalFile => "local_file",
             Self::PeerHead { .. } => "peer_head",
             Self::PeerFraming(_) => "peer_framing",
@@ -820,6 +827,8 @@ impl fmt::Display for ErrorKind {
                 )
             }
             Self::LocalBodySource => f.write_str("the body source failed"),
+            Self::LocalBodySink => f.write_str("the body sink failed"),
+            Self::LocalPanic => f.write_str("code of the caller panicked"),
             Self::LocalFile => f.write_str("the file cannot be read"),
             Self::PeerHead { rule, offset } => write!(f, "bad response: {rule} at byte {offset}"),
             Self::PeerFraming(rule) => write!(f, "bad response framing: {rule}"),

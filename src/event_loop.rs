@@ -1,5 +1,7 @@
 //! The door for many calls: thousands of them on the thread that turns the loop.
 
+mod takes;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -7,10 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::body::BodySink;
 use crate::client::Client;
-use crate::drive::multi::{Ended, Loop, Taker};
+use crate::drive::multi::{Ended, Loop};
 use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::event::Timings;
+use crate::event_loop::takes::{Taken, Takes};
 use crate::flow::call::{Hop, ReachedFacts};
 use crate::ids::{CallId, ConnId};
 use crate::message::fields::Fields;
@@ -20,7 +24,7 @@ use crate::message::url::Url;
 use crate::net::clock;
 use crate::proto::receiving::FinalHead;
 use crate::request::Request;
-use crate::response::{COLLECT_LIMIT, too_long};
+use crate::response::COLLECT_LIMIT;
 
 /// Bytes of a body that are collected unless the loop was told otherwise.
 const BODY_MAX: usize = 16 * 1024 * 1024;
@@ -34,8 +38,9 @@ const BODY_MAX: usize = 16 * 1024 * 1024;
 /// The events of a call say the same as those of the blocking client. An idle connection that the peer closes, or speaks
 /// on, or whose time is over, is closed in the next turn.
 ///
-/// Code of the caller's runs on this thread too, and holds all calls while it does: observers, and the readers that
-/// request bodies come from.
+/// Code of the caller's runs on this thread too, and holds all calls while it does: observers, and what bodies come from
+/// and go to. A reader that blocks blocks them all: give the loop a [`BodySource`](crate::body::BodySource) instead,
+/// which may say "not now". Code that panics fails its call, and no other.
 ///
 /// **Drop** never waits: calls under way are canceled, which their events say, and idle connections are closed.
 ///
@@ -60,7 +65,7 @@ const BODY_MAX: usize = 16 * 1024 * 1024;
 /// ```
 pub struct EventLoop {
     client: Client,
-    calls: Loop<Collected>,
+    calls: Loop<Takes>,
     id: u64,
     body_max: usize,
 }
@@ -70,23 +75,6 @@ pub struct EventLoop {
 pub struct Ticket {
     of: u64,
     number: u64,
-}
-
-/// The body of a response as it is collected.
-struct Collected {
-    body: Vec<u8>,
-    max: usize,
-}
-
-/// One byte more than is wanted shows that the body is too long.
-impl Taker for Collected {
-    fn room(&self) -> usize {
-        self.max.saturating_add(1).saturating_sub(self.body.len())
-    }
-
-    fn take(&mut self, content: &[u8]) {
-        self.body.extend_from_slice(content);
-    }
 }
 
 impl EventLoop {
@@ -127,16 +115,46 @@ impl EventLoop {
     /// [`RequestRule::Setting`](crate::error::RequestRule::Setting) when it was begun with another client, whose
     /// settings it would not have here. Every other error comes with the completion.
     pub fn submit(&mut self, request: Request) -> Result<Ticket> {
+        let takes = Takes::collected(self.body_max);
+        self.begin(request, Some(COLLECT_LIMIT), takes)
+    }
+
+    /// Begins a call whose body goes into a sink as it comes, however long it is. While the sink says "not now", nothing
+    /// more is received for this call: the peer waits. As long as it does, only the total of the call, if it has one,
+    /// ends it. Else as [`EventLoop::submit`].
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[cfg(feature = "testkit")] {
+    /// # use wirescope::testkit::{Peer, Script};
+    /// use wirescope::body::ToFile;
+    /// # let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+    /// # let peer = Peer::start(Script::new().respond_with(move |_| answer.to_vec()))?;
+    /// # let path = std::env::temp_dir().join(format!("wirescope-{}", std::process::id()));
+    /// let client = wirescope::Client::new()?;
+    /// let mut event_loop = wirescope::EventLoop::new(&client)?;
+    /// event_loop.submit_to(client.get(&peer.url("/"))?, ToFile::new(&path))?;
+    /// let done = event_loop.next()?.ok_or("no call")?.into_result()?;
+    /// assert_eq!((done.body_bytes(), std::fs::read(&path)?), (2, b"hi".to_vec()));
+    /// # std::fs::remove_file(&path)?;
+    /// # }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`EventLoop::submit`]. A sink that fails is told by the completion.
+    pub fn submit_to(&mut self, request: Request, sink: impl BodySink + 'static) -> Result<Ticket> {
+        self.begin(request, None, Takes::sink(sink))
+    }
+
+    fn begin(&mut self, request: Request, limit: Option<Duration>, takes: Takes) -> Result<Ticket> {
         if !self.client.is_same(request.client()) {
             return Err(Error::setting("client"));
         }
         let is_to_http10 = self.calls.engine().speaks_http10(request.url());
-        let collected = Collected {
-            body: Vec::new(),
-            max: self.body_max,
-        };
         let ready = request.ready(is_to_http10)?;
-        let number = self.calls.submit(ready, COLLECT_LIMIT, collected)?;
+        let number = self.calls.submit(ready, limit, takes)?;
         Ok(Ticket {
             of: self.id,
             number,
@@ -259,7 +277,7 @@ pub struct Completion {
     call: CallId,
     url: Url,
     head: Option<FinalHead>,
-    body: Vec<u8>,
+    taken: Taken,
     trailers: Option<Fields>,
     error: Option<Error>,
     timings: Timings,
@@ -268,25 +286,24 @@ pub struct Completion {
 }
 
 impl Completion {
-    fn of(id: u64, ended: Ended<Collected>) -> Self {
+    fn of(id: u64, ended: Ended<Takes>) -> Self {
         let Ended {
             number,
             running,
             head,
-            taker: Collected { mut body, max },
+            taker,
             error,
         } = ended;
-        let is_too_long = body.len() > max;
-        body.truncate(max);
+        let mut taken = taker.into_taken();
         let call = &running.call;
         Self {
             ticket: Ticket { of: id, number },
             call: call.id(),
             url: call.plan().url.clone(),
             head,
-            body,
             trailers: call.trailers().cloned(),
-            error: error.or_else(|| is_too_long.then(|| too_long(max))),
+            error: error.or_else(|| taken.error.take()),
+            taken,
             timings: running.emitter.timings(running.now),
             reached: call.reached().cloned(),
             hops: call.hops().to_vec(),
@@ -329,16 +346,22 @@ impl Completion {
         self.fields()?.get_str(name)
     }
 
-    /// The body; of one that broke or was too long, what came of it.
+    /// The body; of one that broke or was too long, what came of it; empty if it went into a sink.
     #[must_use]
     pub fn body(&self) -> &[u8] {
-        &self.body
+        &self.taken.body
     }
 
     /// Takes the body.
     #[must_use]
     pub fn into_body(self) -> Vec<u8> {
-        self.body
+        self.taken.body
+    }
+
+    /// Counts the bytes of the body that were collected, or that the sink took.
+    #[must_use]
+    pub fn body_bytes(&self) -> u64 {
+        self.taken.bytes
     }
 
     /// The trailer section of a chunked body that came whole. Fields that frame, route, authenticate or set cookies are

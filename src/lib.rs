@@ -44,6 +44,7 @@ compile_error!(
     "wirescope needs a Unix system: Linux first, macOS and the BSDs are meant to compile; Windows is not supported"
 );
 
+pub mod body;
 mod client;
 pub mod config;
 mod drive;

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::body::BodySource;
 use crate::client::Client;
 use crate::config::Timeouts;
 use crate::drive::apply::{Make, Upload};
@@ -65,6 +66,7 @@ enum Body {
     Vec(Vec<u8>),
     Source(Box<dyn Read + Send>, Option<u64>),
     Made(Make, Option<u64>),
+    Polled(Box<dyn BodySource>, Option<u64>),
 }
 
 impl Request {
@@ -190,6 +192,14 @@ impl Request {
     ) -> Self {
         let make = move || make().map(|reader| Box::new(reader) as Box<dyn Read + Send>);
         self.body = Body::Made(Box::new(make), bytes);
+        self
+    }
+
+    /// Sends what a source gives that may say "not now", of this length in bytes or, without one, chunked. What waits
+    /// meanwhile is this call alone. Else as [`Request::body_reader`]; like that, it cannot be sent again.
+    #[must_use]
+    pub fn body_source(mut self, source: impl BodySource + 'static, bytes: Option<u64>) -> Self {
+        self.body = Body::Polled(Box::new(source), bytes);
         self
     }
 
@@ -397,6 +407,11 @@ impl Body {
             Self::Source(source, length) => (
                 BodyPlan::Source(length, trailers),
                 Upload::Source(source),
+                false,
+            ),
+            Self::Polled(source, length) => (
+                BodyPlan::Source(length, trailers),
+                Upload::Polled(source),
                 false,
             ),
             Self::Made(make, length) => (

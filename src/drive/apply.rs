@@ -6,11 +6,14 @@
 use std::io::{self, IoSlice, Read};
 use std::ops::Range;
 use std::sync::Arc;
+use std::task::{Poll, Waker};
 use std::time::Instant;
 
+use crate::body::BodySource;
 use crate::drive::contestants::Contestants;
 use crate::drive::engine::{Engine, next_dial};
 use crate::drive::lease::{Idle, Lease, Memory};
+use crate::drive::nudge::Lent;
 use crate::drive::pool::Gone;
 use crate::drive::waits::Waits;
 use crate::event::{CanceledBy, Emitter};
@@ -37,6 +40,8 @@ pub(crate) enum Upload {
     Source(Box<dyn Read + Send>),
     /// What makes a source, and the one that was made last.
     Made(Make, Option<Box<dyn Read + Send>>),
+    /// It may say "not now".
+    Polled(Box<dyn BodySource>),
 }
 
 /// Makes a source of the body, as often as it is needed.
@@ -45,7 +50,7 @@ pub(crate) type Make = Box<dyn Fn() -> io::Result<Box<dyn Read + Send>> + Send>;
 impl Upload {
     fn bytes(&self) -> &[u8] {
         match self {
-            Self::Empty | Self::Source(_) | Self::Made(..) => &[],
+            Self::Empty | Self::Source(_) | Self::Made(..) | Self::Polled(_) => &[],
             Self::Bytes(bytes) => bytes,
             Self::Vec(bytes) => bytes,
         }
@@ -54,7 +59,7 @@ impl Upload {
     /// The source of the body, made anew when the body begins if that can be done.
     fn source(&mut self, is_first: bool) -> io::Result<Option<&mut (dyn Read + Send)>> {
         match self {
-            Self::Empty | Self::Bytes(_) | Self::Vec(_) => Ok(None),
+            Self::Empty | Self::Bytes(_) | Self::Vec(_) | Self::Polled(_) => Ok(None),
             Self::Source(source) => Ok(Some(&mut **source)),
             Self::Made(make, made) => {
                 if is_first || made.is_none() {
@@ -72,34 +77,58 @@ impl Upload {
         self.bytes().get(range).unwrap_or_default()
     }
 
+    /// Says whether the source may say "not now", and is lent a waker for that.
+    pub(crate) fn is_polled(&self) -> bool {
+        matches!(self, Self::Polled(_))
+    }
+
     /// Asks the caller's source, if there is one, for at most `max` bytes behind a buffer.
     pub(crate) fn pull(
         &mut self,
         max: u64,
         is_first: bool,
+        waker: &Waker,
         outbound: &mut Buffer,
     ) -> Option<ExchangeInput> {
-        let source = match self.source(is_first) {
-            Ok(source) => source?,
-            Err(error) => return Some(ExchangeInput::Pulled(Pulled::Failed, Some(error))),
-        };
         let max = usize::try_from(max).unwrap_or(usize::MAX);
-        let room = outbound.spare(max);
-        let room = room.get_mut(..max).unwrap_or_default();
-        let result = loop {
-            match source.read(room) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                other => break other,
+        let result = if let Self::Polled(source) = self {
+            read(max, outbound, |room| source.poll_read(room, waker))
+        } else {
+            match self.source(is_first) {
+                Ok(source) => {
+                    let source = source?;
+                    read(max, outbound, |room| Poll::Ready(source.read(room)))
+                }
+                Err(error) => Poll::Ready(Err(error)),
             }
         };
         Some(match result {
-            Ok(0) => ExchangeInput::Pulled(Pulled::End, None),
-            Ok(count) => {
-                outbound.fill(count.min(max));
-                ExchangeInput::Pulled(Pulled::Bytes(count.min(max)), None)
-            }
-            Err(error) => ExchangeInput::Pulled(Pulled::Failed, Some(error)),
+            Poll::Pending => ExchangeInput::Pulled(Pulled::NotNow, None),
+            Poll::Ready(Ok(0)) => ExchangeInput::Pulled(Pulled::End, None),
+            Poll::Ready(Ok(count)) => ExchangeInput::Pulled(Pulled::Bytes(count), None),
+            Poll::Ready(Err(error)) => ExchangeInput::Pulled(Pulled::Failed, Some(error)),
         })
+    }
+}
+
+/// Reads at most `max` bytes behind a buffer. A source that says it wrote more than it could did not.
+fn read(
+    max: usize,
+    outbound: &mut Buffer,
+    mut read: impl FnMut(&mut [u8]) -> Poll<io::Result<usize>>,
+) -> Poll<io::Result<usize>> {
+    let room = outbound.spare(max);
+    let room = room.get_mut(..max).unwrap_or_default();
+    loop {
+        match read(room) {
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            Poll::Ready(Ok(count)) => {
+                let count = count.min(max);
+                outbound.fill(count);
+                return Poll::Ready(Ok(count));
+            }
+            done @ (Poll::Pending | Poll::Ready(Err(_))) => return done,
+        }
     }
 }
 
@@ -114,6 +143,8 @@ pub(crate) struct Running {
     pub(crate) cancel: Option<CancelHandle>,
     /// By which the pool wakes the call while it has no connection.
     pub(crate) ear: Option<CancelHandle>,
+    /// By which the caller's source or sink wakes the call.
+    pub(crate) lent_waker: Option<Lent>,
     pub(crate) lease: Option<Lease>,
     pub(crate) contestants: Contestants,
     pub(crate) waits: Waits,
@@ -408,8 +439,18 @@ impl Running {
 
     fn pull(&mut self, max: u64, is_first: bool) {
         let before = self.now;
+        let waker = if self.upload.is_polled() {
+            match self.lend_waker() {
+                Ok(waker) => waker.clone(),
+                Err(error) => {
+                    return self.input(ExchangeInput::Pulled(Pulled::Failed, Some(error)));
+                }
+            }
+        } else {
+            Waker::noop().clone()
+        };
         let outbound = &mut self.memory.buffers.outbound;
-        let Some(pulled) = self.upload.pull(max, is_first, outbound) else {
+        let Some(pulled) = self.upload.pull(max, is_first, &waker, outbound) else {
             return;
         };
         self.read_clock();
@@ -479,6 +520,7 @@ pub(crate) fn tls_fault(error: TlsError) -> TlsFault {
 impl Drop for Running {
     fn drop(&mut self) {
         self.give_up();
+        self.end_nudges();
         let memory = std::mem::take(&mut self.memory);
         self.engine.keep_memory(memory);
     }

@@ -1,11 +1,13 @@
 //! The blocking driver: what cannot go on waits on the thread that called.
 
+use std::io;
 use std::time::Instant;
 
 use crate::drive::apply::{Pause, Rest, Running};
 use crate::flow::action::{ExchangeInput, Input, Receive, Wait};
 use crate::flow::pool::Heard;
-use crate::net::wait::{Interest, for_socket};
+use crate::net::clock;
+use crate::net::wait::{Interest, Ready, for_any, for_socket};
 
 impl Running {
     /// Begins the call: its first hop is ready, or the call is over.
@@ -104,7 +106,7 @@ impl Running {
         let Some(lease) = &mut self.lease else {
             return Some(ExchangeInput::Ended { clean: false }.into());
         };
-        if !wait.send {
+        if !wait.send && !wait.source {
             return Some(self.receive(receive, into, wait.deadline));
         }
         if lease.transport.may_hold_bytes() {
@@ -114,22 +116,44 @@ impl Running {
                 return Some(input);
             }
         }
-        let lease = self.lease.as_ref()?;
-        let ready = match for_socket(
-            lease.transport.as_fd(),
-            Interest {
-                read: true,
-                write: true,
-            },
-            wait.deadline,
-        ) {
+        if wait.source && self.take_nudge() {
+            return Some(ExchangeInput::SourceReady.into());
+        }
+        let ready = match self.poll_peer(wait) {
             Ok(ready) => ready,
             Err(error) => return Some(ExchangeInput::ReceiveFailed(error).into()),
         };
         match (ready.read, ready.write) {
-            (false, false) => Some(Input::Timeout),
             (true, _) => self.receive_ready(receive, into),
             (false, true) => Some(ExchangeInput::Writable.into()),
+            (false, false) if wait.source && self.take_nudge() => {
+                Some(ExchangeInput::SourceReady.into())
+            }
+            (false, false) => {
+                let is_late = wait
+                    .deadline
+                    .is_some_and(|deadline| deadline <= clock::now());
+                is_late.then_some(Input::Timeout)
+            }
+        }
+    }
+
+    /// Waits for the socket, and for a source that said "not now".
+    fn poll_peer(&self, wait: Wait) -> io::Result<Ready> {
+        let Some(lease) = &self.lease else {
+            return Ok(Ready::default());
+        };
+        let socket = lease.transport.as_fd();
+        let interest = Interest {
+            read: true,
+            write: wait.send,
+        };
+        match self.nudged_by().filter(|_| wait.source) {
+            None => for_socket(socket, interest, wait.deadline),
+            Some(waker) => {
+                let ready = for_any(&[(socket, interest)], Some(waker), wait.deadline)?;
+                Ok(ready.first().copied().unwrap_or_default())
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod engine;
 pub(crate) mod lease;
 pub(crate) mod multi;
 pub(crate) mod names;
+mod nudge;
 pub(crate) mod pool;
 mod receive;
 pub(crate) mod start;

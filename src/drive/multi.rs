@@ -16,10 +16,13 @@
 mod deadlines;
 mod task;
 
+use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use self::deadlines::Deadlines;
@@ -28,20 +31,40 @@ use self::task::{Advanced, Task};
 use crate::drive::engine::Engine;
 use crate::drive::start::Ready;
 use crate::drive::waits::Waits;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind, Phase};
 use crate::net::clock;
 use crate::net::poll::{Owner, Poller};
+use crate::net::workers::panic_text;
+use crate::proto::receiving::FinalHead;
 
 /// Bytes of content that one receive takes at the most, for all calls into the same memory.
 const SHARED: usize = 16 * 1024;
 
 /// What takes the content of a response, in place of a caller that reads.
 pub(crate) trait Taker {
+    /// Says whether it may say "not now", and is lent a waker for that.
+    fn is_polled(&self) -> bool;
+
+    /// Learns of the response whose content follows.
+    ///
+    /// # Errors
+    /// Its own.
+    fn begin(&mut self, head: &FinalHead) -> io::Result<()>;
+
     /// How many bytes it takes next at the most; none means that it has enough.
     fn room(&self) -> usize;
 
-    /// Takes some.
-    fn take(&mut self, content: &[u8]);
+    /// Takes some, and says how much; or not now.
+    ///
+    /// # Errors
+    /// Its own.
+    fn take(&mut self, content: &[u8], waker: &Waker) -> Poll<io::Result<usize>>;
+
+    /// Learns that the content came whole.
+    ///
+    /// # Errors
+    /// Its own.
+    fn end(&mut self) -> io::Result<()>;
 }
 
 /// Runs calls, each with what takes its content.
@@ -84,14 +107,14 @@ impl<T: Taker> Loop<T> {
         })
     }
 
-    /// Begins a call, as far as it goes without waiting, and says its number, which no other call of this loop gets.
+    /// Begins a call, as far as it goes without waiting, with a limit for its content that holds unless it has a total, and says its number, which no other call of this loop gets.
     ///
     /// # Errors
     /// Why its plan was refused before any I/O.
     pub(crate) fn submit(
         &mut self,
         ready: Ready,
-        collect_limit: Duration,
+        limit: Option<Duration>,
         taker: T,
     ) -> Result<u64, Error> {
         let number = self.next;
@@ -101,7 +124,7 @@ impl<T: Taker> Loop<T> {
         }
         let running = self.engine.prepare(ready, Waits::InLoop(bell))?;
         self.next += 1;
-        let task = Task::begin(Box::new(running), collect_limit, taker);
+        let task = Task::begin(Box::new(running), limit, taker);
         self.advance(number, task);
         Ok(number)
     }
@@ -197,9 +220,11 @@ impl<T: Taker> Loop<T> {
         self.poller.as_fd()
     }
 
-    /// Lets a call go on. If its caller's code panics, it is given up.
+    /// Lets a call go on. If its caller's code panics, it is given up, and no other call learns of it.
     fn advance(&mut self, number: u64, mut task: Task<T>) {
-        match task.advance(&mut self.shared) {
+        let shared = &mut self.shared;
+        let advanced = catch_unwind(AssertUnwindSafe(|| task.advance(shared)));
+        match advanced.unwrap_or_else(|panic| panicked(task.phase(), panic)) {
             Advanced::Parked(deadline) => {
                 if let Some(deadline) = deadline {
                     self.deadlines.plan(deadline, number, &mut task.plan);
@@ -249,6 +274,15 @@ impl<T: Taker> Loop<T> {
         self.idle = Idle::Quiet(next);
         closed
     }
+}
+
+/// How a call ends whose caller's code panicked.
+fn panicked(phase: Phase, panic: Box<dyn Any + Send>) -> Advanced {
+    let text = panic_text(&*panic);
+    // Dropping what a panic carries may panic again.
+    std::mem::forget(panic);
+    let error = Error::new(ErrorKind::LocalPanic, phase);
+    Advanced::Ended(Err(error.with_source(text.into())))
 }
 
 impl<T> std::fmt::Debug for Loop<T> {

@@ -53,6 +53,7 @@ impl Engine {
             upload: ready.upload,
             cancel: ready.cancel,
             ear: None,
+            lent_waker: None,
             lease: None,
             contestants: Contestants::default(),
             waits,

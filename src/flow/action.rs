@@ -119,6 +119,8 @@ pub(crate) struct Wait {
     pub(crate) send: bool,
     /// Bytes of the peer.
     pub(crate) receive: Option<Receive>,
+    /// The caller's source, which had none, has more, told by [`ExchangeInput::SourceReady`].
+    pub(crate) source: bool,
     /// The moment of [`Input::Timeout`].
     pub(crate) deadline: Option<Instant>,
 }
@@ -245,6 +247,8 @@ pub(crate) enum ExchangeInput {
     TlsBroke(TlsFault),
     /// The caller's source spoke.
     Pulled(Pulled, Option<io::Error>),
+    /// The caller's source, which had none, has more.
+    SourceReady,
     /// The caller took bytes of the body from the inbound buffer.
     Consumed(usize),
     /// The rest of the body is read only to keep the connection.

@@ -302,6 +302,7 @@ impl Call {
             State::Queued(_) => Action::Wait(Wait {
                 send: false,
                 receive: None,
+                source: false,
                 deadline: self.timers.next(),
             }),
             State::Dialing(dial) => {

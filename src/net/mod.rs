@@ -12,4 +12,4 @@ pub(crate) mod socket;
 pub(crate) mod tls;
 pub(crate) mod transport;
 pub(crate) mod wait;
-mod workers;
+pub(crate) mod workers;

@@ -237,7 +237,8 @@ fn run(job: Box<dyn Job>) {
     }
 }
 
-fn panic_text(payload: &(dyn Any + Send)) -> String {
+/// What code panicked with, if that was a text.
+pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> String {
     let text = payload
         .downcast_ref::<&str>()
         .copied()

@@ -49,6 +49,8 @@ pub(crate) enum BodyPlan {
 pub(crate) enum Pulled {
     /// That many bytes stand at the end of the outbound buffer.
     Bytes(usize),
+    /// It has none now, and will say when it has more.
+    NotNow,
     /// There is no more.
     End,
     /// It failed.
@@ -226,7 +228,7 @@ impl Sending {
         let fault = |kind| Err(Fault::new(kind, Phase::Send));
         let before = source.pulled;
         match (
-            source.take(pulled, &mut turn.buffers.outbound),
+            source.take(pulled, turn.now, &mut turn.buffers.outbound),
             source.length,
         ) {
             (Taken::Failed, _) => return fault(ErrorKind::LocalBodySource),
@@ -242,10 +244,27 @@ impl Sending {
                 turn.buffers.outbound.close_gap(0, excess);
                 return fault(ErrorKind::LocalBodyLong { declared });
             }
-            (Taken::Ended | Taken::More, _) => {}
+            (Taken::Ended | Taken::More | Taken::NotNow, _) => {}
         }
         self.settle(turn);
         Ok(())
+    }
+
+    /// Says whether the source said "not now" and is waited for.
+    pub(crate) fn awaits_source(&self) -> bool {
+        matches!(
+            &self.state,
+            State::Head { then: Then::Body(Body::Source(source)), .. }
+            | State::Body(Body::Source(source)) if matches!(source.supply, Supply::NotNow(_))
+        )
+    }
+
+    /// Takes that the source has more. That it was waited for was up to the caller.
+    pub(crate) fn source_has_more(&mut self, turn: &mut Turn<'_>) {
+        if let Some(since) = self.source_mut().and_then(Source::has_more) {
+            let waited = turn.now.saturating_duration_since(since);
+            turn.emitter.marks().caller_sends(waited);
+        }
     }
 
     /// Takes that the kernel accepted bytes: of the outbound buffer first, then of the body in memory.
@@ -354,7 +373,10 @@ impl Sending {
             self.unblocked(now);
         }
         if let Some(source) = self.source_mut() {
-            if matches!(source.supply, Supply::Open | Supply::Looking) {
+            if matches!(
+                source.supply,
+                Supply::Open | Supply::Looking | Supply::NotNow(_)
+            ) {
                 source.supply = Supply::Abandoned;
             }
         }

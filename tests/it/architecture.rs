@@ -14,6 +14,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("error", &["ids"]),
     ("message", &["error"]),
+    ("body", &["message"]),
     ("event", &["error", "ids", "message"]),
     ("proto", &["config", "error", "event", "message"]),
     (
@@ -24,7 +25,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "drive",
         &[
-            "config", "error", "event", "flow", "ids", "message", "net", "proto",
+            "body", "config", "error", "event", "flow", "ids", "message", "net", "proto",
         ],
     ),
     // The doors know each other.
@@ -54,6 +55,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 const DOORS: &[&str] = &[
+    "body",
     "client",
     "config",
     "drive",

@@ -723,30 +723,6 @@ fn an_observer_aborts_its_call_alone() {
 }
 
 #[test]
-fn a_panic_in_the_callers_reader_costs_its_own_call_alone() {
-    struct Panics;
-    impl Read for Panics {
-        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-            panic!("by the test")
-        }
-    }
-    let (lab, mut event_loop) = plain(echo_target());
-    event_loop.submit(lab.request("GET", "/a")).unwrap();
-    let panicking = lab.request("PUT", "/p").body_reader(Panics);
-    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        let _ = event_loop.submit(panicking);
-        run_all(&mut event_loop)
-    }));
-    assert!(caught.is_err());
-    let done = run_all(&mut event_loop);
-    assert_eq!(done.len(), 1);
-    assert_eq!(done[0].body(), b"/a");
-    drop(event_loop);
-    let seen = lab.finish_unfollowed();
-    assert_eq!(seen.only(EventKind::CallDone).len(), 2);
-}
-
-#[test]
 fn a_loop_moves_to_another_thread() {
     let (lab, mut event_loop) = plain(echo_target());
     event_loop.submit(lab.request("GET", "/a")).unwrap();

@@ -8,6 +8,7 @@
 
 mod architecture;
 mod basic;
+mod bodies;
 mod cli;
 mod conformance;
 mod costs;

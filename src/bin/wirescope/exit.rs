@@ -135,6 +135,7 @@ fn code_of(error: &Error) -> u8 {
             | ErrorKind::LocalFile,
             _,
         ) => READ,
+        (ErrorKind::LocalBodySink, _) => WRITE,
         (ErrorKind::Lookup(_), _) => LOOKUP,
         (ErrorKind::Connect, _) => CONNECT,
         (ErrorKind::Timeout(_), _) => TIMEOUT,

@@ -1,13 +1,16 @@
 //! One call of an event loop: how it goes on without waiting, and what takes the place of its caller.
 
+use std::io;
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::drive::apply::{Rest, Running};
 use crate::drive::multi::Taker;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind, Phase, Timer};
 use crate::event::CanceledBy;
 use crate::flow::action::{ExchangeInput, Input, Receive, Wait};
 use crate::flow::pool::Heard;
+use crate::net::cancel::CancelHandle;
 use crate::net::wait::Interest;
 use crate::proto::receiving::FinalHead;
 
@@ -19,7 +22,8 @@ pub(super) struct Task<T> {
     running: Box<Running>,
     stage: Stage,
     place: Place,
-    collect_limit: Duration,
+    /// How long the call may take in all, from its response on, unless it has a total of its own.
+    limit: Option<Duration>,
     taker: T,
     /// The planned look at the deadline.
     pub(super) plan: Option<Instant>,
@@ -30,7 +34,16 @@ enum Stage {
     /// Its response.
     Response,
     /// The content of this one.
-    Content(Box<FinalHead>),
+    Content(Box<Content>),
+    /// Nothing: the caller gave it up when nothing but its taker was waited for.
+    GivenUp(Box<Content>),
+}
+
+/// Content on its way to the taker.
+struct Content {
+    head: FinalHead,
+    /// What was received and not taken yet.
+    rest: Vec<u8>,
 }
 
 /// Where a call is between its turns.
@@ -71,15 +84,32 @@ enum Happened {
     Input(Input),
 }
 
+/// What the taker did with what it was offered.
+enum Offered {
+    /// It took all of it.
+    Taken,
+    /// It took only this many bytes, and will say when it takes more.
+    NotNow(usize),
+}
+
+/// What is next for a call whose caller has control.
+enum Next {
+    /// It goes on.
+    On,
+    /// Its taker is waited for.
+    NotNow,
+    Ended(Result<(), Error>),
+}
+
 impl<T: Taker> Task<T> {
     /// A call that begins.
-    pub(super) fn begin(mut running: Box<Running>, collect_limit: Duration, taker: T) -> Self {
+    pub(super) fn begin(mut running: Box<Running>, limit: Option<Duration>, taker: T) -> Self {
         running.input(Input::Start);
         Self {
             running,
             stage: Stage::Response,
             place: Place::Parked,
-            collect_limit,
+            limit,
             taker,
             plan: None,
         }
@@ -90,13 +120,26 @@ impl<T: Taker> Task<T> {
         std::mem::replace(&mut self.place, Place::Queued) == Place::Parked
     }
 
+    /// Says whether the handle of the call was used.
     pub(super) fn is_canceled(&self) -> bool {
-        self.running.is_canceled()
+        let handle = self.running.cancel.as_ref();
+        handle.is_some_and(CancelHandle::is_canceled)
     }
 
+    /// Gives the call up, or what is left of it.
     pub(super) fn cancel(&mut self) {
         self.running.read_clock();
-        self.running.input(Input::Cancel(CanceledBy::Caller));
+        if !self.running.call.is_over() {
+            self.running.input(Input::Cancel(CanceledBy::Caller));
+        }
+        self.stage = match std::mem::replace(&mut self.stage, Stage::Response) {
+            Stage::Content(content) => Stage::GivenUp(content),
+            other @ (Stage::Response | Stage::GivenUp(_)) => other,
+        };
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        self.running.call.phase()
     }
 
     /// Goes on as far as possible.
@@ -104,78 +147,186 @@ impl<T: Taker> Task<T> {
         self.place = Place::Parked;
         self.running.read_clock();
         for _ in 0..STEPS {
-            match self.running.go() {
+            let next = match self.running.go() {
                 Rest::Wait(wait) => {
                     let room = self.taker.room().min(shared.len());
                     let into = shared.get_mut(..room).unwrap_or_default();
                     match self.running.look(wait, into) {
                         Happened::Nothing => return Advanced::Parked(wait.deadline),
-                        Happened::Told => {}
+                        Happened::Told => Next::On,
                         Happened::Input(input) => {
                             let direct = self.running.resume(Some(input));
-                            self.taker.take(into.get(..direct).unwrap_or_default());
+                            self.received(into.get(..direct).unwrap_or_default())
                         }
                     }
                 }
                 Rest::Spent => return Advanced::Spent,
-                Rest::BeginHop => self.running.input(Input::Hop),
+                Rest::BeginHop => {
+                    self.running.input(Input::Hop);
+                    Next::On
+                }
                 Rest::HandOut | Rest::Done => {
                     self.running.call.hand_out(self.running.now);
-                    if let Some(result) = self.serve(shared.len()) {
-                        return Advanced::Ended(result);
-                    }
+                    self.serve(shared.len())
                 }
+            };
+            match next {
+                Next::On => {}
+                Next::NotNow => match self.wait_for_taker() {
+                    Next::NotNow => return Advanced::Parked(self.deadline()),
+                    Next::On => {}
+                    Next::Ended(result) => return Advanced::Ended(result),
+                },
+                Next::Ended(result) => return Advanced::Ended(result),
             }
         }
         Advanced::Spent
     }
 
-    /// Does what a caller would that has control; says how it ended if that is the end.
-    fn serve(&mut self, most: usize) -> Option<Result<(), Error>> {
-        match self.stage {
-            Stage::Response => self.respond(most),
+    /// Does what a caller would that has control.
+    fn serve(&mut self, most: usize) -> Next {
+        let result = match &mut self.stage {
+            Stage::Response => self.respond(),
+            Stage::Content(content) if !content.rest.is_empty() => self.offer_rest(),
             Stage::Content(_) => self.read(most),
-        }
+            Stage::GivenUp(_) => return self.over(ErrorKind::Canceled),
+        };
+        result.unwrap_or_else(|error| Next::Ended(Err(error)))
     }
 
-    fn respond(&mut self, most: usize) -> Option<Result<(), Error>> {
-        let head = match self.running.call.take_response() {
-            Ok(head) => head,
-            Err(error) => return Some(Err(error)),
-        };
+    /// The call is over for this reason, unless it failed for another.
+    fn over(&mut self, kind: ErrorKind) -> Next {
+        let error = self.running.call.take_error();
+        Next::Ended(Err(error.unwrap_or_else(|| Error::new(kind, self.phase()))))
+    }
+
+    fn respond(&mut self) -> Result<Next, Error> {
+        let head = self.running.call.take_response()?;
         if self.running.call.is_redirected() {
             self.running.read_clock();
             self.running.input(Input::Follow);
-            return None;
+            return Ok(Next::On);
         }
-        self.stage = Stage::Content(Box::new(head));
-        let Running { call, emitter, .. } = &mut *self.running;
-        call.limit_total(self.collect_limit, emitter);
-        self.read(most)
+        if let Some(limit) = self.limit {
+            let Running { call, emitter, .. } = &mut *self.running;
+            call.limit_total(limit, emitter);
+        }
+        let begun = self.taker.begin(&head);
+        self.stage = Stage::Content(Box::new(Content {
+            head,
+            rest: Vec::new(),
+        }));
+        begun.map(|()| Next::On).map_err(sink_failed)
     }
 
-    fn read(&mut self, most: usize) -> Option<Result<(), Error>> {
+    fn read(&mut self, most: usize) -> Result<Next, Error> {
         let room = self.taker.room().min(most);
         if room == 0 {
-            return Some(Ok(()));
+            return Ok(Next::Ended(Ok(())));
         }
+        let waker = self.waker()?;
         let Running { call, memory, .. } = &mut *self.running;
         let lent = memory.buffers.inbound.filled().get(..call.lent());
         let piece = lent.unwrap_or_default();
         let piece = piece.get(..room).unwrap_or(piece);
-        let input = match piece.len() {
-            0 if call.is_over() => return Some(call.take_error().map_or(Ok(()), Err)),
-            0 => {
-                self.running.read_clock();
-                Input::Wanted(room)
-            }
-            count => {
-                self.taker.take(piece);
-                ExchangeInput::Consumed(count).into()
-            }
+        if piece.is_empty() {
+            return self.read_on(room);
+        }
+        let count = match offer(&mut self.taker, piece, &waker)? {
+            Offered::Taken => piece.len(),
+            Offered::NotNow(0) => return Ok(Next::NotNow),
+            Offered::NotNow(count) => count,
         };
-        self.running.input(input);
-        None
+        self.running.input(ExchangeInput::Consumed(count));
+        Ok(Next::On)
+    }
+
+    /// Nothing is there that could be taken: asks for more, unless that was all.
+    fn read_on(&mut self, room: usize) -> Result<Next, Error> {
+        let call = &mut self.running.call;
+        if !call.is_over() {
+            self.running.read_clock();
+            self.running.input(Input::Wanted(room));
+            return Ok(Next::On);
+        }
+        match call.take_error() {
+            Some(error) => Err(error),
+            None => self
+                .taker
+                .end()
+                .map(|()| Next::Ended(Ok(())))
+                .map_err(sink_failed),
+        }
+    }
+
+    /// Content was received past the buffer: what the taker does not take now is kept for it.
+    fn received(&mut self, content: &[u8]) -> Next {
+        if content.is_empty() {
+            return Next::On;
+        }
+        let offered = self
+            .waker()
+            .and_then(|waker| offer(&mut self.taker, content, &waker));
+        match (offered, &mut self.stage) {
+            (Ok(Offered::NotNow(count)), Stage::Content(of)) => {
+                of.rest.extend(content.iter().skip(count));
+                Next::On
+            }
+            (Ok(_), _) => Next::On,
+            (Err(error), _) => Next::Ended(Err(error)),
+        }
+    }
+
+    fn offer_rest(&mut self) -> Result<Next, Error> {
+        let waker = self.waker()?;
+        let Stage::Content(content) = &mut self.stage else {
+            return Ok(Next::On);
+        };
+        match offer(&mut self.taker, &content.rest, &waker)? {
+            Offered::Taken => {
+                content.rest = Vec::new();
+                Ok(Next::On)
+            }
+            Offered::NotNow(count) => {
+                content.rest.drain(..count);
+                Ok(Next::NotNow)
+            }
+        }
+    }
+
+    fn waker(&mut self) -> Result<Waker, Error> {
+        if !self.taker.is_polled() {
+            return Ok(Waker::noop().clone());
+        }
+        self.running.lend_waker().cloned().map_err(sink_failed)
+    }
+
+    /// The taker said "not now": unless it spoke since, or the time of the call is over, it is waited for.
+    fn wait_for_taker(&mut self) -> Next {
+        if self.running.take_nudge() {
+            return Next::On;
+        }
+        if self.is_canceled() && self.running.call.is_over() {
+            return self.over(ErrorKind::Canceled);
+        }
+        if self
+            .deadline()
+            .is_none_or(|deadline| deadline > self.running.now)
+        {
+            return Next::NotNow;
+        }
+        if self.running.call.is_over() {
+            return self.over(ErrorKind::Timeout(Timer::Total));
+        }
+        self.running.input(Input::Timeout);
+        Next::On
+    }
+
+    /// Until when the taker is waited for: as long as the whole call may take.
+    fn deadline(&self) -> Option<Instant> {
+        let total = self.running.settings.timeouts.total;
+        let own = self.running.emitter.started().zip(total);
+        own.and_then(|(started, total)| started.checked_add(total))
     }
 
     /// The call as it ended; what is left of it is given up.
@@ -186,12 +337,31 @@ impl<T: Taker> Task<T> {
             running: self.running,
             head: match self.stage {
                 Stage::Response => None,
-                Stage::Content(head) => Some(*head),
+                Stage::Content(content) | Stage::GivenUp(content) => Some(content.head),
             },
             taker: self.taker,
             error: result.err(),
         }
     }
+}
+
+/// Offers content until it is taken, or the taker says "not now".
+fn offer(taker: &mut impl Taker, content: &[u8], waker: &Waker) -> Result<Offered, Error> {
+    let mut taken = 0;
+    while let Some(left) = content.get(taken..).filter(|left| !left.is_empty()) {
+        match taker.take(left, waker) {
+            Poll::Pending => return Ok(Offered::NotNow(taken)),
+            Poll::Ready(Ok(0)) => return Err(sink_failed(io::ErrorKind::WriteZero.into())),
+            Poll::Ready(Ok(count)) => taken += count.min(left.len()),
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            Poll::Ready(Err(error)) => return Err(sink_failed(error)),
+        }
+    }
+    Ok(Offered::Taken)
+}
+
+fn sink_failed(error: io::Error) -> Error {
+    Error::new(ErrorKind::LocalBodySink, Phase::Receive).with_source(Box::new(error))
 }
 
 impl Running {
@@ -248,6 +418,9 @@ impl Running {
         }
         if may_send {
             return Happened::Input(ExchangeInput::Writable.into());
+        }
+        if wait.source && self.take_nudge() {
+            return Happened::Input(ExchangeInput::SourceReady.into());
         }
         Happened::Nothing
     }

@@ -142,6 +142,7 @@ impl Call {
             Step::Wait(until) => Action::Wait(Wait {
                 send: false,
                 receive: None,
+                source: false,
                 deadline: [until, self.timers.next()].into_iter().flatten().min(),
             }),
             Step::Won(won) => {

@@ -35,6 +35,7 @@ impl Call {
         if let Some(body) = due.clone().filter(|_| !is_stuck) {
             return Action::Send { body };
         }
+        let awaits_source = exchange.sending().awaits_source();
         let receiving = exchange.receiving();
         let is_left = matches!(self.ending, Ending::Onward(_));
         if receiving.has_head() && (self.wanted == 0 || receiving.lent() > 0) && !is_left {
@@ -50,6 +51,7 @@ impl Call {
         Action::Wait(Wait {
             send: due.is_some(),
             receive: Some(receive),
+            source: awaits_source,
             deadline: self.timers.next(),
         })
     }
@@ -133,6 +135,10 @@ impl Call {
                         return self.broken(fault.kind, fault.phase, source, Cause::Source, turn);
                     }
                 }
+            }
+            ExchangeInput::SourceReady => {
+                exchange.sending().source_has_more(turn);
+                Ok(Progress::Going)
             }
             ExchangeInput::Consumed(count) => exchange.consume(count, turn),
             ExchangeInput::Wake if matches!(self.head, Arrived::Unjudged(_)) => {

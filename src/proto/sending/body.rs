@@ -1,5 +1,7 @@
 //! The body of a request on its way: bytes in memory, or a source that is pulled piece by piece.
 
+use std::time::Instant;
+
 use crate::message::fields::Fields;
 use crate::message::framing::Framing;
 use crate::proto::buffers::Buffer;
@@ -31,6 +33,8 @@ pub(super) enum Supply {
     /// More may come, but the peer is looked at first: it may have answered, and a source that is slower than
     /// the network never waits for room.
     Looking,
+    /// It said "not now", at that time, and will say when it has more.
+    NotNow(Instant),
     /// A pull is under way; room for the head of a chunk may stand at the end of the outbound buffer.
     Pulling(Option<ChunkRoom>),
     /// The source said that there is no more.
@@ -42,6 +46,7 @@ pub(super) enum Supply {
 /// What came of a pull.
 pub(super) enum Taken {
     More,
+    NotNow,
     Ended,
     Failed,
 }
@@ -63,14 +68,18 @@ impl Source {
         self.pulled == 0 && self.length.is_some()
     }
 
-    pub(super) fn take(&mut self, pulled: Pulled, outbound: &mut Buffer) -> Taken {
+    pub(super) fn take(&mut self, pulled: Pulled, now: Instant, outbound: &mut Buffer) -> Taken {
         let room = match self.supply {
             Supply::Pulling(room) => room,
-            Supply::Open | Supply::Looking | Supply::Ended | Supply::Abandoned => None,
+            Supply::Open
+            | Supply::Looking
+            | Supply::NotNow(_)
+            | Supply::Ended
+            | Supply::Abandoned => None,
         };
         let count = match pulled {
             Pulled::Bytes(count) => count,
-            Pulled::End | Pulled::Failed => 0,
+            Pulled::NotNow | Pulled::End | Pulled::Failed => 0,
         };
         if let Some(room) = room {
             let before = outbound.len();
@@ -90,12 +99,25 @@ impl Source {
         };
         match pulled {
             Pulled::Bytes(_) => Taken::More,
+            Pulled::NotNow => {
+                self.supply = Supply::NotNow(now);
+                Taken::NotNow
+            }
             Pulled::End => {
                 self.end(outbound);
                 Taken::Ended
             }
             Pulled::Failed => Taken::Failed,
         }
+    }
+
+    /// The source has more; says since when it was waited for, if it was.
+    pub(super) fn has_more(&mut self) -> Option<Instant> {
+        let Supply::NotNow(since) = self.supply else {
+            return None;
+        };
+        self.supply = Supply::Open;
+        Some(since)
     }
 
     pub(super) fn look_is_over(&mut self) {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::testkit::bell::Gate;
+use crate::testkit::sim::source::Pace;
 
 /// Bytes that a caller asks for at a time when it collects a whole body, as the response's own helper does.
 const COLLECTED: usize = 16 * 1024;
@@ -25,7 +26,7 @@ pub struct Caller {
     pub(super) reads: Reads,
     pub(super) drops: Option<usize>,
     pub(super) cancels: Option<Duration>,
-    pub(super) source_pause: Duration,
+    pub(super) source: Pace,
     pub(super) gate: Option<Gate>,
 }
 
@@ -63,7 +64,7 @@ impl Caller {
             reads: Reads::Collect,
             drops: None,
             cancels: None,
-            source_pause: Duration::ZERO,
+            source: Pace::AtOnce,
             gate: None,
         }
     }
@@ -99,7 +100,18 @@ impl Caller {
     /// Takes that long for each piece that the source of an upload is asked for.
     #[must_use]
     pub fn source_takes(mut self, time: Duration) -> Self {
-        self.source_pause = time;
+        self.source = match time {
+            Duration::ZERO => Pace::AtOnce,
+            time => Pace::Blocks(time),
+        };
+        self
+    }
+
+    /// Says "not now" each time the source of an upload is asked, and has a piece after that time; see
+    /// [`BodySource`](crate::body::BodySource).
+    #[must_use]
+    pub fn source_says_not_now(mut self, time: Duration) -> Self {
+        self.source = Pace::NotNow(time);
         self
     }
 

@@ -9,6 +9,7 @@ use crate::testkit::sim::random::Random;
 use crate::testkit::sim::scenario::{
     AddressPlan, Asks, CallPlan, ConnectionPlan, Named, OriginPlan, ReadPlan, Scenario,
 };
+use crate::testkit::sim::source::Pace;
 
 /// Bytes of an answer's body: mostly few, seldom more than a buffer takes at once.
 const LENGTHS: [usize; 12] = [0, 1, 2, 5, 17, 40, 40, 100, 100, 300, 2_000, 20_000];
@@ -70,7 +71,12 @@ fn call(random: &mut Random, origins: u64) -> CallPlan {
         starts_ms: random.pick(&[0, 0, 1, 40, 200, 3_000, 40_000]),
         reads,
         cancels_ms: random.one_in(12).then(|| random.below(150)),
-        source_ms: random.pick(&[0, 0, 0, 7]),
+        source: random.pick(&[
+            Pace::AtOnce,
+            Pace::AtOnce,
+            Pace::NotNow(Duration::from_millis(7)),
+            Pace::Blocks(Duration::from_millis(7)),
+        ]),
     }
 }
 

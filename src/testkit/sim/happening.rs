@@ -22,6 +22,8 @@ pub(super) enum Happening {
     Read(usize),
     /// A caller's source gives what it was asked for.
     Pull(usize, u64, bool),
+    /// A caller's source that said "not now" has a piece.
+    Supply(usize),
     /// A caller gives its call up.
     Cancel(usize),
     /// A connect has come to something.

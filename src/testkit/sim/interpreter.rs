@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::drive::apply::Upload;
@@ -14,11 +15,13 @@ use crate::flow::call::{Call, Settings};
 use crate::net::cancel::CancelHandle;
 use crate::proto::Turn;
 use crate::proto::buffers::Buffers;
+use crate::proto::sending::Pulled;
 use crate::testkit::sim::bug::Bug;
 use crate::testkit::sim::caller::Caller;
 use crate::testkit::sim::happening::Happening;
 use crate::testkit::sim::network::{Incoming, StreamId};
 use crate::testkit::sim::reader::Reader;
+use crate::testkit::sim::source::{Nudge, Pace, Supply};
 use crate::testkit::sim::world::World;
 
 mod dialing;
@@ -40,6 +43,8 @@ pub(super) struct Actor {
     pub(super) upload: Upload,
     pub(super) cancel: CancelHandle,
     pub(super) caller: Caller,
+    pub(super) nudge: (Arc<Nudge>, Waker),
+    pub(super) supply: Supply,
     pub(super) reader: Reader,
     pub(super) lease: Option<Lease>,
     pub(super) contestants: Vec<Contestant>,
@@ -206,14 +211,34 @@ impl Stage<'_> {
 
     /// Asks the caller's source, at once or after the time it takes; says whether it takes any.
     fn pull(&mut self, max: u64, is_first: bool) -> bool {
-        let takes = self.actor.caller.source_pause;
-        if takes.is_zero() {
-            self.pulled(max, is_first);
-            return false;
+        match self.actor.caller.source {
+            Pace::AtOnce => self.pulled(max, is_first),
+            Pace::Blocks(time) => {
+                let pull = Happening::Pull(self.actor.number, max, is_first);
+                self.world.planner.plan_in(time, pull);
+                return true;
+            }
+            Pace::NotNow(time) => match self.actor.supply {
+                Supply::Piece => {
+                    self.actor.supply = Supply::Nothing;
+                    self.pulled(max, is_first);
+                }
+                Supply::Nothing => {
+                    self.actor.supply = Supply::Coming;
+                    let supply = Happening::Supply(self.actor.number);
+                    self.world.planner.plan_in(time, supply);
+                    self.input(ExchangeInput::Pulled(Pulled::NotNow, None));
+                }
+                Supply::Coming => self.input(ExchangeInput::Pulled(Pulled::NotNow, None)),
+            },
         }
-        let pull = Happening::Pull(self.actor.number, max, is_first);
-        self.world.planner.plan_in(takes, pull);
-        true
+        false
+    }
+
+    /// The source that said "not now" has a piece.
+    pub(super) fn supplied(&mut self) {
+        self.actor.supply = Supply::Piece;
+        self.actor.nudge.1.wake_by_ref();
     }
 
     /// The caller's source gives what it was asked for.
@@ -223,10 +248,13 @@ impl Stage<'_> {
             buffers,
             emitter,
             caller,
+            nudge: (_, waker),
             ..
         } = &mut *self.actor;
-        if let Some(pulled) = upload.pull(max, is_first, &mut buffers.outbound) {
-            emitter.marks().caller_sends(caller.source_pause);
+        if let Some(pulled) = upload.pull(max, is_first, waker, &mut buffers.outbound) {
+            if let Pace::Blocks(time) = caller.source {
+                emitter.marks().caller_sends(time);
+            }
             self.input(pulled);
         }
     }
@@ -249,6 +277,9 @@ impl Stage<'_> {
             if wait.send && stream.is_writable() {
                 return Some(ExchangeInput::Writable.into());
             }
+        }
+        if wait.source && self.actor.nudge.0.take() {
+            return Some(ExchangeInput::SourceReady.into());
         }
         let is_late = wait.deadline.is_some_and(|at| at <= self.world.now());
         let is_deaf = self.world.bug == Some(Bug::NoDeadline);

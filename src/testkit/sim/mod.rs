@@ -58,6 +58,7 @@ mod record;
 mod run;
 mod scenario;
 mod shrink;
+mod source;
 mod world;
 
 use std::collections::VecDeque;
@@ -78,6 +79,7 @@ pub use self::outcome::{Outcome, SimResponse};
 use self::reader::Reader;
 use self::record::Record;
 pub use self::scenario::Scenario;
+use self::source::{Supply, nudge};
 use self::world::{Ids, World};
 use crate::client::Client;
 use crate::error::Error;
@@ -320,6 +322,8 @@ impl Sim {
             asked: None,
             letters: VecDeque::new(),
             place: Place::Fresh,
+            nudge: nudge(),
+            supply: Supply::Nothing,
             timer: None,
             started: Duration::ZERO,
         }))

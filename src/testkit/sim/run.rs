@@ -49,6 +49,10 @@ impl Sim {
                 stage.pulled(max, is_first);
                 stage.go();
             }),
+            Happening::Supply(number) => {
+                self.with_call(number, |stage| stage.supplied());
+                self.world.planner.wake(Due::Call(number));
+            }
             Happening::Cancel(number) => {
                 self.with_call(number, |stage| stage.actor.cancel.cancel());
                 self.world.planner.wake(Due::Call(number));

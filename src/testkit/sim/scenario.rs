@@ -17,6 +17,7 @@ use crate::testkit::sim::caller::Caller;
 use crate::testkit::sim::laws::{self, Broken, Report};
 use crate::testkit::sim::link::{Handshake, Link};
 use crate::testkit::sim::names::Name;
+use crate::testkit::sim::source::Pace;
 use crate::testkit::sim::{Sim, Ticket};
 
 /// A secret that every request carries, and that nobody may be shown.
@@ -52,7 +53,7 @@ pub(super) struct CallPlan {
     pub(super) starts_ms: u64,
     pub(super) reads: ReadPlan,
     pub(super) cancels_ms: Option<u64>,
-    pub(super) source_ms: u64,
+    pub(super) source: Pace,
 }
 
 /// What is asked.
@@ -241,9 +242,12 @@ impl CallPlan {
     }
 
     fn caller(&self) -> Caller {
-        let caller = Caller::new()
-            .starts_in(Duration::from_millis(self.starts_ms))
-            .source_takes(Duration::from_millis(self.source_ms));
+        let caller = Caller::new().starts_in(Duration::from_millis(self.starts_ms));
+        let caller = match self.source {
+            Pace::AtOnce => caller,
+            Pace::Blocks(time) => caller.source_takes(time),
+            Pace::NotNow(time) => caller.source_says_not_now(time),
+        };
         let caller = match self.reads {
             ReadPlan::Whole => caller,
             ReadPlan::Slowly(bytes, pause) => caller.reads(bytes, Duration::from_millis(pause)),

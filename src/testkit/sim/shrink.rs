@@ -5,6 +5,7 @@ use crate::testkit::sim::link::{Accept, Handshake, Link};
 use crate::testkit::sim::scenario::{
     Asks, CallPlan, ConnectionPlan, Named, OriginPlan, ReadPlan, Scenario,
 };
+use crate::testkit::sim::source::Pace;
 
 /// Tries of one shrinking.
 const TRIES_MAX: usize = 5_000;
@@ -80,7 +81,7 @@ fn calls(call: &CallPlan) -> Vec<CallPlan> {
         with(&|next| next.reads = ReadPlan::Whole),
         with(&|next| next.asks = Asks::Get),
         with(&|next| next.starts_ms = 0),
-        with(&|next| next.source_ms = 0),
+        with(&|next| next.source = Pace::AtOnce),
     ]
 }
 

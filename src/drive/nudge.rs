@@ -1,0 +1,79 @@
+//! How the caller's source or sink, which said "not now", lets its call go on.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Wake, Waker};
+
+use crate::drive::apply::Running;
+use crate::drive::waits::Alert;
+use crate::net::wait;
+
+/// What a call lends to its source and its sink: the same for both, since each looks at what it can do.
+#[derive(Debug)]
+pub(crate) struct Lent {
+    nudge: Arc<Nudge>,
+    waker: Waker,
+}
+
+/// A wake-up that leaves a note, so that a call knows that it was meant.
+#[derive(Debug)]
+struct Nudge {
+    is_nudged: AtomicBool,
+    alert: Alert,
+}
+
+impl Wake for Nudge {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.is_nudged.store(true, Ordering::Release);
+        self.alert.wake();
+    }
+}
+
+impl Running {
+    /// The waker that sources and sinks are lent, made when it is first needed.
+    ///
+    /// # Errors
+    /// The system has no descriptor for it.
+    pub(crate) fn lend_waker(&mut self) -> io::Result<&Waker> {
+        let lent = match self.lent_waker.take() {
+            Some(lent) => lent,
+            None => {
+                let nudge = Arc::new(Nudge {
+                    is_nudged: AtomicBool::new(false),
+                    alert: self.waits.alert(&self.engine.wakers)?,
+                });
+                let waker = nudge.clone().into();
+                Lent { nudge, waker }
+            }
+        };
+        Ok(&self.lent_waker.insert(lent).waker)
+    }
+
+    /// Says whether a source or a sink nudged the call since it was last asked.
+    pub(crate) fn take_nudge(&self) -> bool {
+        let lent = self.lent_waker.as_ref();
+        lent.is_some_and(|lent| lent.nudge.is_nudged.swap(false, Ordering::AcqRel))
+    }
+
+    /// What a thread has to poll for, beside its socket, to be nudged.
+    pub(crate) fn nudged_by(&self) -> Option<&Arc<wait::Waker>> {
+        let lent = self.lent_waker.as_ref()?;
+        lent.nudge.alert.waker()
+    }
+
+    /// Gives up what was leased, if no source or sink still holds it.
+    pub(crate) fn end_nudges(&mut self) {
+        let Some(Lent { nudge, waker }) = self.lent_waker.take() else {
+            return;
+        };
+        drop(waker);
+        if let Ok(nudge) = Arc::try_unwrap(nudge) {
+            nudge.alert.end(&self.engine.wakers);
+        }
+    }
+}
