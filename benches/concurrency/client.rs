@@ -73,12 +73,7 @@ fn rate(crowd: &mut dyn Crowd, connections: usize, time: Duration) -> Outcome<Sa
 }
 
 /// So many requests, from the first to the last.
-fn count(
-    crowd: &mut dyn Crowd,
-    path: Path,
-    connections: usize,
-    requests: u64,
-) -> Outcome<Sample> {
+fn count(crowd: &mut dyn Crowd, path: Path, connections: usize, requests: u64) -> Outcome<Sample> {
     let in_flight = connections as u64;
     let mut seen = 0;
     let start = Start::now();

@@ -12,12 +12,8 @@ pub(crate) trait Crowd {
 
     /// Begins a GET on so many connections, which are open, and asks at the end of each whether another is to be begun.
     /// Ends when none is under way.
-    fn keep(
-        &mut self,
-        path: Path,
-        in_flight: usize,
-        more: &mut dyn FnMut() -> bool,
-    ) -> Outcome<()>;
+    fn keep(&mut self, path: Path, in_flight: usize, more: &mut dyn FnMut() -> bool)
+    -> Outcome<()>;
 
     /// Opens so many connections, sends a GET of `/hold` on each, and waits until all of them are said to be held.
     fn hold(

@@ -53,5 +53,9 @@ pub(crate) fn conditions() -> String {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load: Vec<&str> = load.split_whitespace().take(3).collect();
-    format!("{cores} cores, Linux {}, load {}", kernel.trim(), load.join(" "))
+    format!(
+        "{cores} cores, Linux {}, load {}",
+        kernel.trim(),
+        load.join(" ")
+    )
 }

@@ -146,7 +146,9 @@ fn print_rates(all: &[Rounds<Sample>]) {
 pub(crate) fn count(options: &Options) -> Outcome<()> {
     let requests: u64 = options.or("requests", 5000)?;
     let connections: u64 = options.or("connections", 64)?;
-    println!("instructions of a GET /tiny, {requests} against three times as many, {connections} connections");
+    println!(
+        "instructions of a GET /tiny, {requests} against three times as many, {connections} connections"
+    );
     let mut table = Table::new(["client", "instructions"]);
     for client in options.list::<String>("clients", crowds::NAMES)? {
         let mut of = [0, 0];
@@ -177,7 +179,10 @@ fn instructions_of(turns: &Turns<'_>, client: &str) -> Outcome<u64> {
     turns.once(client, &under)?;
     let text = std::fs::read_to_string(&counts)?;
     std::fs::remove_file(&counts)?;
-    let totals = text.lines().rev().find_map(|line| line.strip_prefix("totals: "));
+    let totals = text
+        .lines()
+        .rev()
+        .find_map(|line| line.strip_prefix("totals: "));
     Ok(totals.ok_or("callgrind wrote no totals")?.trim().parse()?)
 }
 
@@ -222,7 +227,9 @@ pub(crate) fn rest(options: &Options) -> Outcome<()> {
         ("seconds", seconds.to_string()),
     ];
     let turns = Turns::new(options, "rest", 1, arguments)?;
-    println!("{connections} idle connections, a turn of at most 1 s after the other for {seconds} s");
+    println!(
+        "{connections} idle connections, a turn of at most 1 s after the other for {seconds} s"
+    );
     let mut table = Table::new(["client", "CPU %", "CPU ms"]);
     for Rounds { client, said } in turns.run::<Sample>()? {
         for sample in said {
@@ -251,7 +258,12 @@ pub(crate) fn memory(options: &Options) -> Outcome<()> {
     let kind = if tls { "TLS" } else { "plain" };
     println!("bytes of a connection, {connections} {kind} ones; heap as Rust allocates it");
     let mut table = Table::new([
-        "client", "active RSS", "idle RSS", "active heap", "idle heap", "RSS before",
+        "client",
+        "active RSS",
+        "idle RSS",
+        "active heap",
+        "idle heap",
+        "RSS before",
     ]);
     for Rounds { client, said } in turns.run::<Footprint>()? {
         for Footprint {

@@ -146,7 +146,9 @@ impl Server {
             stream.set_nodelay(true)?;
             let at = self.free.pop().unwrap_or(self.connections.len());
             let both = Interest::READABLE | Interest::WRITABLE;
-            self.poll.registry().register(&mut stream, Token(at), both)?;
+            self.poll
+                .registry()
+                .register(&mut stream, Token(at), both)?;
             let connection = Some(Connection::new(stream, tls)?);
             match self.connections.get_mut(at) {
                 Some(place) => *place = connection,

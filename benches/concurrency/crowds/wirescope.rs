@@ -104,15 +104,17 @@ fn check(done: Completion, path: Path) -> Outcome<()> {
 impl Crowd for Calls {
     fn open(&mut self, connections: usize) -> Outcome<()> {
         let url = self.url(Path::Tiny);
-        while self.event_loop.calls() < connections {
-            for _ in 0..STEP.min(connections - self.event_loop.calls()) {
+        let mut wanted = 0;
+        while wanted < connections {
+            wanted = connections.min(wanted + STEP);
+            for _ in self.event_loop.calls()..wanted {
                 self.submit(&url)?;
             }
-            if self.event_loop.calls() < connections {
+            if wanted < connections {
                 self.event_loop.turn(Some(Duration::ZERO))?;
-            }
-            while let Some(done) = self.event_loop.try_next() {
-                check(done, Path::Tiny)?;
+                while let Some(done) = self.event_loop.try_next() {
+                    check(done, Path::Tiny)?;
+                }
             }
         }
         while self.next(Path::Tiny)?.is_some() {}
