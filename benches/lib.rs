@@ -1,1 +1,3 @@
-//! Benches only: `cargo bench --manifest-path benches/Cargo.toml`.
+//! What the benchmark programs share.
+
+pub mod concurrency;

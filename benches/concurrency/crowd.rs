@@ -1,0 +1,30 @@
+//! What every client can do with very many connections.
+
+use std::time::Duration;
+
+use crate::concurrency::Outcome;
+use crate::concurrency::answers::Path;
+
+/// A client with its connections, all in one thread. Whatever it does, it checks status and length of each answer.
+pub(crate) trait Crowd {
+    /// Opens so many connections, and leaves them idle.
+    fn open(&mut self, connections: usize) -> Outcome<()>;
+
+    /// Begins a GET on so many connections, which are open, and asks at the end of each whether another is to be begun.
+    /// Ends when none is under way.
+    fn keep(&mut self, path: Path, in_flight: usize, more: &mut dyn FnMut() -> bool)
+    -> Outcome<()>;
+
+    /// Opens so many connections, sends a GET of `/hold` on each, and waits until all of them are said to be held.
+    fn hold(
+        &mut self,
+        connections: usize,
+        are_held: &mut dyn FnMut() -> Outcome<bool>,
+    ) -> Outcome<()>;
+
+    /// Waits for the answers of those that were held, which is no more the case.
+    fn settle(&mut self) -> Outcome<()>;
+
+    /// Waits that long for what does not happen, at most a second at a time.
+    fn rest(&mut self, time: Duration) -> Outcome<()>;
+}

@@ -1,0 +1,187 @@
+//! The event loop, used as its documentation says: a call is submitted for each that completes.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use wirescope::event::{Event, Interest, Observer, ObserverRef, Verdict};
+use wirescope::{Client, Completion, EventLoop, TlsConfig};
+
+use crate::concurrency::Outcome;
+use crate::concurrency::answers::Path;
+use crate::concurrency::crowd::Crowd;
+
+/// Connections that are begun between two turns, so that those that wait for being accepted stay few.
+const STEP: usize = 128;
+
+/// Longer than any measurement.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// A client and its event loop.
+pub(super) struct Calls {
+    client: Client,
+    event_loop: EventLoop,
+    base: String,
+    told: Option<Told>,
+}
+
+/// Counts what it is told, of every kind.
+#[derive(Clone, Default)]
+pub(super) struct Told(Arc<AtomicU64>);
+
+impl Observer for Told {
+    fn interest(&self) -> Interest {
+        Interest::ALL
+    }
+
+    fn on_event(&self, _: &Event) -> Verdict {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Verdict::Continue
+    }
+}
+
+impl Calls {
+    pub(super) fn new(
+        addr: SocketAddr,
+        authority: Option<&str>,
+        connections: usize,
+        told: Option<Told>,
+    ) -> Outcome<Self> {
+        let mut builder = Client::builder()
+            .max_idle(connections)
+            .max_idle_per_origin(connections)
+            .idle_timeout(IDLE);
+        if let Some(told) = &told {
+            builder = builder.observe(ObserverRef::new(told.clone()));
+        }
+        let mut scheme = "http";
+        if let Some(pem) = authority {
+            let tls = TlsConfig::new().builtin_roots(false).add_ca_pem(pem)?;
+            builder = builder.tls(tls);
+            scheme = "https";
+        }
+        let client = builder.build()?;
+        Ok(Self {
+            event_loop: EventLoop::new(&client)?,
+            client,
+            base: format!("{scheme}://{addr}"),
+            told,
+        })
+    }
+
+    fn url(&self, path: Path) -> String {
+        format!("{}{}", self.base, path.target())
+    }
+
+    fn submit(&mut self, url: &str) -> Outcome<()> {
+        self.event_loop.submit(self.client.get(url)?)?;
+        Ok(())
+    }
+
+    /// Takes the next completion, if there is a call left.
+    fn next(&mut self, path: Path) -> Outcome<Option<()>> {
+        let done = self.event_loop.next()?;
+        done.map(|done| check(done, path)).transpose()
+    }
+
+    fn are_idle(&self, connections: usize) -> Outcome<()> {
+        match self.event_loop.pool_stats().total().idle() {
+            idle if idle == connections => Ok(()),
+            idle => Err(format!("{idle} connections are idle, not {connections}").into()),
+        }
+    }
+}
+
+fn check(done: Completion, path: Path) -> Outcome<()> {
+    let done = done.into_result()?;
+    if done.status() != Some(200) || done.body().len() != path.body_length() {
+        return Err(format!("{done:?} has {} bytes", done.body().len()).into());
+    }
+    Ok(())
+}
+
+impl Crowd for Calls {
+    fn open(&mut self, connections: usize) -> Outcome<()> {
+        let url = self.url(Path::Tiny);
+        let mut wanted = 0;
+        while wanted < connections {
+            wanted = connections.min(wanted + STEP);
+            for _ in self.event_loop.calls()..wanted {
+                self.submit(&url)?;
+            }
+            if wanted < connections {
+                self.event_loop.turn(Some(Duration::ZERO))?;
+                while let Some(done) = self.event_loop.try_next() {
+                    check(done, Path::Tiny)?;
+                }
+            }
+        }
+        while self.next(Path::Tiny)?.is_some() {}
+        self.are_idle(connections)
+    }
+
+    fn keep(
+        &mut self,
+        path: Path,
+        in_flight: usize,
+        more: &mut dyn FnMut() -> bool,
+    ) -> Outcome<()> {
+        let url = self.url(path);
+        let (mut ended, before) = (0, self.told.as_ref().map(Told::count));
+        for _ in 0..in_flight {
+            self.submit(&url)?;
+        }
+        while self.next(path)?.is_some() {
+            ended += 1;
+            if more() {
+                self.submit(&url)?;
+            }
+        }
+        if let (Some(told), Some(before)) = (&self.told, before) {
+            let events = (told.count() - before) / ended;
+            if events < 12 {
+                return Err(format!("{events} events for a call are too few").into());
+            }
+        }
+        self.are_idle(in_flight)
+    }
+
+    fn hold(
+        &mut self,
+        connections: usize,
+        are_held: &mut dyn FnMut() -> Outcome<bool>,
+    ) -> Outcome<()> {
+        let url = self.url(Path::Hold);
+        for number in 0..connections {
+            self.submit(&url)?;
+            if number % STEP == 0 {
+                self.event_loop.turn(Some(Duration::ZERO))?;
+            }
+        }
+        while !are_held()? {
+            self.event_loop.turn(Some(Duration::from_millis(10)))?;
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self) -> Outcome<()> {
+        let held = self.event_loop.calls();
+        while self.next(Path::Hold)?.is_some() {}
+        self.are_idle(held)
+    }
+
+    fn rest(&mut self, time: Duration) -> Outcome<()> {
+        let begun = Instant::now();
+        while begun.elapsed() < time {
+            self.event_loop.turn(Some(Duration::from_secs(1)))?;
+        }
+        Ok(())
+    }
+}
+
+impl Told {
+    fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}

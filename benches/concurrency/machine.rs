@@ -1,0 +1,61 @@
+//! What the system says of this process, and what it is asked for it.
+
+use std::fs;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::{CpuSet, sched_setaffinity};
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::concurrency::Outcome;
+
+/// Keeps this process on a core.
+pub(crate) fn pin(core: usize) -> Outcome<()> {
+    let mut cores = CpuSet::new();
+    cores.set(core);
+    Ok(sched_setaffinity(None, &cores)?)
+}
+
+/// Allows as many descriptors as there may be.
+pub(crate) fn raise_descriptor_limit() -> Outcome<()> {
+    let limit = getrlimit(Resource::Nofile);
+    Ok(setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        },
+    )?)
+}
+
+/// CPU time of this process so far, of all threads.
+pub(crate) fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    let nanos = u64::try_from(time.tv_nsec).unwrap_or_default();
+    Duration::from_secs(seconds) + Duration::from_nanos(nanos)
+}
+
+/// Resident memory of this process in bytes.
+pub(crate) fn resident() -> Outcome<usize> {
+    let pages = fs::read_to_string("/proc/self/statm")?;
+    let pages: usize = pages
+        .split_whitespace()
+        .nth(1)
+        .ok_or("statm has no second number")?
+        .parse()?;
+    Ok(pages * rustix::param::page_size())
+}
+
+/// One line about the machine and how busy it is.
+pub(crate) fn conditions() -> String {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load: Vec<&str> = load.split_whitespace().take(3).collect();
+    format!(
+        "{cores} cores, Linux {}, load {}",
+        kernel.trim(),
+        load.join(" ")
+    )
+}
