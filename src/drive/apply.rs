@@ -382,6 +382,10 @@ impl Running {
         };
         self.wait_on(&lease);
         self.lease = Some(lease);
+        if !self.waits.may_block() {
+            // Nothing comes from the pool any more, and a loop has very many calls.
+            self.ear = None;
+        }
     }
 
     /// Registers the wake-up that the call may block on while it has no connection: for a cancel, and for a

@@ -53,6 +53,15 @@ impl Contestants {
         drop(self.take(number));
     }
 
+    /// Gives up memory that is only of use while something is received.
+    pub(crate) fn save_memory(&mut self) {
+        for (_, contestant) in &mut self.open {
+            if let Contestant::Open(transport, Handshake::UnderWay) = contestant {
+                transport.take_back(&mut Vec::new());
+            }
+        }
+    }
+
     fn take(&mut self, number: u16) -> Option<Contestant> {
         let place = self.open.iter().position(|(of, _)| *of == number)?;
         Some(self.open.remove(place).1)

@@ -172,6 +172,9 @@ impl Engine {
     pub(crate) fn keep_memory(&self, mut memory: Memory) {
         memory.buffers.reset();
         memory.cipher.clear();
+        if memory.buffers.is_vacant() && memory.cipher.capacity() == 0 {
+            return;
+        }
         let mut memories = lock(&self.memories);
         if memories.len() < MEMORIES {
             memories.push(memory);

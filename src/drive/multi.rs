@@ -14,18 +14,20 @@
 //! ```
 
 mod deadlines;
+mod scratch;
 mod task;
 
 use std::any::Any;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use self::deadlines::Deadlines;
+use self::scratch::Scratch;
 pub(crate) use self::task::Ended;
 use self::task::{Advanced, Task};
 use crate::drive::engine::Engine;
@@ -33,12 +35,10 @@ use crate::drive::start::Ready;
 use crate::drive::waits::Waits;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::net::clock;
+use crate::net::numbered::Numbered;
 use crate::net::poll::{Owner, Poller};
 use crate::net::workers::panic_text;
 use crate::proto::receiving::FinalHead;
-
-/// Bytes of content that one receive takes at the most, for all calls into the same memory.
-const SHARED: usize = 16 * 1024;
 
 /// What takes the content of a response, in place of a caller that reads.
 pub(crate) trait Taker {
@@ -69,15 +69,13 @@ pub(crate) trait Taker {
 
 /// Runs calls, each with what takes its content.
 pub(crate) struct Loop<T> {
-    tasks: BTreeMap<u64, Task<T>>,
+    tasks: Numbered<Box<Task<T>>>,
     ready: VecDeque<u64>,
     deadlines: Deadlines,
     ended: VecDeque<Ended<T>>,
-    /// Where content is received.
-    shared: Box<[u8]>,
+    scratch: Scratch,
     woken: Vec<Owner>,
     idle: Idle,
-    next: u64,
     engine: Arc<Engine>,
     poller: Poller,
 }
@@ -85,8 +83,8 @@ pub(crate) struct Loop<T> {
 /// Whether idle connections are to be looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Idle {
-    /// Not before that moment, when the time of one is over.
-    Quiet(Option<Instant>),
+    /// When the time of one is over.
+    Quiet,
     /// In the next turn.
     Reported,
 }
@@ -94,44 +92,45 @@ enum Idle {
 impl<T: Taker> Loop<T> {
     pub(crate) fn new(engine: Engine) -> io::Result<Self> {
         Ok(Self {
-            tasks: BTreeMap::new(),
+            tasks: Numbered::default(),
             ready: VecDeque::new(),
             deadlines: Deadlines::default(),
             ended: VecDeque::new(),
-            shared: vec![0; SHARED].into_boxed_slice(),
+            scratch: Scratch::new(),
             woken: Vec::new(),
-            idle: Idle::Quiet(None),
-            next: 1,
+            idle: Idle::Quiet,
             engine: Arc::new(engine),
             poller: Poller::new()?,
         })
     }
 
-    /// Begins a call, as far as it goes without waiting, with a limit for its content that holds unless it has a total, and says its number, which no other call of this loop gets.
+    /// Begins a call, as far as it goes without waiting, and says its number, which no other call of this loop gets. The
+    /// limit is for the whole call, from its response on, unless it has a total.
     ///
     /// # Errors
-    /// Why its plan was refused before any I/O.
+    /// Why its plan was refused before any I/O, or that the loop has as many calls as it can.
     pub(crate) fn submit(
         &mut self,
         ready: Ready,
         limit: Option<Duration>,
         taker: T,
     ) -> Result<u64, Error> {
-        let number = self.next;
+        let full = || Error::new(ErrorKind::Internal, Phase::Prepare);
+        let number = self.tasks.next().ok_or_else(full)?;
         let bell = self.poller.bell(Owner::One(number));
         if let Some(cancel) = &ready.cancel {
             cancel.ring(bell.to(Owner::Everybody));
         }
         let running = self.engine.prepare(ready, Waits::InLoop(bell))?;
-        self.next += 1;
-        let task = Task::begin(Box::new(running), limit, taker);
-        self.advance(number, task);
+        let task = Box::new(Task::begin(running, limit, taker));
+        let number = self.tasks.insert(task).ok_or_else(full)?;
+        self.advance(number);
         Ok(number)
     }
 
     /// Cancels a call; says whether it was under way.
     pub(crate) fn cancel(&mut self, number: u64) -> bool {
-        let Some(task) = self.tasks.get_mut(&number) else {
+        let Some(task) = self.tasks.get_mut(number) else {
             return false;
         };
         task.cancel();
@@ -141,7 +140,7 @@ impl<T: Taker> Loop<T> {
 
     /// Cancels all calls.
     pub(crate) fn cancel_all(&mut self) {
-        let all: Vec<u64> = self.tasks.keys().copied().collect();
+        let all: Vec<u64> = self.tasks.iter().map(|(number, _)| number).collect();
         for number in all {
             self.cancel(number);
         }
@@ -172,7 +171,7 @@ impl<T: Taker> Loop<T> {
         self.woken = woken;
         let now = clock::now();
         while let Some(number) = self.deadlines.due(now) {
-            if let Some(task) = self.tasks.get_mut(&number) {
+            if let Some(task) = self.tasks.get_mut(number) {
                 task.plan = None;
                 self.wake(number);
             }
@@ -181,23 +180,18 @@ impl<T: Taker> Loop<T> {
             let Some(number) = self.ready.pop_front() else {
                 break;
             };
-            if let Some(task) = self.tasks.remove(&number) {
-                self.advance(number, task);
-            }
+            self.advance(number);
         }
         Ok(())
     }
 
     /// How long a turn may wait at the most; none means for ever.
     pub(crate) fn next_wait(&self) -> Option<Duration> {
-        let idle_until = match self.idle {
-            Idle::Quiet(until) => until,
-            Idle::Reported => return Some(Duration::ZERO),
-        };
-        if !self.ready.is_empty() || !self.ended.is_empty() || self.poller.is_rung() {
+        let has_work = !self.ready.is_empty() || !self.ended.is_empty();
+        if has_work || self.idle == Idle::Reported || self.poller.is_rung() {
             return Some(Duration::ZERO);
         }
-        let next = [idle_until, self.deadlines.next()];
+        let next = [self.engine.idle_until(), self.deadlines.next()];
         let next = next.into_iter().flatten().min()?;
         Some(next.saturating_duration_since(clock::now()))
     }
@@ -221,30 +215,30 @@ impl<T: Taker> Loop<T> {
     }
 
     /// Lets a call go on. If its caller's code panics, it is given up, and no other call learns of it.
-    fn advance(&mut self, number: u64, mut task: Task<T>) {
-        let shared = &mut self.shared;
-        let advanced = catch_unwind(AssertUnwindSafe(|| task.advance(shared)));
+    fn advance(&mut self, number: u64) {
+        let Some(task) = self.tasks.get_mut(number) else {
+            return;
+        };
+        let scratch = &mut self.scratch;
+        let advanced = catch_unwind(AssertUnwindSafe(|| task.advance(scratch)));
         match advanced.unwrap_or_else(|panic| panicked(task.phase(), panic)) {
             Advanced::Parked(deadline) => {
                 if let Some(deadline) = deadline {
                     self.deadlines.plan(deadline, number, &mut task.plan);
                 }
-                self.tasks.insert(number, task);
             }
-            Advanced::Spent => {
-                self.tasks.insert(number, task);
-                self.wake(number);
-            }
+            Advanced::Spent => self.wake(number),
             Advanced::Ended(result) => {
                 self.deadlines.drop_plan(number, &mut task.plan);
-                self.ended.push_back(task.end(number, result));
-                self.idle = Idle::Reported;
+                if let Some(task) = self.tasks.remove(number) {
+                    self.ended.push_back(task.end(number, result));
+                }
             }
         }
     }
 
     fn wake(&mut self, number: u64) {
-        if let Some(task) = self.tasks.get_mut(&number) {
+        if let Some(task) = self.tasks.get_mut(number) {
             if task.queue() {
                 self.ready.push_back(number);
             }
@@ -254,7 +248,7 @@ impl<T: Taker> Loop<T> {
     /// A handle that serves several calls was used.
     fn wake_canceled(&mut self) {
         let canceled = self.tasks.iter().filter(|(_, task)| task.is_canceled());
-        let canceled: Vec<u64> = canceled.map(|(number, _)| *number).collect();
+        let canceled: Vec<u64> = canceled.map(|(number, _)| number).collect();
         for number in canceled {
             self.wake(number);
         }
@@ -264,15 +258,15 @@ impl<T: Taker> Loop<T> {
     fn look_at_idle(&mut self) -> usize {
         let now = clock::now();
         let is_due = match self.idle {
-            Idle::Quiet(until) => until.is_some_and(|until| until <= now),
+            Idle::Quiet => self.engine.idle_until().is_some_and(|until| until <= now),
             Idle::Reported => true,
         };
-        if !is_due {
-            return 0;
+        self.idle = Idle::Quiet;
+        if is_due {
+            self.engine.tend_idle(now)
+        } else {
+            0
         }
-        let (closed, next) = self.engine.tend_idle(now);
-        self.idle = Idle::Quiet(next);
-        closed
     }
 }
 

@@ -232,25 +232,23 @@ impl Engine {
     }
 
     /// Closes the idle connections that were idle for too long, and those that an event loop has something new of and
-    /// that turn out to be of no use. Says how many, and when the time of the next one is over.
-    pub(crate) fn tend_idle(&self, now: Instant) -> (usize, Option<Instant>) {
-        let mut next: Option<Instant> = None;
+    /// that turn out to be of no use. Says how many.
+    pub(crate) fn tend_idle(&self, now: Instant) -> usize {
         let useless = {
             let mut pool = lock(&self.pool);
             let timeout = pool.bounds().idle_timeout;
             pool.take_if(|idle| {
-                let reason =
-                    death_if_reported(&mut idle.stream).or_else(|| idle.expired(timeout, now));
-                if reason.is_none() {
-                    let until = idle.good_until(timeout).map(|(until, _)| until);
-                    next = next.into_iter().chain(until).min();
-                }
-                reason
+                death_if_reported(&mut idle.stream).or_else(|| idle.expired(timeout, now))
             })
         };
         let closed = useless.len();
         self.close_all(useless, now);
-        (closed, next)
+        closed
+    }
+
+    /// The moment before which the time of no idle connection is over.
+    pub(crate) fn idle_until(&self) -> Option<Instant> {
+        lock(&self.pool).idle_until()
     }
 
     /// Closes all idle connections; those on loan now will not be put back.

@@ -2,42 +2,64 @@
 //!
 //! Phases say what the call was blocked on, and sum to the total exactly. `None` means "did not happen".
 
+use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
 use crate::event::kind::EventKind;
 use crate::event::show::{Object, Show};
 
+/// A moment of a call, counted from its first one. There are many of them in every call, so that they are kept small.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Moment(NonZeroU64);
+
+impl Moment {
+    fn since(origin: Instant, now: Instant) -> Self {
+        let elapsed = now.saturating_duration_since(origin);
+        let nanos = elapsed
+            .as_secs()
+            .saturating_mul(1_000_000_000)
+            .saturating_add(u64::from(elapsed.subsec_nanos()));
+        Self(NonZeroU64::MIN.saturating_add(nanos))
+    }
+
+    fn elapsed(self) -> Duration {
+        Duration::from_nanos(self.0.get().saturating_sub(1))
+    }
+}
+
 /// The moments of a call, noted as they pass.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Marks {
-    start: Option<Instant>,
+    /// The moment from which all others count.
+    origin: Option<Instant>,
+    start: Option<Moment>,
     /// When the hop under way began, if it is not the first.
-    hop: Option<Instant>,
+    hop: Option<Moment>,
     /// The hops before.
     hops: Vec<Phases>,
     /// When the last repeat of the hop began, if there was one.
-    repeated: Option<Instant>,
-    end: Option<Instant>,
-    get_conn: Option<Instant>,
-    conn_end: Option<Instant>,
+    repeated: Option<Moment>,
+    end: Option<Moment>,
+    get_conn: Option<Moment>,
+    conn_end: Option<Moment>,
     got_conn: bool,
-    dns_start: Option<Instant>,
-    connect_first: Option<Instant>,
-    connect_won: Option<(Instant, Instant)>,
+    dns_start: Option<Moment>,
+    connect_first: Option<Moment>,
+    connect_won: Option<(Moment, Moment)>,
     /// Since when the race is blocked on nothing but names, if it is.
-    names_since: Option<Instant>,
+    names_since: Option<Moment>,
     /// How long it was, after its first contestant.
     names_later: Duration,
-    tls_start: Option<Instant>,
-    tls_done: Option<Instant>,
-    first_write: Option<Instant>,
-    wrote_request: Option<Instant>,
-    expect_start: Option<Instant>,
-    expect_done: Option<Instant>,
-    first_byte: Option<Instant>,
-    final_start: Option<Instant>,
-    head: Option<Instant>,
-    body_done: Option<Instant>,
+    tls_start: Option<Moment>,
+    tls_done: Option<Moment>,
+    first_write: Option<Moment>,
+    wrote_request: Option<Moment>,
+    expect_start: Option<Moment>,
+    expect_done: Option<Moment>,
+    first_byte: Option<Moment>,
+    final_start: Option<Moment>,
+    head: Option<Moment>,
+    body_done: Option<Moment>,
     caller_in_send: Duration,
     caller_in_receive: Duration,
 }
@@ -46,6 +68,7 @@ impl Marks {
     /// Notes the moment of an event.
     #[inline]
     pub(crate) fn note(&mut self, kind: EventKind, now: Instant) {
+        let now = self.moment(now);
         match kind {
             EventKind::CallStart => self.start = Some(now),
             EventKind::CallDone => self.end = Some(now),
@@ -78,7 +101,9 @@ impl Marks {
 
     /// Forgets the moments of an attempt that is made again; its time counts as `retry`.
     pub(crate) fn repeat(&mut self, now: Instant) {
+        let now = self.moment(now);
         *self = Self {
+            origin: self.origin,
             start: self.start,
             hop: self.hop,
             hops: std::mem::take(&mut self.hops),
@@ -89,11 +114,13 @@ impl Marks {
 
     /// Keeps the phases of a hop that is left; its time counts as `redirect`.
     pub(crate) fn next_hop(&mut self, now: Instant) {
+        let now = self.moment(now);
         let began = self.hop.or(self.start).unwrap_or(now);
         let phases = self.phases(began, None, now);
         let mut hops = std::mem::take(&mut self.hops);
         hops.push(phases);
         *self = Self {
+            origin: self.origin,
             start: self.start,
             hop: Some(now),
             hops,
@@ -103,15 +130,16 @@ impl Marks {
 
     /// Notes when the contestant that connected had started.
     pub(crate) fn connected(&mut self, started: Instant, now: Instant) {
-        self.connect_won = Some((started, now));
+        self.connect_won = Some((self.moment(started), self.moment(now)));
     }
 
     /// Notes that the race has nobody to start until names come.
     pub(crate) fn blocked_on_names(&mut self, now: Instant) {
+        let now = self.moment(now);
         self.names_since = self.names_since.or(Some(now));
     }
 
-    fn names_came(&mut self, now: Instant) {
+    fn names_came(&mut self, now: Moment) {
         if let Some(since) = self.names_since.take() {
             self.names_later += length(since, now);
         }
@@ -119,6 +147,7 @@ impl Marks {
 
     /// Notes that the first byte of the request was handed to the kernel.
     pub(crate) fn first_write(&mut self, now: Instant) {
+        let now = self.moment(now);
         self.first_write = self.first_write.or(Some(now));
     }
 
@@ -138,27 +167,35 @@ impl Marks {
 
     /// When the call began, if it did.
     pub(crate) fn started(&self) -> Option<Instant> {
-        self.start
+        self.instant(self.start?)
     }
 
     /// When the connection was wanted, if it was.
     pub(crate) fn wanted(&self) -> Option<Instant> {
-        self.get_conn
+        self.instant(self.get_conn?)
+    }
+
+    /// The moment that counts for now; the first one is that from which the others count.
+    fn moment(&mut self, now: Instant) -> Moment {
+        Moment::since(*self.origin.get_or_insert(now), now)
+    }
+
+    fn instant(&self, moment: Moment) -> Option<Instant> {
+        self.origin?.checked_add(moment.elapsed())
     }
 
     /// Folds the moments into timings; a call that has not ended is taken to end now.
     pub(crate) fn timings(&self, now: Instant) -> Timings {
+        let now = Moment::since(self.origin.unwrap_or(now), now);
         let start = self.start.unwrap_or(now);
         let end = self.end.unwrap_or(now).max(start);
-        let since = |mark: Option<Instant>| mark.map(|at| at.saturating_duration_since(start));
+        let since = |mark: Option<Moment>| mark.map(|at| length(start, at));
         Timings {
             phases: self.phases(start, self.hop, end),
             hops: self.hops.clone(),
             ttfb: since(self.first_byte),
             ttfb_final: since(self.final_start),
-            connect_win: self
-                .connect_won
-                .map(|(started, won)| won.saturating_duration_since(started)),
+            connect_win: self.connect_won.map(|(started, won)| length(started, won)),
             headers: span(self.final_start, self.head),
             early_response: self.early_response(),
             reused: self.got_conn && self.connect_won.is_none(),
@@ -178,7 +215,7 @@ impl Marks {
     }
 
     /// The phases from a start to an end; what lies before the start of a later hop was spent on redirects.
-    fn phases(&self, start: Instant, hop: Option<Instant>, end: Instant) -> Phases {
+    fn phases(&self, start: Moment, hop: Option<Moment>, end: Moment) -> Phases {
         let conn_end = self.conn_end.unwrap_or(end);
         let names_later = self.names_later
             + self
@@ -246,11 +283,11 @@ impl Marks {
     }
 }
 
-fn length(from: Instant, to: Instant) -> Duration {
-    to.saturating_duration_since(from)
+fn length(from: Moment, to: Moment) -> Duration {
+    to.elapsed().saturating_sub(from.elapsed())
 }
 
-fn span(from: Option<Instant>, to: Option<Instant>) -> Option<Duration> {
+fn span(from: Option<Moment>, to: Option<Moment>) -> Option<Duration> {
     Some(length(from?, to?))
 }
 

@@ -208,7 +208,7 @@ enum Ending {
 #[derive(Debug)]
 enum Onward {
     /// The same request by this rule, after this error if it was one.
-    Attempt(Option<ErrorFacts>, RetryRule),
+    Attempt(Option<Box<ErrorFacts>>, RetryRule),
     /// The next hop.
     Hop(Box<Plan>),
 }

@@ -55,6 +55,8 @@ pub(crate) struct Pool<T, W> {
     counters: Counters,
     /// Counts the calls of `close_idle`: a connection that was taken before one is not put back after it.
     generation: u64,
+    /// Before this moment the time of no idle connection is over. It may be too early, since connections leave.
+    idle_until: Option<Instant>,
 }
 
 /// What [`Pool::take`] came to.
@@ -119,6 +121,7 @@ impl<T: Pooled, W> Pool<T, W> {
             versions: Versions::default(),
             counters: Counters::default(),
             generation: 0,
+            idle_until: None,
         }
     }
 
@@ -460,6 +463,9 @@ impl<T: Pooled, W> Pool<T, W> {
     }
 
     fn idle(&mut self, key: &Key, conn: T) -> Served<T, W> {
+        let until = conn.good_until(self.bounds.idle_timeout);
+        let until = until.map(|(until, _)| until);
+        self.idle_until = self.idle_until.into_iter().chain(until).min();
         let evicted = match self.slots.put(key, conn, self.bounds.idle_per_key) {
             None if self.slots.total().idle > self.bounds.idle_total => self.slots.take_oldest(),
             evicted => evicted,
@@ -531,9 +537,24 @@ impl<T: Pooled, W> Pool<T, W> {
         &mut self,
         why: impl FnMut(&mut T) -> Option<CloseReason>,
     ) -> Vec<(T, CloseReason)> {
-        let taken = self.slots.take_if(why);
+        let (timeout, mut why) = (self.bounds.idle_timeout, why);
+        let mut until: Option<Instant> = None;
+        let taken = self.slots.take_if(|conn| {
+            let reason = why(conn);
+            if reason.is_none() {
+                let own = conn.good_until(timeout).map(|(until, _)| until);
+                until = until.into_iter().chain(own).min();
+            }
+            reason
+        });
+        self.idle_until = until;
         self.counters.closed_all(&taken);
         taken
+    }
+
+    /// The moment before which the time of no idle connection is over; none if there is no idle connection.
+    pub(crate) fn idle_until(&self) -> Option<Instant> {
+        self.idle_until.filter(|_| self.slots.total().idle > 0)
     }
 
     /// Counts idle connections and connections on loan.

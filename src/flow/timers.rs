@@ -25,11 +25,28 @@ pub(crate) struct Timers {
     armed: [Option<Armed>; TIMERS.len()],
 }
 
-/// One deadline: since when, and how long.
+/// One deadline: since when, and how many nanoseconds. There is one table per call, so it is kept small.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Armed {
     since: Instant,
-    limit: Duration,
+    limit: u64,
+}
+
+impl Armed {
+    fn new(since: Instant, limit: Duration) -> Self {
+        Self {
+            since,
+            limit: u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX),
+        }
+    }
+
+    fn limit(self) -> Duration {
+        Duration::from_nanos(self.limit)
+    }
+
+    fn at(self) -> Option<Instant> {
+        self.since.checked_add(self.limit())
+    }
 }
 
 /// A deadline that passed.
@@ -47,17 +64,18 @@ impl Timers {
             return;
         };
         if let (None, Some(limit)) = (*place, limit) {
-            *place = Some(Armed { since, limit });
+            *place = Some(Armed::new(since, limit));
         }
     }
 
     /// Arms a timer that has to fire that early, if it would fire later.
     pub(crate) fn tighten(&mut self, timer: Timer, since: Instant, limit: Duration) {
         let armed = self.armed.get(timer as usize).copied().flatten();
-        let at = |since: Instant, limit| since.checked_add(limit);
+        let new = Armed::new(since, limit).at();
         let later = armed.is_none_or(|armed| {
-            at(armed.since, armed.limit)
-                .is_none_or(|then| at(since, limit).is_some_and(|new| new < then))
+            armed
+                .at()
+                .is_none_or(|then| new.is_some_and(|new| new < then))
         });
         if later {
             self.disarm(timer);
@@ -96,24 +114,20 @@ impl Timers {
 
     /// The earliest deadline.
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.each()
-            .filter_map(|(_, armed)| armed.since.checked_add(armed.limit))
-            .min()
+        self.each().filter_map(|(_, armed)| armed.at()).min()
     }
 
     /// Takes the timer that has passed; of several the earliest, of equals the first in order.
     pub(crate) fn take_fired(&mut self, now: Instant) -> Option<Fired> {
         let (_, timer, armed) = self
             .each()
-            .filter_map(|(timer, armed)| {
-                Some((armed.since.checked_add(armed.limit)?, timer, armed))
-            })
+            .filter_map(|(timer, armed)| Some((armed.at()?, timer, armed)))
             .filter(|(at, ..)| *at <= now)
             .min_by_key(|(at, timer, _)| (*at, *timer))?;
         self.disarm(timer);
         Some(Fired {
             timer,
-            limit: armed.limit,
+            limit: armed.limit(),
             elapsed: now.saturating_duration_since(armed.since),
         })
     }

@@ -99,9 +99,12 @@ pub(crate) struct Sighting {
     pub(crate) offset: u64,
 }
 
-/// The deviations of one message.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Anomalies {
+/// The deviations of one message. They are rare, so that a message without any has no room for them.
+#[derive(Clone, Default)]
+pub(crate) struct Anomalies(Option<Box<Seen>>);
+
+#[derive(Clone, Default)]
+struct Seen {
     counts: [u32; Anomaly::ALL.len()],
     firsts: [u64; Anomaly::ALL.len()],
 }
@@ -114,9 +117,11 @@ impl Anomalies {
 
     /// The same with offsets that count from `start` bytes earlier.
     pub(crate) fn shifted(&self, start: u64) -> Self {
-        let mut shifted = *self;
-        for first in &mut shifted.firsts {
-            *first = first.saturating_add(start);
+        let mut shifted = self.clone();
+        if let Some(seen) = &mut shifted.0 {
+            for first in &mut seen.firsts {
+                *first = first.saturating_add(start);
+            }
         }
         shifted
     }
@@ -124,31 +129,35 @@ impl Anomalies {
     /// Says whether there was none.
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
-        self.counts.iter().all(|count| *count == 0)
+        self.iter().next().is_none()
     }
 
     /// Counts those of one kind.
     #[cfg(test)]
     pub(crate) fn count(&self, anomaly: Anomaly) -> u32 {
-        self.counts.get(anomaly as usize).copied().unwrap_or(0)
+        let of_kind = self.iter().find(|seen| seen.anomaly == anomaly);
+        of_kind.map_or(0, |seen| seen.count)
     }
 
     /// Iterates over the kinds that occurred, in the order of declaration.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Sighting> + '_ {
-        Anomaly::ALL
-            .iter()
-            .zip(self.counts.iter().zip(&self.firsts))
-            .filter(|(_, (count, _))| **count > 0)
-            .map(|(anomaly, (count, offset))| Sighting {
-                anomaly: *anomaly,
-                count: *count,
-                offset: *offset,
-            })
+        self.0.iter().flat_map(|seen| {
+            Anomaly::ALL
+                .iter()
+                .zip(seen.counts.iter().zip(&seen.firsts))
+                .filter(|(_, (count, _))| **count > 0)
+                .map(|(anomaly, (count, offset))| Sighting {
+                    anomaly: *anomaly,
+                    count: *count,
+                    offset: *offset,
+                })
+        })
     }
 
     fn add(&mut self, anomaly: Anomaly, more: u32, offset: u64) {
         let place = anomaly as usize;
-        let (Some(count), Some(first)) = (self.counts.get_mut(place), self.firsts.get_mut(place))
+        let seen = self.0.get_or_insert_default();
+        let (Some(count), Some(first)) = (seen.counts.get_mut(place), seen.firsts.get_mut(place))
         else {
             return;
         };

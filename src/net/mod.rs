@@ -3,6 +3,7 @@
 pub(crate) mod cancel;
 pub(crate) mod clock;
 pub(crate) mod count;
+pub(crate) mod numbered;
 pub(crate) mod park;
 pub(crate) mod poll;
 pub(crate) mod random;

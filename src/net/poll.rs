@@ -6,10 +6,9 @@
 //!
 //! Every registration has a number that is never given twice: a report about one that is gone meets nobody.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -17,12 +16,13 @@ use mio::unix::SourceFd;
 use mio::{Events, Poll, Registry, Token};
 
 use crate::net::count::{Syscall, syscall};
+use crate::net::numbered::Numbered;
 use crate::net::wait::{Interest, Ready};
 
 /// Reports that one wait takes from the system at the most.
 const REPORTS: usize = 1024;
 
-/// The number of the wake-up; sockets count from 1.
+/// The number of the wake-up, which no socket gets.
 const WAKER: usize = 0;
 
 const READ: u8 = 1;
@@ -68,8 +68,7 @@ pub(crate) struct Poller {
 struct Hub {
     registry: Registry,
     waker: mio::Waker,
-    next: AtomicUsize,
-    sources: Mutex<BTreeMap<usize, Arc<Source>>>,
+    sources: Mutex<Numbered<Arc<Source>>>,
     rung: Mutex<Vec<Owner>>,
 }
 
@@ -83,7 +82,7 @@ struct Source {
 /// The registration of a socket. Dropping it ends it; the system forgets the socket when that is closed.
 pub(crate) struct Watch {
     hub: Weak<Hub>,
-    number: usize,
+    number: u64,
     source: Arc<Source>,
 }
 
@@ -111,8 +110,7 @@ impl Poller {
             hub: Arc::new(Hub {
                 registry,
                 waker,
-                next: AtomicUsize::new(WAKER + 1),
-                sources: Mutex::new(BTreeMap::new()),
+                sources: Mutex::new(Numbered::default()),
                 rung: Mutex::new(Vec::new()),
             }),
         })
@@ -145,7 +143,7 @@ impl Poller {
         {
             let sources = lock(&self.hub.sources);
             for report in &self.reports {
-                let Some(source) = sources.get(&report.token().0) else {
+                let Some(source) = sources.get(number_of(report.token())) else {
                     continue;
                 };
                 let mut maybe = 0;
@@ -194,14 +192,14 @@ impl Bell {
     /// Registers a socket whose connect was begun, for whom the bell wakes.
     pub(crate) fn watch(&self, socket: BorrowedFd<'_>) -> io::Result<Watch> {
         let hub = self.hub.upgrade().ok_or(io::ErrorKind::NotConnected)?;
-        let number = hub.next.fetch_add(1, Ordering::Relaxed);
         let source = Arc::new(Source {
             owner: AtomicU64::new(self.owner.to_bits()),
             maybe: AtomicU8::new(0),
         });
         syscall(Syscall::Poll);
         let interest = mio::Interest::READABLE | mio::Interest::WRITABLE;
-        lock(&hub.sources).insert(number, source.clone());
+        let number = lock(&hub.sources).insert(source.clone());
+        let number = number.ok_or(io::ErrorKind::OutOfMemory)?;
         let watch = Watch {
             hub: self.hub.clone(),
             number,
@@ -209,7 +207,7 @@ impl Bell {
         };
         let fd = socket.as_raw_fd();
         hub.registry
-            .register(&mut SourceFd(&fd), Token(number), interest)?;
+            .register(&mut SourceFd(&fd), token(number), interest)?;
         Ok(watch)
     }
 
@@ -249,6 +247,15 @@ impl Watch {
     }
 }
 
+/// The system keeps a token as 64 bits; where the word is smaller, so are the tables.
+fn token(number: u64) -> Token {
+    Token(usize::try_from(number).unwrap_or(WAKER))
+}
+
+fn number_of(token: Token) -> u64 {
+    u64::try_from(token.0).unwrap_or_default()
+}
+
 fn bits(interest: Interest) -> u8 {
     (u8::from(interest.read) * READ) | (u8::from(interest.write) * WRITE)
 }
@@ -256,7 +263,7 @@ fn bits(interest: Interest) -> u8 {
 impl Drop for Watch {
     fn drop(&mut self) {
         if let Some(hub) = self.hub.upgrade() {
-            lock(&hub.sources).remove(&self.number);
+            lock(&hub.sources).remove(self.number);
         }
     }
 }

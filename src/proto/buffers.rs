@@ -15,6 +15,22 @@ pub(crate) struct Buffers {
 }
 
 impl Buffers {
+    /// Says whether nothing stands in them.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.inbound.is_empty() && self.outbound.is_empty()
+    }
+
+    /// Says whether they have no memory.
+    pub(crate) fn is_vacant(&self) -> bool {
+        self.inbound.memory.is_empty() && self.outbound.memory.is_empty()
+    }
+
+    /// Gives up the memory that nothing stands in.
+    pub(crate) fn fit(&mut self) {
+        self.inbound.fit();
+        self.outbound.fit();
+    }
+
     /// Makes the buffers ready for another exchange: empty, and not larger than is worth keeping.
     pub(crate) fn reset(&mut self) {
         self.inbound.reset();
@@ -44,6 +60,15 @@ impl Buffer {
     /// Says whether nothing is filled.
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Gives up the memory that nothing stands in.
+    fn fit(&mut self) {
+        if self.memory.len() > self.len() {
+            self.memory = self.filled().to_vec();
+            self.end = self.memory.len();
+            self.start = 0;
+        }
     }
 
     /// Gives the first bytes up.

@@ -157,7 +157,7 @@ impl HeadDecoder {
         else {
             return Ok(None);
         };
-        let head = line.head(input, fields, end, self.anomalies);
+        let head = line.head(input, fields, end, std::mem::take(&mut self.anomalies));
         *self = Self::new();
         Ok(Some(head))
     }

@@ -29,7 +29,7 @@ pub(crate) struct RequestFacts<'a> {
 }
 
 /// How a response is to be read and what becomes of its connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Verdict {
     pub(crate) framing: Framing,
     pub(crate) persistence: Persistence,

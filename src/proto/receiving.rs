@@ -465,14 +465,9 @@ impl Receiving {
                     server_timing: server_timings(&head.fields),
                 }))
             });
-        self.state = State::AfterHead(Body::new(verdict));
-        Received::Final(
-            FinalHead {
-                head,
-                framing: verdict.framing,
-            },
-            close,
-        )
+        let framing = verdict.framing;
+        self.state = State::AfterHead(Body::new(&verdict));
+        Received::Final(FinalHead { head, framing }, close)
     }
 
     fn complete(&mut self, turn: &mut Turn<'_>) {

@@ -582,7 +582,7 @@ fn find_lf_in(bytes: &[u8], from: usize) -> Option<usize> {
 
 /// Reads the trailer section of a chunked body (RFC 9112 §7.1.2). As for a head, the input always begins at
 /// the first byte of the section, with more bytes each time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct TrailerDecoder {
     scan: SectionScan,
     anomalies: Anomalies,

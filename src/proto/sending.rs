@@ -121,9 +121,10 @@ impl Sending {
             BodyPlan::Empty => None,
             BodyPlan::Memory(0) => None,
             BodyPlan::Memory(len) => Some(Body::Memory { len: *len, sent: 0 }),
-            BodyPlan::Source(length, trailers) => {
-                Some(Body::Source(Source::new(*length, trailers.clone())))
-            }
+            BodyPlan::Source(length, trailers) => Some(Body::Source(Box::new(Source::new(
+                *length,
+                trailers.clone(),
+            )))),
         };
         let then = match body {
             None => Then::Nothing,

@@ -198,7 +198,8 @@ impl Call {
                 let error = error.with_report(self.report(Some(&exchange), turn));
                 self.ending = match self.retry_rule(&exchange, cause) {
                     Some(rule) => {
-                        Ending::Onward(Onward::Attempt(Some(ErrorFacts::of(&error)), rule))
+                        let facts = Box::new(ErrorFacts::of(&error));
+                        Ending::Onward(Onward::Attempt(Some(facts), rule))
                     }
                     None => Ending::Failed(error),
                 };

@@ -335,7 +335,9 @@ impl Call {
     /// The attempt is over; what it came to decides what is next.
     pub(super) fn attempt_over(&mut self, turn: &mut Turn<'_>) {
         match std::mem::replace(&mut self.ending, Ending::Open) {
-            Ending::Onward(Onward::Attempt(error, rule)) => self.again(error, rule, turn),
+            Ending::Onward(Onward::Attempt(error, rule)) => {
+                self.again(error.map(|error| *error), rule, turn);
+            }
             Ending::Onward(Onward::Hop(plan)) => {
                 self.tell_attempt_done(None, None, turn);
                 self.next_hop(*plan, turn);

@@ -55,7 +55,7 @@ pub(super) enum Form {
 }
 
 impl Body {
-    pub(super) fn new(verdict: Verdict) -> Self {
+    pub(super) fn new(verdict: &Verdict) -> Self {
         let form = match verdict.framing {
             Framing::None => Form::Over(BodyEnd::Complete),
             Framing::Length(left) => Form::Length { left },

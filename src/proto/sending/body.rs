@@ -10,8 +10,12 @@ use crate::proto::sending::Pulled;
 
 #[derive(Debug)]
 pub(super) enum Body {
-    Memory { len: u64, sent: u64 },
-    Source(Source),
+    Memory {
+        len: u64,
+        sent: u64,
+    },
+    /// Few requests have one, and every call has the room.
+    Source(Box<Source>),
 }
 
 /// A body that is pulled piece by piece; one piece is on its way at a time.
