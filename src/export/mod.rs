@@ -18,7 +18,7 @@ pub mod timings;
 mod waterfall;
 mod writer;
 
-pub use self::spread::Spread;
+pub use self::spread::{Spread, percentile};
 pub use self::waterfall::{Style, waterfall};
 pub use self::writer::{EventFormat, EventWriter};
 

@@ -39,6 +39,12 @@ impl Spread {
         spread
     }
 
+    /// Says whether no call was added.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// Adds the phases of one call.
     pub fn add(&mut self, timings: &Timings) {
         for (name, duration) in named(timings.phases()) {
@@ -63,16 +69,17 @@ fn micros(duration: Duration) -> u32 {
     u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
 }
 
-/// The nearest rank of a sorted list: the least value that `percent` of all do not exceed.
-fn percentile(sorted: &[u32], percent: usize) -> u32 {
-    let rank = (sorted.len() * percent).div_ceil(100).max(1);
-    sorted.get(rank - 1).copied().unwrap_or_default()
+/// The nearest rank of a sorted list: the least value that `percent` of all do not exceed. None of none.
+#[must_use]
+pub fn percentile<T: Copy>(sorted: &[T], percent: usize) -> Option<T> {
+    let rank = sorted.len().saturating_mul(percent).div_ceil(100).max(1);
+    sorted.get(rank - 1).copied()
 }
 
 /// Sorts a copy of one row after the other.
 impl fmt::Display for Spread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<8}", "ms")?;
+        write!(f, "{:<9}", "phase, ms")?;
         for (title, _) in COLUMNS {
             write!(f, " {title:>9}")?;
         }
@@ -80,9 +87,9 @@ impl fmt::Display for Spread {
         for (name, durations) in self.rows.iter().filter(|(_, all)| !all.is_empty()) {
             let mut sorted = durations.clone();
             sorted.sort_unstable();
-            write!(f, "{name:<8}")?;
+            write!(f, "{name:<9}")?;
             for (_, percent) in COLUMNS {
-                let micros = percentile(&sorted, percent);
+                let micros = percentile(&sorted, percent).unwrap_or_default();
                 write!(f, " {:>9.2}", f64::from(micros) / 1e3)?;
             }
             writeln!(f, " {:>7}", sorted.len())?;
@@ -101,7 +108,7 @@ mod tests {
             let sorted: Vec<_> = (1..=count).collect();
             assert_eq!(
                 percentile(&sorted, percent),
-                expected,
+                Some(expected),
                 "p{percent} of {count}"
             );
         };
@@ -117,7 +124,7 @@ mod tests {
         check(100, 95, 95);
         check(100, 99, 99);
         check(100, 100, 100);
-        assert_eq!(percentile(&[], 50), 0);
+        assert_eq!(percentile::<u32>(&[], 50), None);
     }
 
     #[test]
@@ -131,9 +138,9 @@ mod tests {
         assert_eq!(
             spread.to_string(),
             "\
-ms             min       p50       p90       p95       p99       max   calls
-wait          1.25      2.25      3.25      3.25      3.25      3.25       3
-total    4294967.29 4294967.29 4294967.29 4294967.29 4294967.29 4294967.29       1
+phase, ms       min       p50       p90       p95       p99       max   calls
+wait           1.25      2.25      3.25      3.25      3.25      3.25       3
+total     4294967.29 4294967.29 4294967.29 4294967.29 4294967.29 4294967.29       1
 "
         );
     }
