@@ -34,8 +34,8 @@ use crate::told::Told;
 use crate::urls::{Asked, Next, Urls};
 use crate::verbose::wire;
 
-/// Calls that begin in one turn at the most, so that those under way go on in between.
-const BEGIN_MAX: usize = 64;
+/// By how many the calls under way become more in one turn at the most, so that those that are go on in between.
+const MORE: usize = 64;
 
 /// Bytes of a body at the most, which is in memory until it is whole.
 const BODY_MAX: usize = 1 << 30;
@@ -56,7 +56,9 @@ pub(crate) fn all(args: &Args, at_once: usize) -> u8 {
     match ended {
         Ok(()) => many.failed.map_or(exit::OK, |(_, code)| code),
         Err(failure) => {
-            screen.fail(&failure);
+            many.board.error("", &failure.line());
+            // Where the reason is that nothing can be written, that is known.
+            let _ = many.board.give_way();
             failure.code()
         }
     }
@@ -74,6 +76,8 @@ struct Many<'a> {
     told: Option<Told>,
     redaction: Redaction,
     under_way: BTreeMap<Ticket, Call>,
+    /// How many calls there were when the last turn began.
+    were: usize,
     /// Calls to be tried again, by when and by number.
     later: BTreeMap<(Instant, u64), Call>,
     /// When the next URL may begin.
@@ -136,6 +140,7 @@ impl<'a> Many<'a> {
             told,
             redaction: order::redaction(args),
             under_way: BTreeMap::new(),
+            were: 0,
             later: BTreeMap::new(),
             next_begin: now(),
             board,
@@ -147,6 +152,7 @@ impl<'a> Many<'a> {
     fn run(&mut self) -> Result<(), Failure> {
         loop {
             let filled = self.fill(now());
+            self.were = self.len();
             self.take_done()?;
             if matches!(filled, Filled::End) && self.len() == 0 {
                 return Ok(());
@@ -164,13 +170,17 @@ impl<'a> Many<'a> {
 
     /// Begins calls as long as there is room for them.
     fn fill(&mut self, now: Instant) -> Filled {
-        for _ in 0..BEGIN_MAX {
+        let most = self.at_once.min(self.were + MORE);
+        for _ in 0..most {
             if let Some(call) = self.take_due(now) {
                 self.begin(call);
                 continue;
             }
             if self.len() >= self.at_once {
                 return Filled::Full;
+            }
+            if self.len() >= most {
+                return Filled::Spent;
             }
             if now < self.next_begin {
                 return Filled::Pause(self.next_begin);
