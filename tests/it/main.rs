@@ -9,6 +9,7 @@
 mod architecture;
 mod basic;
 mod cli;
+mod cli_many;
 mod conformance;
 mod costs;
 mod credentials;
