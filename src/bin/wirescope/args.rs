@@ -1,6 +1,6 @@
 //! The command line. Flags that curl has keep curl's name and meaning.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::parser::ValueSource;
@@ -265,15 +265,13 @@ impl Args {
 
     /// What one option contradicts in another.
     fn check(&self) -> Result<(), clap::Error> {
-        let is_stdin =
-            |file: &Option<PathBuf>| file.as_deref().is_some_and(|file| file.as_os_str() == "-");
         let is_several = self.urls.len() > 1 || self.url_file.is_some();
-        if is_stdin(&self.upload) && (self.repeat > 1 || self.retry > 0 || is_several) {
+        if is_stdin(self.upload.as_deref()) && (self.repeat > 1 || self.retry > 0 || is_several) {
             return Err(Self::conflict(
                 "-T - can be sent once only: not with --repeat or --retry, not with several URLs",
             ));
         }
-        if is_stdin(&self.url_file) && self.content.iter().any(DataPart::is_stdin) {
+        if self.types_urls() && self.content.iter().any(DataPart::is_stdin) {
             return Err(Self::conflict(
                 "--url-file - and -d @- cannot both read standard input",
             ));
@@ -294,6 +292,11 @@ impl Args {
                 && (self.output.len() < self.urls.len() || self.url_file.is_some()))
     }
 
+    /// Says whether URLs come from standard input.
+    pub(crate) fn types_urls(&self) -> bool {
+        is_stdin(self.url_file.as_deref())
+    }
+
     /// Says whether events go to standard output.
     pub(crate) fn prints_events(&self) -> bool {
         let file = self.events_file.as_deref();
@@ -308,6 +311,10 @@ impl Args {
             (None, Some(_)) => Some(EventsForm::Ndjson),
         }
     }
+}
+
+fn is_stdin(file: Option<&Path>) -> bool {
+    file.is_some_and(|file| file.as_os_str() == "-")
 }
 
 /// The content options in the order of the command line.

@@ -55,7 +55,8 @@ enum To {
 impl Board {
     /// A board for so many calls, if that is known.
     pub(crate) fn new(args: &Args, screen: Screen, of: Option<u64>) -> Self {
-        let is_in_the_way = args.prints_events() && io::stdout().is_terminal();
+        let is_in_the_way = (args.prints_events() && io::stdout().is_terminal())
+            || (args.types_urls() && io::stdin().is_terminal());
         let bottom = if args.silent || is_in_the_way || !io::stderr().is_terminal() {
             Bottom::None
         } else {

@@ -376,7 +376,9 @@ impl<'a> Many<'a> {
             at_once: self.at_once,
             opened: self.calls.pool_stats().opened(),
         };
-        self.board.end(&self.summary.text(whole))
+        let gap = if self.args.silent { "" } else { "\n" };
+        let text = self.summary.text(whole);
+        self.board.end(&format!("{gap}{text}"))
     }
 }
 

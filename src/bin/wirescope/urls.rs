@@ -181,11 +181,11 @@ enum Line {
 
 impl Lines {
     fn open(file: &Path) -> Result<Self, Failure> {
-        let name = file.display().to_string();
-        let from = if name == "-" {
-            io::stdin().as_fd().try_clone_to_owned().map(File::from)
+        let (name, from) = if file.as_os_str() == "-" {
+            let stdin = io::stdin().as_fd().try_clone_to_owned();
+            ("(standard input)".to_owned(), stdin.map(File::from))
         } else {
-            File::open(file)
+            (file.display().to_string(), File::open(file))
         };
         Ok(Self {
             from: Some(from.map_err(|error| Failure::read(&name, &error))?),
