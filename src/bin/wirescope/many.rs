@@ -56,9 +56,9 @@ pub(crate) fn all(args: &Args, at_once: usize) -> u8 {
     match ended {
         Ok(()) => many.failed.map_or(exit::OK, |(_, code)| code),
         Err(failure) => {
-            many.board.error("", &failure.line());
-            // Where the reason is that nothing can be written, that is known.
+            // What is held may be what cannot be written.
             let _ = many.board.give_way();
+            screen.fail(&failure);
             failure.code()
         }
     }
@@ -195,7 +195,8 @@ impl<'a> Many<'a> {
                 Ok(Next::End) => return Filled::End,
                 Err(failure) => {
                     self.urls.end();
-                    self.fail("", u64::MAX, &failure);
+                    self.board.error("", &failure.line());
+                    self.failed = Some((u64::MAX, failure.code()));
                 }
             }
         }
