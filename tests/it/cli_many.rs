@@ -537,6 +537,18 @@ fn a_closed_pipe_ends_all_calls() {
     assert!(peer.request_count() < 5_000, "{}", peer.request_count());
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_the_reason_and_not_what_it_broke() {
+    let url = hello().url("/");
+    for at_once in [&[][..], &["-Z", "3"]] {
+        let ran = run(&[at_once, &["--events-file", "/dev/full", &url]].concat());
+        assert_eq!(ran.code, 23, "{at_once:?} {}", ran.err);
+        let said = "wirescope: cannot write to /dev/full: ";
+        assert!(ran.err.starts_with(said), "{at_once:?} {}", ran.err);
+    }
+}
+
 #[test]
 fn few_descriptors_are_said_and_no_call_fails() {
     let peer = hello();

@@ -245,14 +245,9 @@ impl<'a> Many<'a> {
         let wait = wait.into_iter().chain(self.board.wait_max()).min();
         if matches!(filled, Filled::NotYet) {
             self.wait_for_urls(wait)?;
-            return self.turn(Some(Duration::ZERO));
+            return Ok(self.calls.turn(Some(Duration::ZERO))?);
         }
-        self.turn(wait)
-    }
-
-    fn turn(&mut self, wait: Option<Duration>) -> Result<(), Failure> {
-        self.calls.turn(wait)?;
-        self.lines.check()
+        Ok(self.calls.turn(wait)?)
     }
 
     /// Waits for the calls and for the file of URLs at once.
@@ -272,7 +267,9 @@ impl<'a> Many<'a> {
         }
     }
 
+    /// Takes what is done. Where events cannot be written, that is why calls failed, and the end.
     fn take_done(&mut self) -> Result<(), Failure> {
+        self.lines.check()?;
         if let Some(told) = &mut self.told {
             told.listen();
         }
