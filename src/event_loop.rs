@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::body::BodySink;
 use crate::client::Client;
@@ -18,13 +18,14 @@ use crate::event_loop::takes::{Taken, Takes};
 use crate::flow::call::{Hop, ReachedFacts};
 use crate::ids::{CallId, ConnId};
 use crate::message::fields::Fields;
+use crate::message::framing::Version;
 use crate::message::pool::PoolStats;
 use crate::message::tls::TlsFacts;
 use crate::message::url::Url;
 use crate::net::clock;
 use crate::proto::receiving::FinalHead;
 use crate::request::Request;
-use crate::response::COLLECT_LIMIT;
+use crate::response::{COLLECT_LIMIT, retry_after};
 
 /// Bytes of a body that are collected unless the loop was told otherwise.
 const BODY_MAX: usize = 16 * 1024 * 1024;
@@ -334,6 +335,20 @@ impl Completion {
         self.head.as_ref().map(|head| head.head.status)
     }
 
+    /// The reason phrase as it came, empty without a response. It decides nothing (RFC 9112 §4).
+    #[must_use]
+    pub fn reason(&self) -> &[u8] {
+        self.head
+            .as_ref()
+            .map_or(&[], |head| head.head.reason.as_bytes())
+    }
+
+    /// The version of the response, if one came.
+    #[must_use]
+    pub fn version(&self) -> Option<Version> {
+        self.head.as_ref().map(|head| head.head.version)
+    }
+
     /// The field lines, in wire order and case, if a response came.
     #[must_use]
     pub fn fields(&self) -> Option<&Fields> {
@@ -344,6 +359,12 @@ impl Completion {
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.fields()?.get_str(name)
+    }
+
+    /// How long the peer asks to wait, as [`Response::retry_after`](crate::Response::retry_after) reads it.
+    #[must_use]
+    pub fn retry_after(&self, now: SystemTime) -> Option<Duration> {
+        retry_after(self.fields()?, now)
     }
 
     /// The body; of one that broke or was too long, what came of it; empty if it went into a sink.

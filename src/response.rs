@@ -22,6 +22,8 @@ use crate::net::cancel::CancelHandle;
 use crate::net::clock;
 use crate::proto::receiving::FinalHead;
 
+pub(crate) use self::moments::retry_after;
+
 /// Least bytes that are read at a time when a whole body is collected.
 pub(crate) const COLLECTED: usize = 16 * 1024;
 

@@ -127,7 +127,8 @@ impl Redaction {
     }
 
     /// A URL as it may be shown: without userinfo, secret parameters hidden.
-    pub(crate) fn url(&self, url: &Url) -> String {
+    #[must_use]
+    pub fn url(&self, url: &Url) -> String {
         self.hide_parameters(&url.to_string())
     }
 

@@ -9,7 +9,7 @@
 //! | [`EventWriter`] | programs: one object per event, written as it happens |
 //! | [`waterfall`](fn@waterfall) | people: where the time of one call went, and notes on it |
 //! | [`timings`] | both: table, JSON in nanoseconds, flat object in milliseconds |
-//! | [`Spread`] | people: min, p50, p95 and max per phase over many calls |
+//! | [`Spread`] | people: how each phase spreads over many calls |
 
 mod notes;
 mod server_timing;
@@ -18,7 +18,7 @@ pub mod timings;
 mod waterfall;
 mod writer;
 
-pub use self::spread::Spread;
+pub use self::spread::{Spread, percentile};
 pub use self::waterfall::{Style, waterfall};
 pub use self::writer::{EventFormat, EventWriter};
 

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::message::date;
+use crate::message::fields::Fields;
 use crate::net::clock;
 use crate::response::Response;
 
@@ -24,14 +25,19 @@ impl Response {
     /// Nothing waits by itself, and nothing bounds the answer: a peer may ask for centuries.
     #[must_use]
     pub fn retry_after(&self, now: SystemTime) -> Option<Duration> {
-        let value = self.fields().get("retry-after")?;
-        if !value.is_empty() && value.iter().all(u8::is_ascii_digit) {
-            let digits = std::str::from_utf8(value).ok()?;
-            return Some(Duration::from_secs(digits.parse().unwrap_or(u64::MAX)));
-        }
-        let at = moment(date::parse(value, since_1970(now))?)?;
-        Some(at.duration_since(now).unwrap_or_default())
+        retry_after(self.fields(), now)
     }
+}
+
+/// What the `Retry-After` of a response asks for.
+pub(crate) fn retry_after(fields: &Fields, now: SystemTime) -> Option<Duration> {
+    let value = fields.get("retry-after")?;
+    if !value.is_empty() && value.iter().all(u8::is_ascii_digit) {
+        let digits = std::str::from_utf8(value).ok()?;
+        return Some(Duration::from_secs(digits.parse().unwrap_or(u64::MAX)));
+    }
+    let at = moment(date::parse(value, since_1970(now))?)?;
+    Some(at.duration_since(now).unwrap_or_default())
 }
 
 /// Whole seconds from 1970 to a moment, negative before.

@@ -11,10 +11,10 @@ use serde_json::Value;
 use wirescope::testkit::{Authority, BlackHole, Peer, RefusedPort, Script, Validity};
 
 /// What one run of the command gave.
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl From<Output> for Ran {
@@ -28,17 +28,17 @@ impl From<Output> for Ran {
     }
 }
 
-fn command(args: &[&str]) -> Command {
+pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wirescope"));
     command.args(args).stdin(Stdio::null());
     command
 }
 
-fn run(args: &[&str]) -> Ran {
+pub(crate) fn run(args: &[&str]) -> Ran {
     command(args).output().unwrap().into()
 }
 
-fn run_with_input(args: &[&str], input: &[u8]) -> Ran {
+pub(crate) fn run_with_input(args: &[&str], input: &[u8]) -> Ran {
     let mut child = command(args)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -50,17 +50,17 @@ fn run_with_input(args: &[&str], input: &[u8]) -> Ran {
 }
 
 /// A peer that answers every request with this.
-fn answering(response: &str) -> Peer {
+pub(crate) fn answering(response: &str) -> Peer {
     let response = response.as_bytes().to_vec();
     Peer::start(Script::new().respond_with(move |_| response.clone())).unwrap()
 }
 
-fn hello() -> Peer {
+pub(crate) fn hello() -> Peer {
     answering("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Kind: test\r\n\r\nhello")
 }
 
 /// A file in a folder of its own, which goes with it.
-struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf);
 
 impl Deref for Scratch {
     type Target = Path;
@@ -78,7 +78,7 @@ impl Drop for Scratch {
 }
 
 /// A file of this name and content.
-fn file(name: &str, content: &[u8]) -> Scratch {
+pub(crate) fn file(name: &str, content: &[u8]) -> Scratch {
     let own = format!("cli-{}-{name}", std::process::id());
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(own);
     fs::create_dir_all(&folder).unwrap();
@@ -88,13 +88,13 @@ fn file(name: &str, content: &[u8]) -> Scratch {
 }
 
 /// The lines of NDJSON, each parsed.
-fn objects(text: &str) -> Vec<Value> {
+pub(crate) fn objects(text: &str) -> Vec<Value> {
     text.lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
         .collect()
 }
 
-fn calls_done(objects: &[Value]) -> Vec<&Value> {
+pub(crate) fn calls_done(objects: &[Value]) -> Vec<&Value> {
     let is_done = |object: &&Value| object["event"] == "call_done";
     objects.iter().filter(is_done).collect()
 }
@@ -624,7 +624,7 @@ fn repetitions_end_with_how_they_spread() {
 }
 
 /// A peer that sends everybody from `/a` to `/b`, and from `/loop` to itself.
-fn moving() -> Peer {
+pub(crate) fn moving() -> Peer {
     Peer::start(Script::new().respond_with(|request| {
         let to = match request.target().split('?').next() {
             Some("/a") => "/b",

@@ -572,3 +572,21 @@ fn the_command_uploads_files() {
         }
     }
 }
+
+#[test]
+#[ignore = "needs nginx: .ci/run"]
+fn the_command_makes_many_calls_at_a_time() {
+    let nginx = Nginx::start();
+    for base in nginx.urls() {
+        let urls: String = (0..2_000)
+            .map(|number| format!("{base}/files/{}?{number}\n", SIZES[number % 5]))
+            .collect();
+        fs::write(nginx.dir.join("urls"), urls).unwrap();
+        let events = command(&nginx, &["-Z", "50", "--url-file", "urls"]);
+        assert_eq!(statuses(&events), [200; 2_000]);
+        let opened = of_kind(&events, "conn_opened").count();
+        assert!((1..=50).contains(&opened), "{opened}");
+        let reused = of_kind(&events, "got_conn").filter(|got| got["reused"] == true);
+        assert_eq!(reused.count(), 2_000 - opened);
+    }
+}

@@ -1,8 +1,9 @@
 //! `--retry`: whether a transfer that failed is tried again, and after how long. curl's rules.
 
-use std::time::{Duration, SystemTime};
+use std::fmt;
+use std::time::Duration;
 
-use wirescope::{ErrorKind, Response};
+use wirescope::{Error, ErrorKind};
 
 use crate::exit::Failure;
 
@@ -27,22 +28,40 @@ pub(crate) struct Due {
     pub(crate) after: Duration,
 }
 
+impl fmt::Display for Due {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (number, most, after) = (self.number, self.most, self.after.as_secs());
+        write!(f, "tried again in {after} s ({number} of {most})")
+    }
+}
+
 impl Again {
     pub(crate) fn new(most: u32) -> Self {
         Self { most, done: 0 }
     }
 
     /// Says whether a response is one to try again after; asked before its body is written.
-    pub(crate) fn after_response(&mut self, response: &Response, now: SystemTime) -> Option<Due> {
-        let is_transient = matches!(response.status(), 408 | 429 | 500 | 502 | 503 | 504);
-        let asked = response.retry_after(now);
-        if is_transient { self.due(asked) } else { None }
+    pub(crate) fn after_status(&mut self, status: u16, asks_for: Option<Duration>) -> Option<Due> {
+        let is_transient = matches!(status, 408 | 429 | 500 | 502 | 503 | 504);
+        if is_transient {
+            self.due(asks_for)
+        } else {
+            None
+        }
     }
 
     /// Says whether a failure is one to try again after: a deadline that passed.
     pub(crate) fn after_failure(&mut self, failure: &Failure) -> Option<Due> {
         match failure {
-            Failure::Call(error) if matches!(error.kind(), ErrorKind::Timeout(_)) => self.due(None),
+            Failure::Call(error) => self.after_error(error),
+            _ => None,
+        }
+    }
+
+    /// As [`Again::after_failure`].
+    pub(crate) fn after_error(&mut self, error: &Error) -> Option<Due> {
+        match error.kind() {
+            ErrorKind::Timeout(_) => self.due(None),
             _ => None,
         }
     }

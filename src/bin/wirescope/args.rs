@@ -1,6 +1,6 @@
 //! The command line. Flags that curl has keep curl's name and meaning.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::parser::ValueSource;
@@ -14,12 +14,12 @@ Examples:
   wirescope -d a=1 -d @more.txt http://localhost:8080/  POST a form
   wirescope -o page.html -i URL                         keep head and body
   wirescope --events ndjson URL | jq .event             events for programs
-  wirescope -L http://example.com/                      follow redirects, hop by hop
-  wirescope --repeat 20 --interval 0.1 URL              min, p50, p95, max per phase
-  wirescope --resolve example.com:443:127.0.0.1 -k https://example.com/
+  wirescope --repeat 20 --interval 0.1 URL              min, percentiles, max per phase
+  wirescope -Z 50 --url-file urls.txt                   50 calls at a time, then a summary
 
 The body is read and thrown away unless -o is given. Waterfall and notes go to standard error
-when body, head, events or timings go to standard output.
+when body, head, events or timings go to standard output. In a file of URLs, lines that are blank
+or begin with '#' are skipped. With -Z, -v draws each call and -s leaves only the summary.
 Exit: 0 well, 1 unsupported (or a scene of --demo failed), 2 usage, 3 bad URL, 6 lookup,
 7 connect, 22 -f, 23 write, 26 read, 28 timeout, 35 TLS, 47 redirects, 52 empty reply, 55 send,
 56 receive, 60 certificate, 77 --cacert; with several URLs that of the last one that failed.";
@@ -32,13 +32,16 @@ pub(crate) struct Args {
     /// What to fetch, in order; without a scheme it is http
     #[arg(
         value_name = "URL",
-        required_unless_present = "demo",
+        required_unless_present_any = ["demo", "url_file"],
         conflicts_with = "demo"
     )]
     pub(crate) urls: Vec<String>,
     /// Trace a tour of an embedded server, offline
     #[arg(long)]
     pub(crate) demo: bool,
+    /// More URLs, a line each; '-' is standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "demo")]
+    pub(crate) url_file: Option<PathBuf>,
 
     /// Method
     #[arg(
@@ -156,7 +159,7 @@ pub(crate) struct Args {
     /// Write the response head too
     #[arg(short = 'i', long, help_heading = "Output")]
     pub(crate) include: bool,
-    /// Show the wire on standard error: '>' sent, '<' received, '*' what happens
+    /// Show the wire on standard error: '>' sent, '<' received
     #[arg(short = 'v', long, help_heading = "Output")]
     pub(crate) verbose: bool,
     /// Draw nothing and say nothing of errors
@@ -198,13 +201,18 @@ pub(crate) struct Args {
     )]
     pub(crate) color: ColorWhen,
 
-    /// Fetch each URL so often; min, p50, p95 and max per phase
+    /// Fetch each URL so often; then how each phase spread
     #[arg(long, value_name = "N", default_value_t = 1, hide_default_value = true,
         value_parser = clap::value_parser!(u32).range(1..), help_heading = "Repetition")]
     pub(crate) repeat: u32,
-    /// Pause between URLs and repeats
+    /// Pause between URLs and repeats; with -Z between their beginnings
     #[arg(long, value_name = "SECS", value_parser = seconds, help_heading = "Repetition")]
     pub(crate) interval: Option<Duration>,
+
+    /// So many calls at a time, 1 to 10000: a line for each, then a summary
+    #[arg(short = 'Z', value_name = "N", conflicts_with = "demo", help_heading = "Repetition",
+        value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub(crate) at_once: Option<u16>,
 
     /// `-d` and `--data-binary` in the order of the command line.
     #[arg(skip)]
@@ -257,24 +265,42 @@ impl Args {
 
     /// What one option contradicts in another.
     fn check(&self) -> Result<(), clap::Error> {
-        let is_stdin = self
-            .upload
-            .as_deref()
-            .is_some_and(|file| file.as_os_str() == "-");
-        if is_stdin && (self.repeat > 1 || self.retry > 0 || self.urls.len() > 1) {
-            let text =
-                "-T - can be sent once only: not with --repeat or --retry, not with several URLs";
-            return Err(Self::command().error(clap::error::ErrorKind::ArgumentConflict, text));
+        let is_several = self.urls.len() > 1 || self.url_file.is_some();
+        if is_stdin(self.upload.as_deref()) && (self.repeat > 1 || self.retry > 0 || is_several) {
+            return Err(Self::conflict(
+                "-T - can be sent once only: not with --repeat or --retry, not with several URLs",
+            ));
+        }
+        if self.types_urls() && self.content.iter().any(DataPart::is_stdin) {
+            return Err(Self::conflict(
+                "--url-file - and -d @- cannot both read standard input",
+            ));
         }
         Ok(())
+    }
+
+    fn conflict(text: &str) -> clap::Error {
+        Self::command().error(clap::error::ErrorKind::ArgumentConflict, text)
     }
 
     /// Says whether standard output is taken, so that drawings go to standard error.
     pub(crate) fn uses_stdout(&self) -> bool {
         self.output.iter().any(|file| file.as_os_str() == "-")
             || self.timings.is_some()
-            || (self.events_form().is_some() && self.events_file.is_none())
-            || ((self.include || self.head) && self.output.len() < self.urls.len())
+            || self.prints_events()
+            || ((self.include || self.head)
+                && (self.output.len() < self.urls.len() || self.url_file.is_some()))
+    }
+
+    /// Says whether URLs come from standard input.
+    pub(crate) fn types_urls(&self) -> bool {
+        is_stdin(self.url_file.as_deref())
+    }
+
+    /// Says whether events go to standard output.
+    pub(crate) fn prints_events(&self) -> bool {
+        let file = self.events_file.as_deref();
+        self.events_form().is_some() && file.is_none_or(|file| file.as_os_str() == "-")
     }
 
     /// The form in which events are written, if they are.
@@ -285,6 +311,10 @@ impl Args {
             (None, Some(_)) => Some(EventsForm::Ndjson),
         }
     }
+}
+
+fn is_stdin(file: Option<&Path>) -> bool {
+    file.is_some_and(|file| file.as_os_str() == "-")
 }
 
 /// The content options in the order of the command line.

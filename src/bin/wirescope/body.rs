@@ -23,6 +23,11 @@ impl DataPart {
         }
     }
 
+    /// Says whether it reads standard input.
+    pub(crate) fn is_stdin(&self) -> bool {
+        self.text == "@-"
+    }
+
     /// The bytes it stands for: a leading `@` names a file, of which `-d` leaves CR, LF and NUL out.
     fn bytes(&self) -> Result<Vec<u8>, Failure> {
         let Some(name) = self.text.strip_prefix('@') else {

@@ -1,24 +1,34 @@
 //! `wirescope`: fetches URLs and draws what happened.
 //!
 //! ```text
-//! args ──► order (what each URL is asked) ──► run ──► show (waterfall, timings, spread)
-//!                                              ├────► output (head, body)
-//!                                              ├────► verbose (the wire), again (--retry)
-//!                                              └────► exit (which code)
+//! args ──► order (what each URL is asked), urls (which)
+//!   ├──► run: one after the other ──► show (waterfall, timings, spread)
+//!   │                           ├───► output (head, body), lines (events)
+//!   │                           ├───► verbose (the wire), again (--retry)
+//!   │                           └───► exit (which code)
+//!   └──► many: -Z N at a time ──► the same, and board (lines, progress), summary, told, room
 //! ```
 
 mod again;
 mod args;
+mod board;
 mod body;
 mod connect_to;
 mod demo;
 mod exit;
 mod fields;
+mod lines;
+mod many;
 mod order;
 mod output;
+mod progress;
+mod room;
 mod run;
 mod scenes;
 mod show;
+mod summary;
+mod told;
+mod urls;
 mod verbose;
 
 use std::process::ExitCode;
@@ -28,10 +38,10 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(error) => return exit::usage(&error),
     };
-    let code = if args.demo {
-        demo::play(&args)
-    } else {
-        run::all(&args)
+    let code = match args.at_once {
+        _ if args.demo => demo::play(&args),
+        None => run::all(&args),
+        Some(most) => many::all(&args, most.into()),
     };
     ExitCode::from(code)
 }

@@ -87,11 +87,11 @@ impl<'a> Order<'a> {
     }
 }
 
-/// The client of the command line.
+/// The client of the command line. Without a place for them, the heads of redirects that are followed are not kept.
 pub(crate) fn client(
     args: &Args,
     observers: Vec<ObserverRef>,
-    heads: &Heads,
+    heads: Option<&Heads>,
 ) -> Result<Client, Failure> {
     let mut overrides = Overrides::new();
     for text in &args.resolve {
@@ -105,6 +105,7 @@ pub(crate) fn client(
         .address_family(family(args))
         .dial_profile(profile(args))
         .tls(tls(args)?)
+        .redaction(redaction(args))
         .timeouts(|timeouts| {
             timeouts.total = args.max_time.filter(|limit| !limit.is_zero());
             if let Some(limit) = args.connect_timeout.filter(|limit| !limit.is_zero()) {
@@ -119,13 +120,18 @@ pub(crate) fn client(
             .ok_or_else(|| Failure::Usage(format!("--connect-to {text}: {}", connect_to::FORM)))?;
         builder = builder.connect_to(from.host, from.port, to.host, to.port)?;
     }
-    if args.verbose {
-        builder = builder.observe(ObserverRef::new(Verbose::default()));
+    match args.at_once.map(usize::from) {
+        Some(most) => {
+            builder = builder
+                .max_connections_per_origin(most)
+                .max_connections(most)
+                .max_idle_per_origin(most)
+                .max_idle(most);
+        }
+        None if args.verbose => builder = builder.observe(ObserverRef::new(Verbose::default())),
+        None => {}
     }
-    if args.reveal_secrets {
-        builder = builder.redaction(Redaction::reveal_secrets());
-    }
-    if args.location && (args.include || args.head) {
+    if let Some(heads) = heads.filter(|_| args.location && (args.include || args.head)) {
         let heads = heads.clone();
         builder = builder.wrap(move |next| heads.keeping(next));
     }
@@ -133,6 +139,15 @@ pub(crate) fn client(
         builder = builder.observe(observer);
     }
     Ok(builder.build()?)
+}
+
+/// What may be shown.
+pub(crate) fn redaction(args: &Args) -> Redaction {
+    if args.reveal_secrets {
+        Redaction::reveal_secrets()
+    } else {
+        Redaction::default()
+    }
 }
 
 fn family(args: &Args) -> Option<Family> {

@@ -5,7 +5,9 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use wirescope::{HopRequest, Response, RoundTrip};
+use wirescope::message::fields::Fields;
+use wirescope::message::framing::Version;
+use wirescope::{Completion, HopRequest, Response, RoundTrip};
 
 use crate::args::Args;
 use crate::exit::Failure;
@@ -37,7 +39,7 @@ impl<R: RoundTrip> RoundTrip for Keeping<R> {
     fn round_trip(&self, hop: HopRequest) -> wirescope::Result<Response> {
         let response = self.1.round_trip(hop)?;
         let mut kept = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.extend_from_slice(&head(&response));
+        kept.extend_from_slice(&head_of(&response));
         Ok(response)
     }
 }
@@ -52,26 +54,46 @@ pub(crate) fn write(
     response: &mut Response,
     heads: &Heads,
 ) -> Result<(), Failure> {
+    let last = head_of(response);
+    let (mut body, name) = begin(args, index, || [heads.take(&last), last].concat())?;
+    response
+        .copy_to(&mut body)
+        .and_then(|_| body.flush())
+        .map_err(|error| told_apart(name, error))
+}
+
+/// As [`write`], for a response that is there as a whole. The heads of redirects are not kept.
+pub(crate) fn write_whole(args: &Args, index: usize, done: &Completion) -> Result<(), Failure> {
+    let head = || match (done.version(), done.status(), done.fields()) {
+        (Some(version), Some(status), Some(fields)) => head(version, status, done.reason(), fields),
+        _ => Vec::new(),
+    };
+    let (mut body, name) = begin(args, index, head)?;
+    body.write_all(done.body())
+        .and_then(|()| body.flush())
+        .map_err(|error| Failure::write(name, &error))
+}
+
+/// Writes the head, where it is wanted, and says where the body goes.
+fn begin(
+    args: &Args,
+    index: usize,
+    head: impl FnOnce() -> Vec<u8>,
+) -> Result<(Box<dyn Write>, &Path), Failure> {
     let to = args.output.get(index).map(|file| &**file);
-    let with_head = args.include || args.head;
+    let name = to.unwrap_or_else(|| Path::new("-"));
     let mut body: Box<dyn Write> = match to {
         Some(file) => open(file)?,
         None => Box::new(io::sink()),
     };
-    let shown = to.unwrap_or_else(|| Path::new("-"));
-    if with_head {
-        let last = head(response);
-        let head = [heads.take(&last), last].concat();
+    if args.include || args.head {
         let result = match to {
-            Some(_) => body.write_all(&head),
-            None => io::stdout().lock().write_all(&head),
+            Some(_) => body.write_all(&head()),
+            None => io::stdout().lock().write_all(&head()),
         };
-        result.map_err(|error| Failure::write(shown, &error))?;
+        result.map_err(|error| Failure::write(name, &error))?;
     }
-    response
-        .copy_to(&mut body)
-        .and_then(|_| body.flush())
-        .map_err(|error| told_apart(shown, error))
+    Ok((body, name))
 }
 
 fn open(file: &Path) -> Result<Box<dyn Write>, Failure> {
@@ -92,12 +114,17 @@ fn told_apart(to: &Path, error: io::Error) -> Failure {
     }
 }
 
+fn head_of(response: &Response) -> Vec<u8> {
+    let (version, status) = (response.version(), response.status());
+    head(version, status, response.reason(), response.fields())
+}
+
 /// The head as it came: status line, field lines, empty line.
-fn head(response: &Response) -> Vec<u8> {
-    let mut head = format!("{} {} ", response.version(), response.status()).into_bytes();
-    head.extend_from_slice(response.reason());
+fn head(version: Version, status: u16, reason: &[u8], fields: &Fields) -> Vec<u8> {
+    let mut head = format!("{version} {status} ").into_bytes();
+    head.extend_from_slice(reason);
     head.extend_from_slice(b"\r\n");
-    for line in response.fields().iter() {
+    for line in fields.iter() {
         head.extend_from_slice(line.name().as_bytes());
         head.extend_from_slice(b": ");
         head.extend_from_slice(line.value());

@@ -4,8 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anstream::{AutoStream, ColorChoice};
-use wirescope::event::Event;
-use wirescope::event::{EventData, Timings};
+use wirescope::event::{Event, EventData, EventKind, Timings};
 use wirescope::export::{Spread, Style, timings, waterfall};
 
 use crate::again::Due;
@@ -40,48 +39,54 @@ impl Screen {
 
     /// Writes text for people, unless silence was asked for.
     pub(crate) fn say(&self, text: &str) -> Result<(), Failure> {
-        match (self.silent, self.to_stderr) {
-            (true, _) => Ok(()),
-            (false, true) => write(
-                AutoStream::new(io::stderr(), self.color),
-                text,
-                "standard error",
-            ),
-            (false, false) => write(AutoStream::new(io::stdout(), self.color), text, "-"),
+        if self.silent {
+            return Ok(());
         }
+        self.show(text)
+    }
+
+    /// Writes text for people, in spite of any silence.
+    pub(crate) fn show(&self, text: &str) -> Result<(), Failure> {
+        if self.to_stderr {
+            let to = AutoStream::new(io::stderr(), self.color);
+            write(to, text, "standard error")
+        } else {
+            write(AutoStream::new(io::stdout(), self.color), text, "-")
+        }
+    }
+
+    pub(crate) fn is_silent(&self) -> bool {
+        self.silent
     }
 
     /// Tells an error, unless silence was asked for.
     pub(crate) fn fail(&self, failure: &Failure) {
-        self.tell("", failure);
+        self.fail_one("", failure);
     }
 
-    /// Tells the error of one URL, and which one it was if there are several.
-    pub(crate) fn fail_one(&self, index: usize, count: usize, failure: &Failure) {
-        match count {
-            1 => self.tell("", failure),
-            _ => self.tell(&format!("URL {} of {count}: ", index + 1), failure),
+    /// Tells the error of one URL, and which one it was.
+    pub(crate) fn fail_one(&self, label: &str, failure: &Failure) {
+        if !self.silent {
+            self.tell(&Self::error(label, &failure.line()));
         }
     }
 
     /// Tells that a transfer is tried again, unless silence was asked for.
     pub(crate) fn wait(&self, due: &Due) {
         if !self.silent {
-            let mut to = AutoStream::new(io::stderr(), self.color);
-            let (number, most, after) = (due.number, due.most, due.after.as_secs());
-            let _ = writeln!(
-                to,
-                "wirescope: tried again in {after} s ({number} of {most})"
-            );
+            self.tell(&Self::error("", &due.to_string()));
         }
     }
 
-    /// Where even an error cannot be written, the exit code tells.
-    fn tell(&self, which: &str, failure: &Failure) {
-        if !self.silent {
-            let mut to = AutoStream::new(io::stderr(), self.color);
-            let _ = writeln!(to, "\x1b[1;31mwirescope\x1b[0m: {which}{}", failure.line());
-        }
+    /// An error as it is told: which URL it is about, and what happened.
+    pub(crate) fn error(label: &str, line: &str) -> String {
+        format!("\x1b[1;31mwirescope\x1b[0m: {label}{line}\n")
+    }
+
+    /// Writes to standard error. Where even that cannot be written, the exit code tells.
+    pub(crate) fn tell(&self, text: &str) {
+        let mut to = AutoStream::new(io::stderr(), self.color);
+        let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
     }
 
     /// One line on a repetition, and at the end how the phases spread.
@@ -95,8 +100,8 @@ impl Screen {
         self.say(&format!("{number:>4}  {first}{reused}\n"))
     }
 
-    pub(crate) fn spread(&self, calls: &[Timings]) -> Result<(), Failure> {
-        self.say(&Spread::of(calls).to_string())
+    pub(crate) fn spread(&self, calls: &Spread) -> Result<(), Failure> {
+        self.say(&calls.to_string())
     }
 }
 
@@ -104,6 +109,13 @@ fn write(mut to: impl Write, text: &str, name: &str) -> Result<(), Failure> {
     to.write_all(text.as_bytes())
         .and_then(|()| to.flush())
         .map_err(|error| Failure::write(Path::new(name), &error))
+}
+
+/// Says whether a call came as far as to want a connection; if not, there is nothing to be drawn.
+pub(crate) fn has_connection(events: &[Event]) -> bool {
+    events
+        .iter()
+        .any(|event| event.kind() == EventKind::GetConn)
 }
 
 /// The timings of a call that has ended.

@@ -36,6 +36,14 @@ impl Observer for Verbose {
     }
 }
 
+/// What went over the wire in one call, from its events.
+pub(crate) fn wire(events: &[Event]) -> String {
+    let mut asking = Asking::default();
+    (events.iter())
+        .map(|event| asking.lines(event.data()))
+        .collect()
+}
+
 impl Asking {
     fn lines(&mut self, data: EventData<'_>) -> String {
         match data {
