@@ -3,9 +3,9 @@
 use std::fs;
 use std::time::Duration;
 
+use cpu_time::ProcessTime;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_setaffinity};
-use rustix::time::{ClockId, clock_gettime};
 
 use crate::concurrency::Outcome;
 
@@ -28,12 +28,9 @@ pub(crate) fn raise_descriptor_limit() -> Outcome<()> {
     )?)
 }
 
-/// CPU time of this process so far, of all threads.
+/// CPU time of this process so far, of all threads. Not read by rustix, which valgrind cannot run.
 pub(crate) fn cpu_time() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
-    let nanos = u64::try_from(time.tv_nsec).unwrap_or_default();
-    Duration::from_secs(seconds) + Duration::from_nanos(nanos)
+    ProcessTime::now().as_duration()
 }
 
 /// Resident memory of this process in bytes.
