@@ -62,9 +62,10 @@ impl Sockets {
 
     fn wait(&mut self, limit: Option<Duration>) -> Outcome<()> {
         match self.poll.poll(&mut self.events, limit) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(self.events.clear()),
-            other => Ok(other?),
+            Err(error) if error.kind() == ErrorKind::Interrupted => self.events.clear(),
+            other => other?,
         }
+        Ok(())
     }
 
     /// Goes on until no answer is to come.
