@@ -35,13 +35,11 @@ pub(crate) fn cpu_time() -> Duration {
 
 /// Resident memory of this process in bytes.
 pub(crate) fn resident() -> Outcome<usize> {
-    let pages = fs::read_to_string("/proc/self/statm")?;
-    let pages: usize = pages
-        .split_whitespace()
-        .nth(1)
-        .ok_or("statm has no second number")?
-        .parse()?;
-    Ok(pages * rustix::param::page_size())
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    let kib: usize = kib.ok_or("no VmRSS")?.parse()?;
+    Ok(kib * 1024)
 }
 
 /// One line about the machine and how busy it is.

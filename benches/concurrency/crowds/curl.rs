@@ -1,5 +1,5 @@
-//! libcurl's multi interface with `curl_multi_socket_action` over epoll, level-triggered as it wants it: the fastest way
-//! to use it, as its own wait has to look at every descriptor.
+//! libcurl's multi interface with `curl_multi_socket_action` over epoll, level-triggered as it wants it: the fastest
+//! way to use it, as its own wait has to look at every descriptor.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
