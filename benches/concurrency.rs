@@ -1,5 +1,5 @@
-//! Very many connections from one thread: wirescope's event loop beside the limit, a bare loop of the same system calls,
-//! and with the feature `peers` beside hyper and libcurl.
+//! Very many connections from one thread: wirescope's event loop beside the limit, a bare loop of the same system
+//! calls, and with the feature `peers` beside hyper and libcurl.
 //!
 //! The rule here: **every figure has its limit from the same run, and every answer is checked.** Each measurement is a
 //! process of its own, with a server of its own that listens on a port of its own; so neither memory nor waiting ports

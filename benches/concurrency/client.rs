@@ -1,19 +1,21 @@
 //! A client process: does one job with one client, and says its figures in one line.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::concurrency::answers::Path;
 use crate::concurrency::control::Control;
-use crate::concurrency::crowd::Crowd;
+use crate::concurrency::crowd::{Crowd, Tally};
 use crate::concurrency::crowds;
 use crate::concurrency::figures::{Bytes, Footprint, Sample, Start};
 use crate::concurrency::machine;
 use crate::concurrency::options::Options;
 use crate::concurrency::{Heap, Outcome};
 
-/// Completions between two looks at the clock.
-const STRIDE: u64 = 64;
+/// The clock is looked at when these bits of the number of completions are zero.
+const STRIDE: u64 = 63;
 
 /// Does the job that the parent's options name.
 pub(crate) fn run(options: &Options, heap: Option<Heap>) -> Outcome<()> {
@@ -55,36 +57,71 @@ pub(crate) fn run(options: &Options, heap: Option<Heap>) -> Outcome<()> {
 
 /// The requests of so long a time, after each connection had its turn.
 fn rate(crowd: &mut dyn Crowd, connections: usize, time: Duration) -> Outcome<Sample> {
-    let warm = 2 * connections as u64 + 1000;
-    let (mut seen, mut start, mut sample) = (0, None, None);
-    crowd.keep(Path::Tiny, connections, &mut || {
-        seen += 1;
-        if seen == warm {
-            start = Some(Start::now());
-        }
-        if let Some(start) = &start {
-            if seen % STRIDE == 0 && start.wall() >= time {
-                sample.get_or_insert_with(|| start.sample(seen - warm));
-            }
-        }
-        sample.is_none()
-    })?;
-    sample.ok_or_else(|| "no request ended".into())
+    let timed = Rc::new(Timed {
+        time,
+        warm: 2 * connections as u64 + 1000,
+        ended: Cell::new(0),
+        start: Cell::new(None),
+        sample: Cell::new(None),
+    });
+    let tally: Rc<dyn Tally> = timed.clone();
+    crowd.keep(Path::Tiny, connections, &tally)?;
+    timed.sample.get().ok_or_else(|| "no request ended".into())
 }
 
 /// So many requests, from the first to the last.
 fn count(crowd: &mut dyn Crowd, path: Path, connections: usize, requests: u64) -> Outcome<Sample> {
-    let in_flight = connections as u64;
-    let mut seen = 0;
+    let counted = Rc::new(Counted {
+        to_begin: Cell::new(requests.saturating_sub(connections as u64)),
+        ended: Cell::new(0),
+    });
+    let tally: Rc<dyn Tally> = counted.clone();
     let start = Start::now();
-    crowd.keep(path, connections, &mut || {
-        seen += 1;
-        seen + in_flight <= requests
-    })?;
-    if seen != requests.max(in_flight) {
-        return Err(format!("{seen} of {requests} requests came to an end").into());
+    crowd.keep(path, connections, &tally)?;
+    let sample = start.sample(counted.ended.get());
+    if sample.requests != requests.max(connections as u64) {
+        return Err(format!("{} of {requests} requests ended", sample.requests).into());
     }
-    Ok(start.sample(seen))
+    Ok(sample)
+}
+
+/// Goes on for a time, which begins when some have ended.
+struct Timed {
+    time: Duration,
+    warm: u64,
+    ended: Cell<u64>,
+    start: Cell<Option<Start>>,
+    sample: Cell<Option<Sample>>,
+}
+
+impl Tally for Timed {
+    fn ended(&self) -> bool {
+        let ended = self.ended.get() + 1;
+        self.ended.set(ended);
+        if ended == self.warm {
+            self.start.set(Some(Start::now()));
+        } else if ended > self.warm && ended & STRIDE == 0 && self.sample.get().is_none() {
+            let start = self.start.get().filter(|start| start.wall() >= self.time);
+            self.sample
+                .set(start.map(|start| start.sample(ended - self.warm)));
+        }
+        self.sample.get().is_none()
+    }
+}
+
+/// Goes on for a number of requests.
+struct Counted {
+    to_begin: Cell<u64>,
+    ended: Cell<u64>,
+}
+
+impl Tally for Counted {
+    fn ended(&self) -> bool {
+        self.ended.set(self.ended.get() + 1);
+        let left = self.to_begin.get();
+        self.to_begin.set(left.saturating_sub(1));
+        left > 0
+    }
 }
 
 fn memory(

@@ -1,9 +1,16 @@
 //! What every client can do with very many connections.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::concurrency::Outcome;
 use crate::concurrency::answers::Path;
+
+/// Is told each answer.
+pub(crate) trait Tally {
+    /// A checked answer is whole; says whether another GET is to be begun.
+    fn ended(&self) -> bool;
+}
 
 /// A client with its connections, all in one thread. Whatever it does, it checks status and length of each answer.
 pub(crate) trait Crowd {
@@ -12,8 +19,7 @@ pub(crate) trait Crowd {
 
     /// Begins a GET on so many connections, which are open, and asks at the end of each whether another is to be begun.
     /// Ends when none is under way.
-    fn keep(&mut self, path: Path, in_flight: usize, more: &mut dyn FnMut() -> bool)
-    -> Outcome<()>;
+    fn keep(&mut self, path: Path, in_flight: usize, tally: &Rc<dyn Tally>) -> Outcome<()>;
 
     /// Opens so many connections, sends a GET of `/hold` on each, and waits until all of them are said to be held.
     fn hold(

@@ -3,9 +3,9 @@
 use std::fs;
 use std::time::Duration;
 
+use cpu_time::ProcessTime;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_setaffinity};
-use rustix::time::{ClockId, clock_gettime};
 
 use crate::concurrency::Outcome;
 
@@ -28,23 +28,18 @@ pub(crate) fn raise_descriptor_limit() -> Outcome<()> {
     )?)
 }
 
-/// CPU time of this process so far, of all threads.
+/// CPU time of this process so far, of all threads. Not read by rustix, which valgrind cannot run.
 pub(crate) fn cpu_time() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
-    let nanos = u64::try_from(time.tv_nsec).unwrap_or_default();
-    Duration::from_secs(seconds) + Duration::from_nanos(nanos)
+    ProcessTime::now().as_duration()
 }
 
 /// Resident memory of this process in bytes.
 pub(crate) fn resident() -> Outcome<usize> {
-    let pages = fs::read_to_string("/proc/self/statm")?;
-    let pages: usize = pages
-        .split_whitespace()
-        .nth(1)
-        .ok_or("statm has no second number")?
-        .parse()?;
-    Ok(pages * rustix::param::page_size())
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    let kib: usize = kib.ok_or("no VmRSS")?.parse()?;
+    Ok(kib * 1024)
 }
 
 /// One line about the machine and how busy it is.

@@ -1,7 +1,7 @@
 //! Memory of very many connections from one thread. A program of its own, because counting what is allocated costs
 //! time, which the other figures must not have.
 //!
-//! `cargo run --release --manifest-path benches/Cargo.toml --bin memory -- memory --connections 10000`, or with `--tls`.
+//! `cargo run --release --manifest-path benches/Cargo.toml --bin memory -- memory --connections 10000`; `--tls` too.
 
 use std::alloc::System;
 use std::process::ExitCode;

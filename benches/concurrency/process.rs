@@ -68,7 +68,7 @@ impl Drop for Server {
     }
 }
 
-/// Runs a client to its end and gives the line it says. `under` is the program that runs it, if any, with its arguments.
+/// Runs a client to its end and gives the line it says. `under` is the program that runs it, if any, with arguments.
 pub(crate) fn client(
     name: &str,
     job: &str,

@@ -157,8 +157,8 @@ impl Server {
         }
     }
 
-    /// Lets a connection go on; one that fails or ends is closed. A client that was answered says nothing more before the
-    /// next report, unless it is its last word.
+    /// Lets a connection go on; one that fails or ends is closed. A client that was answered says nothing more before
+    /// the next report, unless it is its last word.
     fn go_on(&mut self, at: usize, is_last: bool, buffer: &mut [u8]) {
         loop {
             let Some(Some(connection)) = self.connections.get_mut(at) else {

@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
@@ -9,7 +10,7 @@ use mio::{Events, Interest, Poll, Token};
 
 use crate::concurrency::Outcome;
 use crate::concurrency::answers::Path;
-use crate::concurrency::crowd::Crowd;
+use crate::concurrency::crowd::{Crowd, Tally};
 
 /// Reports that one wait takes at the most.
 const REPORTS: usize = 1024;
@@ -61,20 +62,21 @@ impl Sockets {
 
     fn wait(&mut self, limit: Option<Duration>) -> Outcome<()> {
         match self.poll.poll(&mut self.events, limit) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(self.events.clear()),
-            other => Ok(other?),
+            Err(error) if error.kind() == ErrorKind::Interrupted => self.events.clear(),
+            other => other?,
         }
+        Ok(())
     }
 
     /// Goes on until no answer is to come.
-    fn serve(&mut self, exchange: &Exchange, more: &mut dyn FnMut() -> bool) -> Outcome<()> {
+    fn serve(&mut self, exchange: &Exchange, tally: &dyn Tally) -> Outcome<()> {
         let mut under_way = self.sockets.iter().filter(|it| it.to_come > 0).count();
         while under_way > 0 {
             self.wait(None)?;
             for event in &self.events {
                 let socket = &mut self.sockets[event.token().0];
                 if event.is_readable() && socket.receive(&mut self.buffer)? {
-                    if more() {
+                    if tally.ended() {
                         socket.send(exchange)?;
                     } else {
                         under_way -= 1;
@@ -121,6 +123,15 @@ impl Socket {
     }
 }
 
+/// Begins no other GET.
+struct Last;
+
+impl Tally for Last {
+    fn ended(&self) -> bool {
+        false
+    }
+}
+
 impl Crowd for Sockets {
     fn open(&mut self, connections: usize) -> Outcome<()> {
         for number in 0..connections {
@@ -135,17 +146,12 @@ impl Crowd for Sockets {
         Ok(())
     }
 
-    fn keep(
-        &mut self,
-        path: Path,
-        in_flight: usize,
-        more: &mut dyn FnMut() -> bool,
-    ) -> Outcome<()> {
+    fn keep(&mut self, path: Path, in_flight: usize, tally: &Rc<dyn Tally>) -> Outcome<()> {
         let exchange = self.exchange(path)?;
         for socket in self.sockets.iter_mut().take(in_flight) {
             socket.send(&exchange)?;
         }
-        self.serve(&exchange, more)
+        self.serve(&exchange, tally.as_ref())
     }
 
     fn hold(
@@ -166,7 +172,7 @@ impl Crowd for Sockets {
 
     fn settle(&mut self) -> Outcome<()> {
         let exchange = self.exchange(Path::Hold)?;
-        self.serve(&exchange, &mut || false)
+        self.serve(&exchange, &Last)
     }
 
     fn rest(&mut self, time: Duration) -> Outcome<()> {

@@ -1,6 +1,7 @@
 //! The event loop, used as its documentation says: a call is submitted for each that completes.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use wirescope::{Client, Completion, EventLoop, TlsConfig};
 
 use crate::concurrency::Outcome;
 use crate::concurrency::answers::Path;
-use crate::concurrency::crowd::Crowd;
+use crate::concurrency::crowd::{Crowd, Tally};
 
 /// Connections that are begun between two turns, so that those that wait for being accepted stay few.
 const STEP: usize = 128;
@@ -121,12 +122,7 @@ impl Crowd for Calls {
         self.are_idle(connections)
     }
 
-    fn keep(
-        &mut self,
-        path: Path,
-        in_flight: usize,
-        more: &mut dyn FnMut() -> bool,
-    ) -> Outcome<()> {
+    fn keep(&mut self, path: Path, in_flight: usize, tally: &Rc<dyn Tally>) -> Outcome<()> {
         let url = self.url(path);
         let (mut ended, before) = (0, self.told.as_ref().map(Told::count));
         for _ in 0..in_flight {
@@ -134,7 +130,7 @@ impl Crowd for Calls {
         }
         while self.next(path)?.is_some() {
             ended += 1;
-            if more() {
+            if tally.ended() {
                 self.submit(&url)?;
             }
         }
