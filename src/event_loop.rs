@@ -1,5 +1,11 @@
 //! The door for many calls: thousands of them on the thread that turns the loop.
 
+mod handle;
+mod inbox;
+mod pending;
+mod reply;
+mod runner;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -7,7 +13,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+pub use self::handle::Handle;
+pub use self::inbox::Inbox;
+pub use self::pending::Pending;
+use self::reply::Reply;
 use crate::client::Client;
+use crate::drive::engine::Engine;
 use crate::drive::multi::{Ended, Loop, Taker};
 use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::event::Timings;
@@ -19,7 +30,7 @@ use crate::message::tls::TlsFacts;
 use crate::message::url::Url;
 use crate::net::clock;
 use crate::proto::receiving::FinalHead;
-use crate::request::Request;
+use crate::request::{Ready, Request};
 use crate::response::{COLLECT_LIMIT, too_long};
 
 /// Bytes of a body that are collected unless the loop was told otherwise.
@@ -78,6 +89,15 @@ struct Collected {
     max: usize,
 }
 
+impl Collected {
+    fn new(max: usize) -> Self {
+        Self {
+            body: Vec::new(),
+            max,
+        }
+    }
+}
+
 /// One byte more than is wanted shows that the body is too long.
 impl Taker for Collected {
     fn room(&self) -> usize {
@@ -127,15 +147,8 @@ impl EventLoop {
     /// [`RequestRule::Setting`](crate::error::RequestRule::Setting) when it was begun with another client, whose
     /// settings it would not have here. Every other error comes with the completion.
     pub fn submit(&mut self, request: Request) -> Result<Ticket> {
-        if !self.client.is_same(request.client()) {
-            return Err(Error::setting("client"));
-        }
-        let is_to_http10 = self.calls.engine().speaks_http10(request.url());
-        let collected = Collected {
-            body: Vec::new(),
-            max: self.body_max,
-        };
-        let ready = request.ready(is_to_http10)?;
+        let ready = ready(&self.client, self.calls.engine(), request)?;
+        let collected = Collected::new(self.body_max);
         let number = self.calls.submit(ready, COLLECT_LIMIT, collected)?;
         Ok(Ticket {
             of: self.id,
@@ -412,6 +425,15 @@ impl fmt::Debug for Completion {
             .field("error", &self.error)
             .finish_non_exhaustive()
     }
+}
+
+/// Checks a request for a loop of this client, and takes it apart.
+fn ready(client: &Client, engine: &Engine, request: Request) -> Result<Ready> {
+    if !client.is_same(request.client()) {
+        return Err(Error::setting("client"));
+    }
+    let is_to_http10 = engine.speaks_http10(request.url());
+    request.ready(is_to_http10)
 }
 
 /// The loop as a whole could not be made, or could not wait.

@@ -62,7 +62,7 @@ mod response;
 mod round_trip;
 pub use crate::client::{Client, ClientBuilder};
 pub use crate::error::{Error, ErrorKind, Phase, Result};
-pub use crate::event_loop::{Completion, EventLoop, Ticket};
+pub use crate::event_loop::{Completion, EventLoop, Handle, Inbox, Pending, Ticket};
 pub use crate::flow::call::Hop;
 pub use crate::flow::redirect::{RedirectPolicy, Redirection};
 pub use crate::message::answer::Family;

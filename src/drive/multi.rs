@@ -14,6 +14,7 @@
 //! ```
 
 mod deadlines;
+mod gate;
 mod task;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -23,11 +24,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::deadlines::Deadlines;
+pub(crate) use self::gate::{Gate, Prepared};
 pub(crate) use self::task::Ended;
 use self::task::{Advanced, Task};
 use crate::drive::engine::Engine;
 use crate::drive::start::Ready;
-use crate::drive::waits::Waits;
 use crate::error::Error;
 use crate::net::clock;
 use crate::net::poll::{Owner, Poller};
@@ -54,8 +55,7 @@ pub(crate) struct Loop<T> {
     shared: Box<[u8]>,
     woken: Vec<Owner>,
     idle: Idle,
-    next: u64,
-    engine: Arc<Engine>,
+    gate: Arc<Gate>,
     poller: Poller,
 }
 
@@ -70,6 +70,8 @@ enum Idle {
 
 impl<T: Taker> Loop<T> {
     pub(crate) fn new(engine: Engine) -> io::Result<Self> {
+        let poller = Poller::new()?;
+        let gate = Gate::new(Arc::new(engine), poller.bell(Owner::Loop));
         Ok(Self {
             tasks: BTreeMap::new(),
             ready: VecDeque::new(),
@@ -78,9 +80,8 @@ impl<T: Taker> Loop<T> {
             shared: vec![0; SHARED].into_boxed_slice(),
             woken: Vec::new(),
             idle: Idle::Quiet(None),
-            next: 1,
-            engine: Arc::new(engine),
-            poller: Poller::new()?,
+            gate: Arc::new(gate),
+            poller,
         })
     }
 
@@ -94,16 +95,16 @@ impl<T: Taker> Loop<T> {
         collect_limit: Duration,
         taker: T,
     ) -> Result<u64, Error> {
-        let number = self.next;
-        let bell = self.poller.bell(Owner::One(number));
-        if let Some(cancel) = &ready.cancel {
-            cancel.ring(bell.to(Owner::Everybody));
-        }
-        let running = self.engine.prepare(ready, Waits::InLoop(bell))?;
-        self.next += 1;
-        let task = Task::begin(Box::new(running), collect_limit, taker);
+        let prepared = self.gate.prepare(ready)?;
+        Ok(self.begin(prepared, collect_limit, taker))
+    }
+
+    /// Begins a call that the gate of this loop has made, as far as it goes without waiting, and says its number.
+    pub(crate) fn begin(&mut self, prepared: Prepared, collect_limit: Duration, taker: T) -> u64 {
+        let Prepared { number, running } = prepared;
+        let task = Task::begin(running, collect_limit, taker);
         self.advance(number, task);
-        Ok(number)
+        number
     }
 
     /// Cancels a call; says whether it was under way.
@@ -142,6 +143,7 @@ impl<T: Taker> Loop<T> {
         for owner in woken.drain(..) {
             match owner {
                 Owner::Nobody => self.idle = Idle::Reported,
+                Owner::Loop => {}
                 Owner::Everybody => self.wake_canceled(),
                 Owner::One(number) => self.wake(number),
             }
@@ -190,7 +192,12 @@ impl<T: Taker> Loop<T> {
     }
 
     pub(crate) fn engine(&self) -> &Engine {
-        &self.engine
+        self.gate.engine()
+    }
+
+    /// Where other threads make calls for this loop.
+    pub(crate) fn gate(&self) -> Arc<Gate> {
+        self.gate.clone()
     }
 
     pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
@@ -245,7 +252,7 @@ impl<T: Taker> Loop<T> {
         if !is_due {
             return 0;
         }
-        let (closed, next) = self.engine.tend_idle(now);
+        let (closed, next) = self.engine().tend_idle(now);
         self.idle = Idle::Quiet(next);
         closed
     }

@@ -3,12 +3,15 @@
 pub(crate) mod cancel;
 pub(crate) mod clock;
 pub(crate) mod count;
+pub(crate) mod inlet;
 pub(crate) mod park;
 pub(crate) mod poll;
 pub(crate) mod random;
 pub(crate) mod resolver;
 pub(crate) mod route;
 pub(crate) mod socket;
+pub(crate) mod sync;
+pub(crate) mod thread;
 pub(crate) mod tls;
 pub(crate) mod transport;
 pub(crate) mod wait;

@@ -17,6 +17,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Poll, Registry, Token};
 
 use crate::net::count::{Syscall, syscall};
+use crate::net::inlet::Ring;
 use crate::net::wait::{Interest, Ready};
 
 /// Reports that one wait takes from the system at the most.
@@ -35,7 +36,9 @@ pub(crate) enum Owner {
     Nobody,
     /// Everybody: each looks whether it is meant.
     Everybody,
-    /// The one of this number, neither 0 nor the largest.
+    /// None of them: the loop itself looks what was brought.
+    Loop,
+    /// The one of this number, neither 0 nor one of the two largest.
     One(u64),
 }
 
@@ -44,6 +47,7 @@ impl Owner {
         match self {
             Self::Nobody => 0,
             Self::Everybody => u64::MAX,
+            Self::Loop => u64::MAX - 1,
             Self::One(number) => number,
         }
     }
@@ -52,6 +56,7 @@ impl Owner {
         match bits {
             0 => Self::Nobody,
             u64::MAX => Self::Everybody,
+            number if number == u64::MAX - 1 => Self::Loop,
             number => Self::One(number),
         }
     }
@@ -216,6 +221,12 @@ impl Bell {
     /// Whom it wakes.
     pub(crate) fn owner(&self) -> Owner {
         self.owner
+    }
+}
+
+impl Ring for Bell {
+    fn ring(&self) {
+        Self::ring(self);
     }
 }
 

@@ -25,6 +25,7 @@ mod faults;
 mod framing;
 mod grammar;
 mod guard;
+mod handle;
 mod handover;
 mod harness;
 mod head;
