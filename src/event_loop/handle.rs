@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded};
 
-use super::runner::{Order, Runner};
-use super::{Collected, Completion, EventLoop, Inbox, Pending, Reply, Ticket, no_loop, ready};
 use crate::client::Client;
 use crate::drive::multi::Gate;
 use crate::error::{Error, ErrorKind, Phase, RequestRule, Result};
+use crate::event_loop::runner::{Order, Runner};
+use crate::event_loop::{
+    Collected, Completion, EventLoop, Inbox, Pending, Reply, Ticket, no_loop, ready,
+};
 use crate::message::pool::PoolStats;
 use crate::net::clock;
 use crate::net::inlet::Inlet;

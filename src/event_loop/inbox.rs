@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
-use super::handle::Lifeline;
-use super::{Completion, Ticket};
 use crate::error::Result;
+use crate::event_loop::handle::Lifeline;
+use crate::event_loop::{Completion, Ticket};
 use crate::request::Request;
 
-/// Calls of a [`Handle`](super::Handle) whose completions come into one channel.
+/// Calls of a [`Handle`](crate::Handle) whose completions come into one channel.
 ///
 /// The channel holds as many as have completed and were not taken; there is no other bound than the calls that are
 /// submitted. **Drop** detaches: the calls go on, and their completions go to nobody.
@@ -52,7 +52,7 @@ impl Inbox {
     /// Begins a call, whose completion comes into this inbox.
     ///
     /// # Errors
-    /// As [`Handle::submit`](super::Handle::submit).
+    /// As [`Handle::submit`](crate::Handle::submit).
     pub fn submit(&self, request: Request) -> Result<Ticket> {
         self.lifeline.submit(request, self.to.clone())
     }
@@ -64,7 +64,7 @@ impl Inbox {
         &self.completions
     }
 
-    /// Cancels a call; as [`Handle::cancel`](super::Handle::cancel).
+    /// Cancels a call; as [`Handle::cancel`](crate::Handle::cancel).
     pub fn cancel(&self, ticket: Ticket) {
         self.lifeline.shared.cancel(ticket);
     }

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
-use super::handle::Shared;
-use super::{Completion, Ticket};
 use crate::error::{RequestRule, Result};
+use crate::event_loop::handle::Shared;
+use crate::event_loop::{Completion, Ticket};
 
-/// A call that was [submitted](super::Handle::submit) and completes once.
+/// A call that was [submitted](crate::Handle::submit) and completes once.
 ///
 /// **Drop** detaches: the call goes on, and its completion goes to nobody. [`cancel_on_drop`](Pending::cancel_on_drop)
 /// cancels it instead.

@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 
 use crossbeam_channel::Sender;
 
-use super::handle::Shared;
-use super::{Completion, Ticket};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::Marks;
+use crate::event_loop::handle::Shared;
+use crate::event_loop::{Completion, Ticket};
 use crate::flow::call::Call;
 use crate::ids::CallId;
 use crate::message::url::Url;

@@ -5,10 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::handle::Shared;
-use super::{Collected, EventLoop, Reply};
 use crate::drive::multi::Prepared;
 use crate::error::{Error, ErrorKind, Phase, Result};
+use crate::event_loop::handle::Shared;
+use crate::event_loop::{Collected, EventLoop, Reply};
 use crate::message::close::CloseReason;
 use crate::net::clock;
 use crate::net::inlet::Stage;

@@ -171,7 +171,7 @@ impl CancelHandle {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -127,7 +127,7 @@ impl<M, B: Ring> Inlet<M, B> {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests {
     use std::cell::Cell;
     use std::time::Duration;
