@@ -4,6 +4,8 @@ pub(crate) mod cancel;
 pub(crate) mod clock;
 pub(crate) mod count;
 pub(crate) mod inlet;
+#[cfg(test)]
+pub(crate) mod models;
 pub(crate) mod park;
 pub(crate) mod poll;
 pub(crate) mod random;

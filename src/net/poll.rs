@@ -6,11 +6,13 @@
 //!
 //! Every registration has a number that is never given twice: a report about one that is gone meets nobody.
 
+pub(crate) mod wakeups;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use mio::unix::SourceFd;
@@ -18,6 +20,8 @@ use mio::{Events, Poll, Registry, Token};
 
 use crate::net::count::{Syscall, syscall};
 use crate::net::inlet::Ring;
+use crate::net::poll::wakeups::Wakeups;
+use crate::net::sync::{Mutex, lock};
 use crate::net::wait::{Interest, Ready};
 
 /// Reports that one wait takes from the system at the most.
@@ -72,10 +76,9 @@ pub(crate) struct Poller {
 /// What sockets and wake-ups hold of their poller.
 struct Hub {
     registry: Registry,
-    waker: mio::Waker,
     next: AtomicUsize,
     sources: Mutex<BTreeMap<usize, Arc<Source>>>,
-    rung: Mutex<Vec<Owner>>,
+    wakeups: Wakeups<mio::Waker>,
 }
 
 /// A registered socket.
@@ -115,10 +118,9 @@ impl Poller {
             reports: Events::with_capacity(REPORTS),
             hub: Arc::new(Hub {
                 registry,
-                waker,
                 next: AtomicUsize::new(WAKER + 1),
                 sources: Mutex::new(BTreeMap::new()),
-                rung: Mutex::new(Vec::new()),
+                wakeups: Wakeups::new(waker),
             }),
         })
     }
@@ -132,7 +134,7 @@ impl Poller {
 
     /// Says whether somebody was woken and not told yet.
     pub(crate) fn is_rung(&self) -> bool {
-        !lock(&self.hub.rung).is_empty()
+        self.hub.wakeups.is_rung()
     }
 
     /// Waits, at most for that long, rounded up to what the system can, and adds whom to look at. It may be nobody, and
@@ -164,7 +166,7 @@ impl Poller {
                 woken.push(Owner::of_bits(source.owner.load(Ordering::Relaxed)));
             }
         }
-        woken.append(&mut lock(&self.hub.rung));
+        self.hub.wakeups.take(woken);
         Ok(())
     }
 
@@ -177,14 +179,8 @@ impl Poller {
 impl Bell {
     /// Wakes whom it is for.
     pub(crate) fn ring(&self) {
-        let Some(hub) = self.hub.upgrade() else {
-            return;
-        };
-        let mut rung = lock(&hub.rung);
-        rung.push(self.owner);
-        if rung.len() == 1 {
-            // It fails only if a wake-up is there already.
-            let _ = hub.waker.wake();
+        if let Some(hub) = self.hub.upgrade() {
+            hub.wakeups.ring(self.owner);
         }
     }
 
@@ -270,11 +266,6 @@ impl Drop for Watch {
             lock(&hub.sources).remove(&self.number);
         }
     }
-}
-
-/// A panic elsewhere leaves the tables consistent: they change in one step.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl std::fmt::Debug for Poller {
