@@ -1,6 +1,6 @@
 //! Models of what threads share: every order in which they can run is tried, at most three times against their will.
 //!
-//! `RUSTFLAGS="--cfg loom" cargo test --release --no-default-features --lib model_ --target-dir target/loom`
+//! `RUSTFLAGS="--cfg loom" cargo test --no-default-features --lib --target-dir target/loom model_`
 
 #![cfg(loom)]
 

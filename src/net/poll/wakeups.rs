@@ -50,7 +50,7 @@ impl<W: Wake> Wakeups<W> {
         woken.append(&mut lock(&self.rung));
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, loom))]
     pub(crate) fn waker(&self) -> &W {
         &self.waker
     }
