@@ -29,7 +29,7 @@ use crate::request::Request;
 ///
 /// **Drop** never waits. When the last handle and the last inbox are gone, the calls under way go on to their end, each
 /// with its deadlines; then idle connections are closed and the thread ends. [`shutdown`](Handle::shutdown) bounds that,
-/// and waits for it.
+/// and waits for it. An observer of the client that holds a handle keeps its own loop alive until then.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
