@@ -1,5 +1,10 @@
 //! The door for many calls: thousands of them on the thread that turns the loop.
 
+mod handle;
+mod inbox;
+mod pending;
+mod reply;
+mod runner;
 mod takes;
 
 use std::fmt;
@@ -9,12 +14,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+pub use self::handle::Handle;
+pub use self::inbox::Inbox;
+pub use self::pending::Pending;
+use self::reply::Reply;
+use self::takes::{Taken, Takes};
 use crate::body::BodySink;
 use crate::client::Client;
+use crate::drive::engine::Engine;
 use crate::drive::multi::{Ended, Loop};
 use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::event::Timings;
-use crate::event_loop::takes::{Taken, Takes};
 use crate::flow::call::{Hop, ReachedFacts};
 use crate::ids::{CallId, ConnId};
 use crate::message::fields::Fields;
@@ -24,8 +34,8 @@ use crate::message::tls::TlsFacts;
 use crate::message::url::Url;
 use crate::net::clock;
 use crate::proto::receiving::FinalHead;
-use crate::request::Request;
-use crate::response::{COLLECT_LIMIT, retry_after};
+use crate::request::{Ready, Request};
+use crate::response::retry_after;
 
 /// Bytes of a body that are collected unless the loop was told otherwise.
 const BODY_MAX: usize = 16 * 1024 * 1024;
@@ -117,7 +127,7 @@ impl EventLoop {
     /// settings it would not have here. Every other error comes with the completion.
     pub fn submit(&mut self, request: Request) -> Result<Ticket> {
         let takes = Takes::collected(self.body_max);
-        self.begin(request, Some(COLLECT_LIMIT), takes)
+        self.begin(request, takes)
     }
 
     /// Begins a call whose body goes into a sink as it comes, however long it is. While the sink says "not now", nothing
@@ -146,16 +156,12 @@ impl EventLoop {
     /// # Errors
     /// As [`EventLoop::submit`]. A sink that fails is told by the completion.
     pub fn submit_to(&mut self, request: Request, sink: impl BodySink + 'static) -> Result<Ticket> {
-        self.begin(request, None, Takes::sink(sink))
+        self.begin(request, Takes::sink(sink))
     }
 
-    fn begin(&mut self, request: Request, limit: Option<Duration>, takes: Takes) -> Result<Ticket> {
-        if !self.client.is_same(request.client()) {
-            return Err(Error::setting("client"));
-        }
-        let is_to_http10 = self.calls.engine().speaks_http10(request.url());
-        let ready = request.ready(is_to_http10)?;
-        let number = self.calls.submit(ready, limit, takes)?;
+    fn begin(&mut self, request: Request, takes: Takes) -> Result<Ticket> {
+        let ready = ready(&self.client, self.calls.engine(), request)?;
+        let number = self.calls.submit(ready, takes.limit(), takes)?;
         Ok(Ticket {
             of: self.id,
             number,
@@ -456,6 +462,15 @@ impl fmt::Debug for Completion {
             .field("error", &self.error)
             .finish_non_exhaustive()
     }
+}
+
+/// Checks a request for a loop of this client, and takes it apart.
+fn ready(client: &Client, engine: &Engine, request: Request) -> Result<Ready> {
+    if !client.is_same(request.client()) {
+        return Err(Error::setting("client"));
+    }
+    let is_to_http10 = engine.speaks_http10(request.url());
+    request.ready(is_to_http10)
 }
 
 /// The loop as a whole could not be made, or could not wait.

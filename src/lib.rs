@@ -25,7 +25,7 @@
 //! # Where to start
 //! - [`Client`], [`Request`], [`Response`]: the blocking door. Every phase has a deadline by default
 //!   ([`config::Timeouts`]), everything a peer sends is bounded ([`config::Limits`]).
-//! - [`EventLoop`]: thousands of calls on one thread.
+//! - [`EventLoop`]: thousands of calls on one thread; [`Handle`]: on a thread of their own, for all others.
 //! - [`event`]: kinds, channels, closures, observers, the grammar.
 //! - [`Error`]: which rule was broken, in which phase, what was tried, whether a repeat is safe.
 //! - [`CancelHandle`]: cancels a call from any thread.
@@ -63,7 +63,7 @@ mod response;
 mod round_trip;
 pub use crate::client::{Client, ClientBuilder};
 pub use crate::error::{Error, ErrorKind, Phase, Result};
-pub use crate::event_loop::{Completion, EventLoop, Ticket};
+pub use crate::event_loop::{Completion, EventLoop, Handle, Inbox, Pending, Ticket};
 pub use crate::flow::call::Hop;
 pub use crate::flow::redirect::{RedirectPolicy, Redirection};
 pub use crate::message::answer::Family;

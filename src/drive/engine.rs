@@ -1,7 +1,7 @@
 //! What all calls of one client share: pool, lookups, settings, memory. One mutex each.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use crate::drive::lease::{Idle, Memory};
@@ -17,6 +17,8 @@ use crate::message::close::CloseReason;
 use crate::net::cancel::Alarm;
 use crate::net::clock;
 use crate::net::resolver::{Resolve, Ticket};
+pub(super) use crate::net::sync::lock;
+use crate::net::sync::{Mutex, MutexGuard};
 use crate::net::tls::TlsClient;
 use crate::net::wait::Wakers;
 
@@ -84,11 +86,6 @@ impl Mailbox {
     pub(crate) fn into_alert(self) -> Alert {
         self.alert
     }
-}
-
-/// A panic in another thread leaves the state consistent, because it changes only between two calls.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 static CALLS: AtomicU64 = AtomicU64::new(1);

@@ -7,6 +7,8 @@ pub(crate) mod blocking;
 pub(crate) mod contestants;
 pub(crate) mod engine;
 pub(crate) mod lease;
+#[cfg(test)]
+mod models;
 pub(crate) mod multi;
 pub(crate) mod names;
 mod nudge;

@@ -14,11 +14,12 @@
 //! ```
 
 mod deadlines;
+mod gate;
 mod scratch;
 mod task;
 
 use std::any::Any;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,15 +28,14 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use self::deadlines::Deadlines;
+pub(crate) use self::gate::{Gate, Prepared};
 use self::scratch::Scratch;
 pub(crate) use self::task::Ended;
 use self::task::{Advanced, Task};
 use crate::drive::engine::Engine;
 use crate::drive::start::Ready;
-use crate::drive::waits::Waits;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::net::clock;
-use crate::net::numbered::Numbered;
 use crate::net::poll::{Owner, Poller};
 use crate::net::workers::panic_text;
 use crate::proto::receiving::FinalHead;
@@ -69,14 +69,14 @@ pub(crate) trait Taker {
 
 /// Runs calls, each with what takes its content.
 pub(crate) struct Loop<T> {
-    tasks: Numbered<Box<Task<T>>>,
+    tasks: BTreeMap<u64, Task<T>>,
     ready: VecDeque<u64>,
     deadlines: Deadlines,
     ended: VecDeque<Ended<T>>,
     scratch: Scratch,
     woken: Vec<Owner>,
     idle: Idle,
-    engine: Arc<Engine>,
+    gate: Arc<Gate>,
     poller: Poller,
 }
 
@@ -91,16 +91,18 @@ enum Idle {
 
 impl<T: Taker> Loop<T> {
     pub(crate) fn new(engine: Engine) -> io::Result<Self> {
+        let poller = Poller::new()?;
+        let gate = Gate::new(Arc::new(engine), poller.bell(Owner::Loop));
         Ok(Self {
-            tasks: Numbered::default(),
+            tasks: BTreeMap::new(),
             ready: VecDeque::new(),
             deadlines: Deadlines::default(),
             ended: VecDeque::new(),
             scratch: Scratch::new(),
             woken: Vec::new(),
             idle: Idle::Quiet,
-            engine: Arc::new(engine),
-            poller: Poller::new()?,
+            gate: Arc::new(gate),
+            poller,
         })
     }
 
@@ -115,22 +117,22 @@ impl<T: Taker> Loop<T> {
         limit: Option<Duration>,
         taker: T,
     ) -> Result<u64, Error> {
-        let full = || Error::new(ErrorKind::Internal, Phase::Prepare);
-        let number = self.tasks.next().ok_or_else(full)?;
-        let bell = self.poller.bell(Owner::One(number));
-        if let Some(cancel) = &ready.cancel {
-            cancel.ring(bell.to(Owner::Everybody));
-        }
-        let running = self.engine.prepare(ready, Waits::InLoop(bell))?;
-        let task = Box::new(Task::begin(running, limit, taker));
-        let number = self.tasks.insert(task).ok_or_else(full)?;
+        let prepared = self.gate.prepare(ready)?;
+        Ok(self.begin(prepared, limit, taker))
+    }
+
+    /// Begins a call that the gate of this loop has made, as far as it goes without waiting, and says its number.
+    pub(crate) fn begin(&mut self, prepared: Prepared, limit: Option<Duration>, taker: T) -> u64 {
+        let Prepared { number, running } = prepared;
+        let task = Task::begin(running, limit, taker);
+        self.tasks.insert(number, task);
         self.advance(number);
-        Ok(number)
+        number
     }
 
     /// Cancels a call; says whether it was under way.
     pub(crate) fn cancel(&mut self, number: u64) -> bool {
-        let Some(task) = self.tasks.get_mut(number) else {
+        let Some(task) = self.tasks.get_mut(&number) else {
             return false;
         };
         task.cancel();
@@ -140,7 +142,7 @@ impl<T: Taker> Loop<T> {
 
     /// Cancels all calls.
     pub(crate) fn cancel_all(&mut self) {
-        let all: Vec<u64> = self.tasks.iter().map(|(number, _)| number).collect();
+        let all: Vec<u64> = self.tasks.keys().copied().collect();
         for number in all {
             self.cancel(number);
         }
@@ -164,6 +166,7 @@ impl<T: Taker> Loop<T> {
         for owner in woken.drain(..) {
             match owner {
                 Owner::Nobody => self.idle = Idle::Reported,
+                Owner::Loop => {}
                 Owner::Everybody => self.wake_canceled(),
                 Owner::One(number) => self.wake(number),
             }
@@ -171,7 +174,7 @@ impl<T: Taker> Loop<T> {
         self.woken = woken;
         let now = clock::now();
         while let Some(number) = self.deadlines.due(now) {
-            if let Some(task) = self.tasks.get_mut(number) {
+            if let Some(task) = self.tasks.get_mut(&number) {
                 task.plan = None;
                 self.wake(number);
             }
@@ -191,7 +194,7 @@ impl<T: Taker> Loop<T> {
         if has_work || self.idle == Idle::Reported || self.poller.is_rung() {
             return Some(Duration::ZERO);
         }
-        let next = [self.engine.idle_until(), self.deadlines.next()];
+        let next = [self.engine().idle_until(), self.deadlines.next()];
         let next = next.into_iter().flatten().min()?;
         Some(next.saturating_duration_since(clock::now()))
     }
@@ -207,7 +210,12 @@ impl<T: Taker> Loop<T> {
     }
 
     pub(crate) fn engine(&self) -> &Engine {
-        &self.engine
+        self.gate.engine()
+    }
+
+    /// Where other threads make calls for this loop.
+    pub(crate) fn gate(&self) -> Arc<Gate> {
+        self.gate.clone()
     }
 
     pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
@@ -216,7 +224,7 @@ impl<T: Taker> Loop<T> {
 
     /// Lets a call go on. If its caller's code panics, it is given up, and no other call learns of it.
     fn advance(&mut self, number: u64) {
-        let Some(task) = self.tasks.get_mut(number) else {
+        let Some(task) = self.tasks.get_mut(&number) else {
             return;
         };
         let scratch = &mut self.scratch;
@@ -230,7 +238,7 @@ impl<T: Taker> Loop<T> {
             Advanced::Spent => self.wake(number),
             Advanced::Ended(result) => {
                 self.deadlines.drop_plan(number, &mut task.plan);
-                if let Some(task) = self.tasks.remove(number) {
+                if let Some(task) = self.tasks.remove(&number) {
                     self.ended.push_back(task.end(number, result));
                 }
             }
@@ -238,7 +246,7 @@ impl<T: Taker> Loop<T> {
     }
 
     fn wake(&mut self, number: u64) {
-        if let Some(task) = self.tasks.get_mut(number) {
+        if let Some(task) = self.tasks.get_mut(&number) {
             if task.queue() {
                 self.ready.push_back(number);
             }
@@ -248,7 +256,7 @@ impl<T: Taker> Loop<T> {
     /// A handle that serves several calls was used.
     fn wake_canceled(&mut self) {
         let canceled = self.tasks.iter().filter(|(_, task)| task.is_canceled());
-        let canceled: Vec<u64> = canceled.map(|(number, _)| number).collect();
+        let canceled: Vec<u64> = canceled.map(|(number, _)| *number).collect();
         for number in canceled {
             self.wake(number);
         }
@@ -258,12 +266,12 @@ impl<T: Taker> Loop<T> {
     fn look_at_idle(&mut self) -> usize {
         let now = clock::now();
         let is_due = match self.idle {
-            Idle::Quiet => self.engine.idle_until().is_some_and(|until| until <= now),
+            Idle::Quiet => self.engine().idle_until().is_some_and(|until| until <= now),
             Idle::Reported => true,
         };
         self.idle = Idle::Quiet;
         if is_due {
-            self.engine.tend_idle(now)
+            self.engine().tend_idle(now)
         } else {
             0
         }

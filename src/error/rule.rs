@@ -273,6 +273,10 @@ rules! {
         Credentials => "the user name has a colon, or the credentials a control character",
         /// A setting is out of its range.
         Setting => "a setting is out of its range",
+        /// The event loop on a thread of its own was shut down, or its thread has ended.
+        LoopEnded => "the event loop takes no calls any more",
+        /// The completion of the call was taken before; there is only one.
+        CompletionTaken => "the completion was taken before",
         /// The URL is http, and the client is for https only.
         HttpsOnly => "the client is for https only",
         /// A chunked body to a peer that is known to speak HTTP/1.0.

@@ -2,12 +2,13 @@
 
 use std::io;
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use crate::body::BodySink;
 use crate::drive::multi::Taker;
 use crate::error::Error;
 use crate::proto::receiving::FinalHead;
-use crate::response::too_long;
+use crate::response::{COLLECT_LIMIT, too_long};
 
 /// Where content goes.
 pub(super) enum Takes {
@@ -23,7 +24,7 @@ pub(super) enum Takes {
 }
 
 /// What a completion has of the content.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Taken {
     pub(super) body: Vec<u8>,
     pub(super) bytes: u64,
@@ -43,6 +44,14 @@ impl Takes {
         Self::Sink {
             sink: Box::new(sink),
             bytes: 0,
+        }
+    }
+
+    /// How long the call may take in all, from its response on, unless it has a total of its own.
+    pub(super) fn limit(&self) -> Option<Duration> {
+        match self {
+            Self::Collected { .. } => Some(COLLECT_LIMIT),
+            Self::Sink { .. } => None,
         }
     }
 

@@ -8,11 +8,12 @@
 //! number, so that a wake-up that comes late touches nothing that the call does by then.
 
 use std::net::Shutdown;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::net::park::Parker;
 use crate::net::poll::Bell;
+use crate::net::sync::{AtomicBool, Mutex, MutexGuard, lock};
 use crate::net::wait::Waker;
 
 /// Cancels a call, or several that it was given to, from any thread. Canceling a call that is over does nothing;
@@ -166,7 +167,7 @@ impl CancelHandle {
     }
 
     fn lock(&self) -> MutexGuard<'_, Wait> {
-        self.0.wait.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.wait)
     }
 }
 

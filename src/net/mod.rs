@@ -3,6 +3,9 @@
 pub(crate) mod cancel;
 pub(crate) mod clock;
 pub(crate) mod count;
+pub(crate) mod inlet;
+#[cfg(test)]
+pub(crate) mod models;
 pub(crate) mod numbered;
 pub(crate) mod park;
 pub(crate) mod poll;
@@ -10,6 +13,8 @@ pub(crate) mod random;
 pub(crate) mod resolver;
 pub(crate) mod route;
 pub(crate) mod socket;
+pub(crate) mod sync;
+pub(crate) mod thread;
 pub(crate) mod tls;
 pub(crate) mod transport;
 pub(crate) mod wait;

@@ -65,12 +65,6 @@ impl<T> Numbered<T> {
         place.thing.as_ref().filter(|_| is_it)
     }
 
-    pub(crate) fn get_mut(&mut self, number: u64) -> Option<&mut T> {
-        let place = self.places.get_mut(index(number))?;
-        let is_it = place.given == number >> PLACE_BITS;
-        place.thing.as_mut().filter(|_| is_it)
-    }
-
     /// Takes something out; its number finds nothing from now on.
     pub(crate) fn remove(&mut self, number: u64) -> Option<T> {
         let place = self.places.get_mut(index(number))?;
@@ -78,18 +72,6 @@ impl<T> Numbered<T> {
         let thing = place.thing.take_if(|_| is_it)?;
         self.free.push(index(number));
         Some(thing)
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.places.len() - self.free.len()
-    }
-
-    /// Everything, with its number.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &T)> {
-        self.places.iter().zip(0..).filter_map(|(place, index)| {
-            let number = place.given << PLACE_BITS | index;
-            place.thing.as_ref().map(|thing| (number, thing))
-        })
     }
 }
 
@@ -112,10 +94,7 @@ mod tests {
         assert_eq!(index(first), index(third), "the place is used again");
         assert!(table.get(first).is_none() && table.remove(first).is_none());
         assert_eq!(table.get(second), Some(&'b'));
-        assert_eq!(table.get_mut(third), Some(&mut 'c'));
-        assert_eq!(table.len(), 2);
-        let all: Vec<_> = table.iter().collect();
-        assert_eq!(all, [(third, &'c'), (second, &'b')]);
+        assert_eq!(table.get(third), Some(&'c'));
         assert!(table.get(0).is_none() && table.get(u64::MAX).is_none());
     }
 }

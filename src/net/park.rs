@@ -1,9 +1,10 @@
 //! Waiting without a descriptor: for calls that wait for nothing but each other.
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::PoisonError;
 use std::time::Instant;
 
 use crate::net::clock::now;
+use crate::net::sync::{Condvar, Mutex, lock};
 
 /// A place where one thread sleeps until another wakes it. A wake-up before the wait ends it too.
 #[derive(Debug, Default)]
@@ -15,13 +16,13 @@ pub(crate) struct Parker {
 impl Parker {
     /// Ends the wait.
     pub(crate) fn wake(&self) {
-        *self.woken.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        *lock(&self.woken) = true;
         self.changed.notify_one();
     }
 
     /// Waits until woken or until the deadline, never shorter; says whether woken.
     pub(crate) fn wait(&self, deadline: Option<Instant>) -> bool {
-        let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut woken = lock(&self.woken);
         loop {
             if std::mem::take(&mut *woken) {
                 return true;

@@ -6,17 +6,22 @@
 //!
 //! Every registration has a number that is never given twice: a report about one that is gone meets nobody.
 
+pub(crate) mod wakeups;
+
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Events, Poll, Registry, Token};
 
 use crate::net::count::{Syscall, syscall};
+use crate::net::inlet::Ring;
 use crate::net::numbered::Numbered;
+use crate::net::poll::wakeups::Wakeups;
+use crate::net::sync::{Mutex, lock};
 use crate::net::wait::{Interest, Ready};
 
 /// Reports that one wait takes from the system at the most.
@@ -35,7 +40,9 @@ pub(crate) enum Owner {
     Nobody,
     /// Everybody: each looks whether it is meant.
     Everybody,
-    /// The one of this number, neither 0 nor the largest.
+    /// None of them: the loop itself looks what was brought.
+    Loop,
+    /// The one of this number, neither 0 nor one of the two largest.
     One(u64),
 }
 
@@ -44,6 +51,7 @@ impl Owner {
         match self {
             Self::Nobody => 0,
             Self::Everybody => u64::MAX,
+            Self::Loop => u64::MAX - 1,
             Self::One(number) => number,
         }
     }
@@ -52,6 +60,7 @@ impl Owner {
         match bits {
             0 => Self::Nobody,
             u64::MAX => Self::Everybody,
+            number if number == u64::MAX - 1 => Self::Loop,
             number => Self::One(number),
         }
     }
@@ -67,9 +76,8 @@ pub(crate) struct Poller {
 /// What sockets and wake-ups hold of their poller.
 struct Hub {
     registry: Registry,
-    waker: mio::Waker,
     sources: Mutex<Numbered<Arc<Source>>>,
-    rung: Mutex<Vec<Owner>>,
+    wakeups: Wakeups<mio::Waker>,
 }
 
 /// A registered socket.
@@ -109,9 +117,8 @@ impl Poller {
             reports: Events::with_capacity(REPORTS),
             hub: Arc::new(Hub {
                 registry,
-                waker,
                 sources: Mutex::new(Numbered::default()),
-                rung: Mutex::new(Vec::new()),
+                wakeups: Wakeups::new(waker),
             }),
         })
     }
@@ -125,7 +132,7 @@ impl Poller {
 
     /// Says whether somebody was woken and not told yet.
     pub(crate) fn is_rung(&self) -> bool {
-        !lock(&self.hub.rung).is_empty()
+        self.hub.wakeups.is_rung()
     }
 
     /// Waits, at most for that long, rounded up to what the system can, and adds whom to look at. It may be nobody, and
@@ -157,7 +164,7 @@ impl Poller {
                 woken.push(Owner::of_bits(source.owner.load(Ordering::Relaxed)));
             }
         }
-        woken.append(&mut lock(&self.hub.rung));
+        self.hub.wakeups.take(woken);
         Ok(())
     }
 
@@ -170,14 +177,8 @@ impl Poller {
 impl Bell {
     /// Wakes whom it is for.
     pub(crate) fn ring(&self) {
-        let Some(hub) = self.hub.upgrade() else {
-            return;
-        };
-        let mut rung = lock(&hub.rung);
-        rung.push(self.owner);
-        if rung.len() == 1 {
-            // It fails only if a wake-up is there already.
-            let _ = hub.waker.wake();
+        if let Some(hub) = self.hub.upgrade() {
+            hub.wakeups.ring(self.owner);
         }
     }
 
@@ -214,6 +215,12 @@ impl Bell {
     /// Whom it wakes.
     pub(crate) fn owner(&self) -> Owner {
         self.owner
+    }
+}
+
+impl Ring for Bell {
+    fn ring(&self) {
+        Self::ring(self);
     }
 }
 
@@ -266,11 +273,6 @@ impl Drop for Watch {
             lock(&hub.sources).remove(self.number);
         }
     }
-}
-
-/// A panic elsewhere leaves the tables consistent: they change in one step.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl std::fmt::Debug for Poller {

@@ -27,6 +27,7 @@ mod faults;
 mod framing;
 mod grammar;
 mod guard;
+mod handle;
 mod handover;
 mod harness;
 mod head;

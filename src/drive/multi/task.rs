@@ -20,7 +20,7 @@ const STEPS: usize = 16;
 
 /// A call of the loop.
 pub(super) struct Task<T> {
-    running: Running,
+    running: Box<Running>,
     stage: Stage,
     place: Place,
     /// How long the call may take in all, from its response on, unless it has a total of its own.
@@ -68,7 +68,7 @@ pub(super) enum Advanced {
 /// A call that is over.
 pub(crate) struct Ended<T> {
     pub(crate) number: u64,
-    pub(crate) running: Running,
+    pub(crate) running: Box<Running>,
     /// The head of the response, if there is one.
     pub(crate) head: Option<FinalHead>,
     pub(crate) taker: T,
@@ -104,7 +104,7 @@ enum Next {
 
 impl<T: Taker> Task<T> {
     /// A call that begins.
-    pub(super) fn begin(mut running: Running, limit: Option<Duration>, taker: T) -> Self {
+    pub(super) fn begin(mut running: Box<Running>, limit: Option<Duration>, taker: T) -> Self {
         running.input(Input::Start);
         Self {
             running,
@@ -216,7 +216,7 @@ impl<T: Taker> Task<T> {
             return Ok(Next::On);
         }
         if let Some(limit) = self.limit {
-            let Running { call, emitter, .. } = &mut self.running;
+            let Running { call, emitter, .. } = &mut *self.running;
             call.limit_total(limit, emitter);
         }
         let begun = self.taker.begin(&head);
@@ -233,7 +233,7 @@ impl<T: Taker> Task<T> {
             return Ok(Next::Ended(Ok(())));
         }
         let waker = self.waker()?;
-        let Running { call, memory, .. } = &mut self.running;
+        let Running { call, memory, .. } = &mut *self.running;
         let lent = memory.buffers.inbound.filled().get(..call.lent());
         let piece = lent.unwrap_or_default();
         let piece = piece.get(..room).unwrap_or(piece);
@@ -338,7 +338,7 @@ impl<T: Taker> Task<T> {
     }
 
     /// The call as it ended; what is left of it is given up.
-    pub(super) fn end(mut self: Box<Self>, number: u64, result: Result<(), Error>) -> Ended<T> {
+    pub(super) fn end(mut self, number: u64, result: Result<(), Error>) -> Ended<T> {
         self.running.give_up();
         Ended {
             number,
