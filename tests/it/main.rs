@@ -45,5 +45,5 @@ mod sharing;
 mod simulated;
 mod strace;
 mod support;
+mod three_runners;
 mod tls;
-mod two_runners;
