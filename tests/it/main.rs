@@ -21,6 +21,7 @@ mod dialing;
 mod early;
 mod event_loop;
 mod expect;
+mod fairness;
 mod faults;
 mod framing;
 mod grammar;
