@@ -31,6 +31,7 @@ mod harness;
 mod head;
 mod https_only;
 mod keys;
+mod loop_ends;
 mod moments;
 mod nginx;
 mod pool;
