@@ -23,6 +23,7 @@ mod event_loop;
 mod expect;
 mod fairness;
 mod faults;
+mod faults_over_tcp;
 mod framing;
 mod grammar;
 mod guard;

@@ -58,6 +58,7 @@ mod record;
 mod run;
 mod scenario;
 mod shrink;
+mod wired;
 mod world;
 
 use std::collections::VecDeque;
@@ -78,6 +79,7 @@ pub use self::outcome::{Outcome, SimResponse};
 use self::reader::Reader;
 use self::record::Record;
 pub use self::scenario::Scenario;
+pub use self::wired::{Secure, Wired, WiredName};
 use self::world::{Ids, World};
 use crate::client::Client;
 use crate::error::Error;
