@@ -97,7 +97,7 @@ impl<T: Taker> Loop<T> {
         let number = self.next;
         let bell = self.poller.bell(Owner::One(number));
         if let Some(cancel) = &ready.cancel {
-            cancel.ring(bell.to(Owner::Everybody));
+            cancel.ring(bell.clone());
         }
         let running = self.engine.prepare(ready, Waits::InLoop(bell))?;
         self.next += 1;
@@ -138,11 +138,14 @@ impl<T: Taker> Loop<T> {
         };
         let wait = [timeout, self.next_wait()].into_iter().flatten().min();
         self.poller.wait(wait, &mut self.woken)?;
+        if self.woken.contains(&Owner::Everybody) {
+            self.wake_canceled();
+        }
         let mut woken = std::mem::take(&mut self.woken);
         for owner in woken.drain(..) {
             match owner {
                 Owner::Nobody => self.idle = Idle::Reported,
-                Owner::Everybody => self.wake_canceled(),
+                Owner::Everybody => {}
                 Owner::One(number) => self.wake(number),
             }
         }

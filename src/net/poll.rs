@@ -96,7 +96,7 @@ pub(crate) struct Bell {
 
 impl PartialEq for Bell {
     fn eq(&self, other: &Self) -> bool {
-        self.owner == other.owner && self.hub.ptr_eq(&other.hub)
+        self.owner == other.owner && self.is_beside(other)
     }
 }
 
@@ -181,6 +181,11 @@ impl Bell {
             // It fails only if a wake-up is there already.
             let _ = hub.waker.wake();
         }
+    }
+
+    /// Says whether the other one is of the same poller.
+    pub(crate) fn is_beside(&self, other: &Self) -> bool {
+        self.hub.ptr_eq(&other.hub)
     }
 
     /// The same for somebody else.

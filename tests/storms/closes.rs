@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use wirescope::ErrorKind;
 use wirescope::event::{EventData, EventKind};
 use wirescope::message::close::CloseReason;
+use wirescope::testkit::{Peer, Script};
 
-use crate::crowd::{Crowd, Far, Near};
+use crate::crowd::{Crowd, Far, Near, OK};
 use crate::many::Many;
-use crate::{Alone, alone, connections, on_processor};
+use crate::{Alone, PATIENCE, alone, connections, on_processor};
 
 /// Connections with both ends in this process.
 const NEAR: usize = 4_500;
@@ -89,6 +90,35 @@ fn idle_connections_that_are_all_closed_at_once_are_told_and_cost_what_they_are_
 #[test]
 fn calls_whose_connections_are_all_closed_at_once_end_once_and_cost_what_they_are_many() {
     grows_with_the_count(&alone(), while_active);
+}
+
+/// The end of the connection comes with the answer: there is one report of both, it names the call, and no other
+/// follows.
+#[test]
+fn a_connection_whose_end_came_with_the_answer_is_not_left_in_the_pool() {
+    const CALLS: usize = 20;
+    let alone = alone();
+    let close = Script::new().expect_request().send(OK).close();
+    let peer = Peer::builder().script(close).start().unwrap();
+    let mut many = Many::new();
+    for call in 1..=CALLS {
+        let request = many.client.get(&peer.url("/")).unwrap();
+        many.event_loop.submit(request).unwrap();
+        // The turn in which the request is sent finds no answer, or only that; else both are there before the next one.
+        many.turn_until(|_| peer.request_count() == call);
+        assert!(peer.wait_until_closed(PATIENCE));
+        assert_eq!(many.take(1)[0].body(), b"ok");
+        let begun = Instant::now();
+        while many.event_loop.pool_stats().total().idle() > 0 {
+            // Without a report this would wait until its time is over.
+            let patience = Duration::from_secs(5);
+            many.event_loop.turn(Some(patience)).unwrap();
+            assert!(begun.elapsed() < patience, "call {call}: nobody was told");
+        }
+    }
+    drop(peer);
+    many.finish(CALLS);
+    alone.nothing_left();
 }
 
 #[test]

@@ -18,7 +18,7 @@ const BACKLOG: i32 = 4096;
 /// What stands before what the other process tells.
 const TELLS: &str = "crowd: ";
 
-const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+pub(crate) const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// A peer of many connections.
 pub(crate) trait Crowd {

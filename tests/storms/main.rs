@@ -9,6 +9,7 @@
 
 mod cancels;
 mod closes;
+mod cost;
 mod crowd;
 mod many;
 mod rest;

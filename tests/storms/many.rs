@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use wirescope::event::{EventKind, Events, Interest, Overflow, channel_with};
 use wirescope::testkit::check::{Checked, check};
-use wirescope::{Client, Completion, EventLoop};
+use wirescope::{Client, ClientBuilder, Completion, EventLoop};
 
 use crate::PATIENCE;
 use crate::crowd::Crowd;
@@ -20,8 +20,12 @@ pub(crate) struct Many {
 
 impl Many {
     pub(crate) fn new() -> Self {
+        Self::with(|client| client)
+    }
+
+    pub(crate) fn with(change: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Self {
         let (observer, events) = channel_with(0, Overflow::Unbounded, Interest::DEFAULT);
-        let client = Client::builder()
+        let client = change(Client::builder())
             .max_idle(usize::MAX)
             .max_idle_per_origin(usize::MAX)
             .idle_timeout(Duration::from_secs(600))
