@@ -35,12 +35,16 @@ fn serving() -> Peer {
     Peer::start(Script::new().respond_with(|_| OK.to_vec())).unwrap()
 }
 
-/// What one call costs beside so many of another origin that wait for their answers.
-fn beside(count: usize) -> Duration {
+/// What one call costs beside so many connections of another origin.
+fn beside(count: usize, are_idle: bool) -> Duration {
     const CALLS: usize = 500;
     let peer = serving();
     let (mut crowd, mut many) = (Near::start(), Many::new());
-    many.ask(&mut crowd, count);
+    if are_idle {
+        many.idle(&mut crowd, count);
+    } else {
+        many.ask(&mut crowd, count);
+    }
     let before = on_processor();
     for _ in 0..CALLS {
         let request = many.client.get(&peer.url("/")).unwrap();
@@ -54,8 +58,13 @@ fn beside(count: usize) -> Duration {
 }
 
 #[test]
+fn a_call_costs_the_same_beside_many_idle_connections() {
+    each_costs_the_same("beside idle connections", |count| beside(count, true));
+}
+
+#[test]
 fn a_call_costs_the_same_beside_many_calls_that_wait() {
-    each_costs_the_same("beside calls that wait", beside);
+    each_costs_the_same("beside calls that wait", |count| beside(count, false));
 }
 
 /// Submits so many calls of one origin, over few connections, and runs them.
@@ -110,6 +119,17 @@ fn a_call_costs_the_same_when_many_wait_for_one_lookup() {
     });
 }
 
+/// What canceled calls wait for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum WaitFor {
+    /// A peer that answers no SYN.
+    Connect,
+    /// A connection of an origin that has few.
+    Connection,
+    /// Any connection, each of an origin of its own.
+    Any,
+}
+
 /// How they are canceled, all at once.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum By {
@@ -119,12 +139,27 @@ enum By {
 }
 
 /// What canceling so many calls costs each.
-fn canceled(count: usize, by: By) -> Duration {
-    let hole = BlackHole::start().unwrap();
-    let url = format!("http://{}/", hole.addr());
-    let mut many = Many::new();
+fn canceled(count: usize, wait: WaitFor, by: By) -> Duration {
+    let hole = BlackHole::bind(([0, 0, 0, 0], 0).into()).unwrap();
+    let peer = Peer::start(Script::new().stall()).unwrap();
+    let (few, any) = (4, usize::MAX);
+    let (per_origin, in_all) = match wait {
+        WaitFor::Connect => (any, any),
+        WaitFor::Connection => (few, any),
+        WaitFor::Any => (any, few),
+    };
+    let mut many = Many::with(|client| {
+        let client = client.max_connections_per_origin(per_origin);
+        client.max_connections(in_all)
+    });
     let (mut handles, mut tickets) = (Vec::new(), Vec::new());
-    for _ in 0..count {
+    for number in 0..count {
+        let port = hole.addr().port();
+        let url = match wait {
+            WaitFor::Connect => format!("http://127.0.0.1:{port}/"),
+            WaitFor::Connection => peer.url("/"),
+            WaitFor::Any => format!("http://127.1.{}.{}:{port}/", number / 256, number % 256),
+        };
         let mut request = many.client.get(&url).unwrap();
         if by == By::Handle {
             handles.push(request.cancel_handle());
@@ -149,10 +184,28 @@ fn canceled(count: usize, by: By) -> Duration {
 
 #[test]
 fn a_cancel_by_ticket_costs_the_same_among_many() {
-    each_costs_the_same("canceled by ticket", |count| canceled(count, By::Ticket));
+    each_costs_the_same("canceled by ticket", |count| {
+        canceled(count, WaitFor::Connect, By::Ticket)
+    });
 }
 
 #[test]
 fn a_cancel_by_a_handle_of_its_own_costs_the_same_among_many() {
-    each_costs_the_same("canceled by handle", |count| canceled(count, By::Handle));
+    each_costs_the_same("canceled by handle", |count| {
+        canceled(count, WaitFor::Connect, By::Handle)
+    });
+}
+
+#[test]
+fn a_cancel_costs_the_same_in_a_long_queue() {
+    each_costs_the_same("canceled in the queue", |count| {
+        canceled(count, WaitFor::Connection, By::Ticket)
+    });
+}
+
+#[test]
+fn a_cancel_costs_the_same_in_a_long_queue_of_many_origins() {
+    each_costs_the_same("canceled in the queue of many origins", |count| {
+        canceled(count, WaitFor::Any, By::Ticket)
+    });
 }
