@@ -2,6 +2,7 @@
 //! and the end of the loop itself.
 
 use std::collections::BTreeMap;
+use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
 use wirescope::event::{Event, EventKind, Interest, Observer, ObserverRef, Verdict};
@@ -156,4 +157,48 @@ fn finishing_takes_no_time_when_all_is_done_or_canceled() {
     let done = event_loop.finish(Duration::ZERO).unwrap();
     assert!(done[0].error().unwrap().is_canceled());
     lab.finish_unfollowed();
+}
+
+/// A source that panics after so many pieces.
+struct Breaks(usize);
+
+impl Read for Breaks {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        assert!(self.0 > 0, "by the test");
+        self.0 -= 1;
+        Ok(into.len().min(1_000))
+    }
+}
+
+#[test]
+fn sources_that_panic_fail_their_own_calls_and_no_other() {
+    const CALLS: usize = 60;
+    let script = Script::new().respond_with(|request| ok(request.target()).into());
+    let peer = Peer::builder().script(script);
+    let lab = Lab::with(peer, |client| client.max_connections_per_origin(4));
+    let mut event_loop = EventLoop::new(&lab.client).unwrap();
+    for number in 0..CALLS {
+        let target = format!("/{number}");
+        let request = match number % 6 {
+            0 => lab.request("PUT", &target).body_reader(Breaks(0)),
+            2 => lab.request("PUT", &target).body_reader(Breaks(5)),
+            4 => lab
+                .request("PUT", &target)
+                .body_sized_reader(Breaks(40), 1_000_000),
+            _ => lab.request("GET", &target),
+        };
+        event_loop.submit(request).unwrap();
+    }
+    let done = run_all(&mut event_loop);
+    assert_eq!(done.len(), CALLS);
+    let (broken, whole): (Vec<_>, Vec<_>) = done.iter().partition(|done| done.error().is_some());
+    assert_eq!((broken.len(), whole.len()), (CALLS / 2, CALLS / 2));
+    for done in whole {
+        assert_eq!(done.body(), done.url().path().as_bytes());
+    }
+    let total = event_loop.pool_stats().total();
+    assert_eq!((total.active(), total.waiting()), (0, 0));
+    drop(event_loop);
+    let seen = lab.finish_unfollowed();
+    assert_eq!(seen.only(EventKind::CallDone).len(), CALLS);
 }
