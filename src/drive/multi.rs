@@ -162,12 +162,14 @@ impl<T: Taker> Loop<T> {
         };
         let wait = [timeout, self.next_wait()].into_iter().flatten().min();
         self.poller.wait(wait, &mut self.woken)?;
+        if self.woken.contains(&Owner::Everybody) {
+            self.wake_canceled();
+        }
         let mut woken = std::mem::take(&mut self.woken);
         for owner in woken.drain(..) {
             match owner {
                 Owner::Nobody => self.idle = Idle::Reported,
-                Owner::Loop => {}
-                Owner::Everybody => self.wake_canceled(),
+                Owner::Loop | Owner::Everybody => {}
                 Owner::One(number) => self.wake(number),
             }
         }

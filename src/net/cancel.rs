@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::net::park::Parker;
-use crate::net::poll::Bell;
+use crate::net::poll::{Bell, Owner};
 use crate::net::sync::{AtomicBool, Mutex, MutexGuard, lock};
 use crate::net::wait::Waker;
 
@@ -137,11 +137,14 @@ impl CancelHandle {
         self.lock().block(call, BlockedOn::Parker(parker));
     }
 
-    /// Rings the bell of an event loop from now on, once for all of its calls that have the same one.
+    /// Rings a bell of an event loop from now on. Of several calls of one loop, one bell wakes everybody there: there is
+    /// no list of those that the handle was ever given to.
     pub(crate) fn ring(&self, bell: Bell) {
         let bells = &mut self.lock().bells;
-        if !bells.contains(&bell) {
-            bells.push(bell);
+        match bells.iter_mut().find(|other| other.is_beside(&bell)) {
+            Some(other) if *other != bell => *other = bell.to(Owner::Everybody),
+            Some(_) => {}
+            None => bells.push(bell),
         }
     }
 
@@ -174,6 +177,7 @@ impl CancelHandle {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::poll::Poller;
 
     fn parked(handle: &CancelHandle, call: u64) -> Arc<Parker> {
         let parker = Arc::new(Parker::default());
@@ -191,6 +195,25 @@ mod tests {
         let parkers = [1, 2, 3].map(|call| parked(&handle, call));
         handle.cancel();
         assert!(parkers.iter().all(|parker| is_woken(parker)));
+    }
+
+    #[test]
+    fn a_cancel_wakes_the_one_call_of_a_loop_and_everybody_if_there_are_several() {
+        let mut poller = Poller::new().unwrap();
+        let (own, shared) = (CancelHandle::default(), CancelHandle::default());
+        let bells = [7, 8].map(|number| poller.bell(Owner::One(number)));
+        for _ in 0..2 {
+            own.ring(bells[0].clone());
+        }
+        for bell in bells {
+            shared.ring(bell);
+        }
+        let mut woken = Vec::new();
+        for handle in [own, shared] {
+            handle.cancel();
+            poller.wait(None, &mut woken).unwrap();
+        }
+        assert_eq!(woken, [Owner::One(7), Owner::Everybody]);
     }
 
     #[test]

@@ -103,7 +103,7 @@ pub(crate) struct Bell {
 
 impl PartialEq for Bell {
     fn eq(&self, other: &Self) -> bool {
-        self.owner == other.owner && self.hub.ptr_eq(&other.hub)
+        self.owner == other.owner && self.is_beside(other)
     }
 }
 
@@ -180,6 +180,11 @@ impl Bell {
         if let Some(hub) = self.hub.upgrade() {
             hub.wakeups.ring(self.owner);
         }
+    }
+
+    /// Says whether the other one is of the same poller.
+    pub(crate) fn is_beside(&self, other: &Self) -> bool {
+        self.hub.ptr_eq(&other.hub)
     }
 
     /// The same for somebody else.

@@ -65,6 +65,7 @@ const OF_A_REQUEST: &[(&str, Decided)] = &[
     ),
     (
         "body_from",
+        "body_source",
         Shares(WHAT_IS_SENT, |it| {
             Ok(it.allow_body().body_from(|| Ok(&b"x"[..]), None))
         }),

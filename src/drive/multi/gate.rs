@@ -41,7 +41,7 @@ impl Gate {
     pub(crate) fn prepare(&self, ready: Ready) -> Result<Prepared, Error> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         if let Some(cancel) = &ready.cancel {
-            cancel.ring(self.bell.to(Owner::Everybody));
+            cancel.ring(self.bell.to(Owner::One(number)));
         }
         let waits = Waits::InLoop(self.bell.to(Owner::One(number)));
         let running = Box::new(self.engine.prepare(ready, waits)?);

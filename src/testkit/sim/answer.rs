@@ -5,7 +5,11 @@ use std::time::Duration;
 
 use crate::testkit::script::Script;
 use crate::testkit::seen::SeenRequest;
+use crate::testkit::sim::link::Cut;
 use crate::testkit::sim::scenario::{CANARY, content, tag};
+
+/// Writes of one answer over TCP, at the most.
+const PIECES: usize = 20;
 
 /// Who answers.
 #[derive(Debug, Clone)]
@@ -104,6 +108,54 @@ impl AnswerPlan {
 
     /// What the peer does from a request on.
     pub(super) fn steps(self, answering: Answering) -> Script {
+        let reply = Script::new().reply_with(move |request| self.bytes(&answering, request));
+        self.around(reply)
+    }
+
+    /// The same for a peer over TCP, which does itself what a link does: segments, and a cut behind so many bytes or
+    /// behind the whole.
+    pub(super) fn steps_over_tcp(
+        self,
+        answering: &Answering,
+        segment: usize,
+        cut: Option<(Cut, u64)>,
+    ) -> Script {
+        let until = cut.map_or(usize::MAX, |(_, until)| {
+            usize::try_from(until).unwrap_or(usize::MAX)
+        });
+        // What says close ends the script: it goes in one piece.
+        let pieces = match self.shape {
+            Shape::UntilClose => 1,
+            _ if segment == usize::MAX => 1,
+            _ => PIECES,
+        };
+        let mut reply = Script::new();
+        for piece in 0..pieces {
+            let answering = answering.clone();
+            reply = reply.reply_with(move |request| {
+                let mut bytes = self.bytes(&answering, request);
+                bytes.truncate(until);
+                let begin = segment.saturating_mul(piece).min(bytes.len());
+                let is_last = piece + 1 == pieces;
+                let end = if is_last {
+                    bytes.len()
+                } else {
+                    begin.saturating_add(segment)
+                };
+                bytes.truncate(end);
+                bytes.split_off(begin)
+            });
+        }
+        let reply = match cut {
+            None => reply,
+            Some((Cut::Fin, _)) => reply.close(),
+            Some((Cut::Reset, _)) => reply.reset(),
+            Some((Cut::Stall, _)) => reply.stall(),
+        };
+        self.around(reply)
+    }
+
+    fn around(self, reply: Script) -> Script {
         let script = Script::new().expect_head();
         let script = match self.moment {
             Moment::Never => return script.stall(),
@@ -124,7 +176,7 @@ impl AnswerPlan {
                 self.interims,
                 Script::new().send("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"),
             )
-            .reply_with(move |request| self.bytes(&answering, request));
+            .followed_by(reply);
         let script = match (self.moment, self.behind) {
             (Moment::Early, Behind::Keep) => script.expect_body(),
             _ => script,

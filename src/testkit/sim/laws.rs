@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use crate::error::ErrorKind;
+use crate::error::{Error, ErrorKind};
 use crate::event::{Event, EventData, Interest};
+use crate::message::fields::Fields;
+use crate::message::framing::Framing;
+use crate::testkit::seen::SeenRequest;
 use crate::testkit::sim::outcome::Outcome;
 use crate::testkit::sim::scenario::{Asks, CANARY, CallPlan, ReadPlan, Scenario, content, tag};
 use crate::testkit::sim::{Sim, Ticket};
@@ -51,9 +54,9 @@ pub enum Law {
 /// A broken law, with what shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broken {
-    law: Law,
-    seed: u64,
-    text: String,
+    pub(super) law: Law,
+    pub(super) seed: u64,
+    pub(super) text: String,
 }
 
 impl Broken {
@@ -72,6 +75,18 @@ impl fmt::Display for Broken {
 }
 
 impl std::error::Error for Broken {}
+
+/// What a call was given.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Given<'a> {
+    /// The field lines of the final response, if one came.
+    pub(super) fields: Option<&'a Fields>,
+    /// Whether it said where its content ends.
+    pub(super) is_delimited: bool,
+    pub(super) body: &'a [u8],
+    pub(super) error: Option<&'a Error>,
+    pub(super) redirects: usize,
+}
 
 /// What a simulation that obeyed all laws came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -167,8 +182,9 @@ pub(super) fn judge(
             .map_or("response", |error| error.kind().tag());
         *report.outcomes.entry(came).or_default() += 1;
     }
-    at_most_once(scenario, sim).map_err(|text| broken(Law::AtMostOnce, text))?;
-    own_credentials(scenario, sim).map_err(|text| broken(Law::Credentials, text))?;
+    let requests = sim.requests().iter();
+    let requests = requests.map(|(addr, seen)| (scenario.origin_at(addr.ip()), seen));
+    judge_requests(scenario, requests).map_err(|(law, text)| broken(law, text))?;
     sim.judge()
         .map_err(|violation| broken(Law::Grammar, violation.to_string()))?;
     sim.nothing_left()
@@ -181,7 +197,7 @@ pub(super) fn judge(
     })
 }
 
-type Verdict = Result<(), (Law, String)>;
+pub(super) type Verdict = Result<(), (Law, String)>;
 
 fn judge_call(scenario: &Scenario, number: usize, outcome: &Outcome) -> Verdict {
     let plan = &scenario.calls[number];
@@ -189,7 +205,20 @@ fn judge_call(scenario: &Scenario, number: usize, outcome: &Outcome) -> Verdict 
     if took > HOP_MAX * (1 + outcome.redirects()) + dawdles(plan) {
         return Err((Law::Deadline, format!("call {number} took {took:?}")));
     }
-    if let Some(error) = outcome.error() {
+    let head = outcome.head.as_ref();
+    let given = Given {
+        fields: head.map(|head| &head.head.fields),
+        is_delimited: head.is_some_and(|head| head.framing != Framing::UntilClose),
+        body: outcome.body(),
+        error: outcome.error(),
+        redirects: usize::try_from(outcome.redirects()).unwrap_or(usize::MAX),
+    };
+    judge_given(scenario, number, &given)
+}
+
+/// What a call was given is typed, tells no secret, and is its own.
+pub(super) fn judge_given(scenario: &Scenario, number: usize, given: &Given<'_>) -> Verdict {
+    if let Some(error) = given.error {
         if error.kind() == ErrorKind::Internal {
             return Err((Law::Typed, format!("call {number}: {error:?}")));
         }
@@ -198,48 +227,59 @@ fn judge_call(scenario: &Scenario, number: usize, outcome: &Outcome) -> Verdict 
             return Err((Law::Secret, shown));
         }
     }
-    own_answer(scenario, number, outcome)
-        .map_err(|text| (Law::Tag, format!("call {number}: {text}")))
+    own_answer(scenario, number, given).map_err(|text| (Law::Tag, format!("call {number}: {text}")))
 }
 
 /// The fields name this call, the content is that of its answer, and one that ended well is whole.
-fn own_answer(scenario: &Scenario, number: usize, outcome: &Outcome) -> Result<(), String> {
+fn own_answer(scenario: &Scenario, number: usize, given: &Given<'_>) -> Result<(), String> {
     let plan = &scenario.calls[number];
-    let Some(head) = &outcome.head else {
-        return match outcome.error() {
+    let Some(fields) = given.fields else {
+        return match given.error {
             Some(_) => Ok(()),
             None => Err("neither head nor error".to_owned()),
         };
     };
-    let fields = &head.head.fields;
     let target = CallPlan::target(number);
-    let given = fields.get_str("x-tag").unwrap_or_default();
-    let may_give = |origin| origin == plan.origin || outcome.redirects() > 0;
+    let named = fields.get_str("x-tag").unwrap_or_default();
+    let may_give = |origin| origin == plan.origin || given.redirects > 0;
     let origins = (0..scenario.origins.len()).filter(|origin| may_give(*origin));
     let Some(expected) = origins
         .map(|origin| tag(origin, &target))
-        .find(|expected| expected == given)
+        .find(|expected| expected == named)
     else {
-        return Err(format!("{given:?} is not for {target} at {}", plan.origin));
+        return Err(format!("{named:?} is not for {target} at {}", plan.origin));
     };
     let length = fields
         .get_str("x-length")
         .and_then(|text| text.parse().ok());
     let whole = content(&expected, length.unwrap_or(0));
-    let body = outcome.body();
+    let body = given.body;
     if !whole.starts_with(body) {
         return Err(format!("other content: {}", body.escape_ascii()));
     }
     let is_read_whole = !matches!(plan.reads, ReadPlan::Dropped(_)) && plan.asks != Asks::Head;
-    let is_delimited = head.framing != crate::message::framing::Framing::UntilClose;
     let is_short = body.len() < whole.len();
-    if outcome.error().is_none() && is_read_whole && is_delimited && is_short {
+    if given.error.is_none() && is_read_whole && given.is_delimited && is_short {
         return Err(format!("{} of {} bytes", body.len(), whole.len()));
     }
     Ok(())
 }
 
-fn at_most_once(scenario: &Scenario, sim: &Sim) -> Result<(), String> {
+/// These requests reached peers, each an origin. None that may be made once only was made twice, and none carried
+/// credentials that are for another origin.
+pub(super) fn judge_requests<'a>(
+    scenario: &Scenario,
+    requests: impl Iterator<Item = (Option<usize>, &'a SeenRequest)> + Clone,
+) -> Verdict {
+    let all = requests.clone().map(|(_, seen)| seen);
+    at_most_once(scenario, all).map_err(|text| (Law::AtMostOnce, text))?;
+    own_credentials(scenario, requests).map_err(|text| (Law::Credentials, text))
+}
+
+fn at_most_once<'a>(
+    scenario: &Scenario,
+    requests: impl Iterator<Item = &'a SeenRequest> + Clone,
+) -> Result<(), String> {
     for (number, _) in scenario
         .calls
         .iter()
@@ -247,11 +287,10 @@ fn at_most_once(scenario: &Scenario, sim: &Sim) -> Result<(), String> {
         .filter(|(_, call)| !call.may_repeat())
     {
         let target = CallPlan::target(number);
-        let reached = sim
-            .requests()
-            .iter()
-            .filter(|(_, seen)| seen.method() == "POST")
-            .filter(|(_, seen)| seen.target().split('?').next() == Some(&target))
+        let reached = requests
+            .clone()
+            .filter(|seen| seen.method() == "POST")
+            .filter(|seen| seen.target().split('?').next() == Some(&target))
             .count();
         if reached > 1 {
             return Err(format!("call {number} reached a peer {reached} times"));
@@ -260,8 +299,11 @@ fn at_most_once(scenario: &Scenario, sim: &Sim) -> Result<(), String> {
     Ok(())
 }
 
-fn own_credentials(scenario: &Scenario, sim: &Sim) -> Result<(), String> {
-    for (addr, seen) in sim.requests() {
+fn own_credentials<'a>(
+    scenario: &Scenario,
+    requests: impl Iterator<Item = (Option<usize>, &'a SeenRequest)>,
+) -> Result<(), String> {
+    for (origin, seen) in requests {
         let carries = seen
             .fields("authorization")
             .any(|value| value.contains(CANARY))
@@ -270,8 +312,8 @@ fn own_credentials(scenario: &Scenario, sim: &Sim) -> Result<(), String> {
         let path = seen.target().split('?').next().unwrap_or_default();
         let owner = calls.find(|(number, _)| CallPlan::target(*number) == path);
         let meant = owner.map(|(_, call)| call.origin);
-        if carries && meant != scenario.origin_at(addr.ip()) {
-            return Err(format!("{addr} was given those of {path}"));
+        if carries && meant != origin {
+            return Err(format!("origin {origin:?} was given those of {path}"));
         }
     }
     Ok(())

@@ -59,6 +59,7 @@ mod run;
 mod scenario;
 mod shrink;
 mod source;
+mod wired;
 mod world;
 
 use std::collections::VecDeque;
@@ -80,6 +81,7 @@ use self::reader::Reader;
 use self::record::Record;
 pub use self::scenario::Scenario;
 use self::source::{Supply, nudge};
+pub use self::wired::{Secure, Wired, WiredName};
 use self::world::{Ids, World};
 use crate::client::Client;
 use crate::error::Error;

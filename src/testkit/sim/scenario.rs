@@ -220,7 +220,12 @@ impl CallPlan {
         format!("/call-{number}")
     }
 
-    fn request(&self, client: &Client, base: &str, number: usize) -> Result<Request, Error> {
+    pub(super) fn request(
+        &self,
+        client: &Client,
+        base: &str,
+        number: usize,
+    ) -> Result<Request, Error> {
         let url = format!("{base}{}?token={CANARY}", Self::target(number));
         let body = |length| vec![b'u'; length];
         let request = match self.asks {

@@ -1,459 +1,16 @@
-//! One table, three runners: a script played over TCP by the blocking client and by the event loop, and in the
-//! simulator, gives the same outcome and the same events.
-//!
-//! Compared are the results of all calls, the requests as the peer read them, and the stable transcripts, line by
-//! line. What happens in an order of its own over TCP (two writes that may arrive as one) is held apart by gates.
-
-use std::io::Read;
-use std::sync::Arc;
-use std::time::Duration;
+//! What the runners play: scripts, and the calls that meet them.
 
 use wirescope::config::{EarlyResponse, Strictness};
-use wirescope::event::{Event, EventKind, Events, Interest, Overflow, Trace, channel_with};
-use wirescope::message::tls::TlsFacts;
-use wirescope::testkit::check::check;
-use wirescope::testkit::sim::{Caller, Handshake, Sim};
-use wirescope::testkit::transcript::Transcript;
-use wirescope::testkit::{Gate, Peer, RefusedPort, Script, SeenRequest};
-use wirescope::{
-    CancelHandle, Client, ClientBuilder, Error, EventLoop, RedirectPolicy, Request, Response,
-};
+use wirescope::testkit::{Gate, Script};
+use wirescope::{RedirectPolicy, Request};
 
-use crate::harness::{PATIENCE, SHORT, authority, ok, once, serve, trusting};
-
-/// Where the simulated peer listens: a port of as many digits as those that the system chooses.
-const LISTENS: &str = "127.0.0.1:51234";
+use super::{After, On, Play, Reading, ask, get};
+use crate::harness::{SHORT, ok, once, serve};
 
 /// A redirect to another path of the same peer.
 const MOVED: &str = "HTTP/1.1 302 Found\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n";
 
-/// Most bytes of a body.
-const BODY_MAX: usize = 1 << 20;
-
-/// What both runners play. Made anew for each, because a gate that was opened stays open.
-struct Play {
-    scripts: Vec<Script>,
-    calls: Vec<Ask>,
-    change: fn(ClientBuilder) -> ClientBuilder,
-    peer: On,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum On {
-    Plain,
-    Tls,
-    /// Nobody listens.
-    Refused,
-}
-
-/// One call.
-struct Ask {
-    method: &'static str,
-    target: &'static str,
-    change: fn(Request) -> Request,
-    read: Reading,
-    /// Opened when the response is handed out.
-    gate: Option<Gate>,
-    /// What is waited for before the call.
-    after: After,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Reading {
-    Whole,
-    Pieces(usize),
-    /// Dropped after that many bytes.
-    Dropped(usize),
-    Canceled,
-}
-
-#[derive(Clone)]
-enum After {
-    Nothing,
-    /// The peer has closed all its connections.
-    Closed,
-    /// The script opens it, and the bytes sent before that have arrived.
-    Gate(Gate),
-}
-
-/// What a call came to, comparable.
-#[derive(Debug, PartialEq, Eq)]
-enum Came {
-    Response {
-        status: u16,
-        body: Vec<u8>,
-        trailers: Vec<(String, Vec<u8>)>,
-        reused: bool,
-    },
-    Failed(String),
-}
-
-struct Ran {
-    came: Vec<Came>,
-    transcript: String,
-    requests: Vec<Reached>,
-    facts: Option<Arc<TlsFacts>>,
-}
-
-/// A request as the peer read it.
-#[derive(Debug, PartialEq, Eq)]
-struct Reached {
-    method: String,
-    target: String,
-    body: Vec<u8>,
-    trailers: Vec<u8>,
-    is_complete: bool,
-}
-
-fn ask(method: &'static str, target: &'static str) -> Ask {
-    Ask {
-        method,
-        target,
-        change: |request| request,
-        read: Reading::Whole,
-        gate: None,
-        after: After::Nothing,
-    }
-}
-
-fn get() -> Ask {
-    ask("GET", "/x")
-}
-
-impl Ask {
-    fn with(mut self, change: fn(Request) -> Request) -> Self {
-        self.change = change;
-        self
-    }
-
-    fn read(mut self, read: Reading) -> Self {
-        self.read = read;
-        self
-    }
-
-    fn opens(mut self, gate: &Gate) -> Self {
-        self.gate = Some(gate.clone());
-        self
-    }
-
-    fn after(mut self, after: After) -> Self {
-        self.after = after;
-        self
-    }
-
-    fn request(&self, client: &Client, base: &str) -> Request {
-        let url = format!("{base}{}", self.target);
-        let request = (self.change)(client.request(self.method, &url).unwrap());
-        if self.read == Reading::Canceled {
-            let handle = CancelHandle::default();
-            handle.cancel();
-            return request.cancel_by(&handle);
-        }
-        request
-    }
-}
-
-impl Play {
-    fn new(scripts: Vec<Script>, calls: Vec<Ask>) -> Self {
-        Self {
-            scripts,
-            calls,
-            change: |client| client,
-            peer: On::Plain,
-        }
-    }
-
-    fn client(mut self, change: fn(ClientBuilder) -> ClientBuilder) -> Self {
-        self.change = change;
-        self
-    }
-
-    fn on(mut self, peer: On) -> Self {
-        self.peer = peer;
-        self
-    }
-}
-
-fn lines(fields: &wirescope::message::fields::Fields) -> Vec<(String, Vec<u8>)> {
-    let each = fields.iter();
-    each.map(|line| (line.name().to_owned(), line.value().to_vec()))
-        .collect()
-}
-
-fn failed(error: &Error) -> Came {
-    Came::Failed(format!("{:?} in {:?}", error.kind(), error.phase()))
-}
-
-fn transcript(events: &[Event]) -> String {
-    let of_calls: Vec<Event> = events
-        .iter()
-        .filter(|event| event.kind() != EventKind::ClientStart)
-        .cloned()
-        .collect();
-    let text = Transcript::of(&of_calls).stable().to_string();
-    // A virtual caller spends no time at all, and time that nobody spent is none.
-    text.replace("\"caller_ns\":null", "\"caller_ns\":0")
-}
-
-// ---- over TCP ----
-
-/// A peer that plays the scripts, and a client that tells everything.
-struct Wire {
-    client: Client,
-    events: Events,
-    peer: Peer,
-    base: String,
-    _refused: RefusedPort,
-}
-
-impl Wire {
-    fn new(play: &Play) -> Self {
-        let (observer, events) = channel_with(0, Overflow::Unbounded, Interest::ALL);
-        let builder = (play.change)(Client::builder()).observe(observer);
-        let client = builder.tls(trusting(authority())).build().unwrap();
-        let refused = RefusedPort::reserve().unwrap();
-        let mut peer = Peer::builder().scripts(play.scripts.iter().cloned());
-        if play.peer == On::Tls {
-            peer = peer.tls(authority().issue(&["127.0.0.1"]).unwrap());
-        }
-        let peer = peer.start().unwrap();
-        let base = match play.peer {
-            On::Refused => format!("http://{}", refused.addr()),
-            On::Plain | On::Tls => peer.url(""),
-        };
-        Self {
-            client,
-            events,
-            peer,
-            base,
-            _refused: refused,
-        }
-    }
-
-    /// Waits for what a call is to come after, and makes its request.
-    fn request(&self, ask: &Ask) -> Request {
-        match &ask.after {
-            After::Nothing => {}
-            After::Closed => assert!(self.peer.wait_until_closed(PATIENCE)),
-            After::Gate(gate) => assert!(gate.wait(PATIENCE)),
-        }
-        ask.request(&self.client, &self.base)
-    }
-
-    fn finish(self, came: Vec<Came>, facts: Option<Arc<TlsFacts>>) -> Ran {
-        let Self {
-            client,
-            events,
-            peer,
-            ..
-        } = self;
-        drop(client);
-        let events = check(&events);
-        // The peer may not have noticed yet that the last of them was made.
-        let made = events.only(EventKind::ConnOpened).len();
-        assert!(peer.wait_for_connection(made, PATIENCE) && peer.wait_until_closed(PATIENCE));
-        let requests = peer.requests();
-        Ran {
-            came,
-            transcript: transcript(&events),
-            requests: requests.iter().map(seen).collect(),
-            facts,
-        }
-    }
-}
-
-fn over_tcp(play: &Play) -> Ran {
-    let wire = Wire::new(play);
-    let mut facts = None;
-    let mut came = Vec::new();
-    for ask in &play.calls {
-        let request = wire.request(ask);
-        came.push(match response(request, ask, &mut facts) {
-            Ok(came) => came,
-            Err(error) => failed(&error),
-        });
-    }
-    wire.finish(came, facts)
-}
-
-// ---- through the event loop ----
-
-/// Says whether the loop can do what the callers do: it collects bodies whole.
-fn suits_the_loop(play: &Play) -> bool {
-    let collects = |ask: &Ask| matches!(ask.read, Reading::Whole | Reading::Canceled);
-    play.calls.iter().all(collects)
-}
-
-fn over_loop(play: &Play) -> Ran {
-    let wire = Wire::new(play);
-    let mut event_loop = EventLoop::new(&wire.client).unwrap();
-    let mut came = Vec::new();
-    for ask in &play.calls {
-        let mut request = wire.request(ask);
-        if let Some(gate) = ask.gate.clone() {
-            request = request.observe(Trace::new().on_got_response_head(move |_| gate.open()));
-        }
-        came.push(match completion(&mut event_loop, request) {
-            Ok(came) => came,
-            Err(error) => failed(&error),
-        });
-    }
-    drop(event_loop);
-    wire.finish(came, None)
-}
-
-fn completion(event_loop: &mut EventLoop, request: Request) -> Result<Came, Error> {
-    let ticket = event_loop.submit(request)?;
-    let done = event_loop.next()?.unwrap();
-    assert_eq!(done.ticket(), ticket);
-    let done = done.into_result()?;
-    Ok(Came::Response {
-        status: done.status().unwrap(),
-        trailers: done.trailers().map(lines).unwrap_or_default(),
-        reused: done.is_connection_reused(),
-        body: done.into_body(),
-    })
-}
-
-fn response(request: Request, ask: &Ask, facts: &mut Option<Arc<TlsFacts>>) -> Result<Came, Error> {
-    let mut response = request.send()?;
-    if let Some(gate) = &ask.gate {
-        gate.open();
-    }
-    if facts.is_none() {
-        *facts = response.tls().cloned();
-    }
-    let body = match ask.read {
-        Reading::Whole | Reading::Canceled => response.collect(BODY_MAX)?,
-        Reading::Pieces(bytes) => pieces(&mut response, bytes, usize::MAX)?,
-        Reading::Dropped(enough) => pieces(&mut response, enough.max(1), enough)?,
-    };
-    let came = Came::Response {
-        status: response.status(),
-        body,
-        trailers: response.trailers().map(lines).unwrap_or_default(),
-        reused: response.is_connection_reused(),
-    };
-    Ok(came)
-}
-
-fn pieces(response: &mut Response, bytes: usize, enough: usize) -> Result<Vec<u8>, Error> {
-    let mut body = Vec::new();
-    let mut piece = vec![0; bytes];
-    while body.len() < enough {
-        match response.read(&mut piece) {
-            Ok(0) => break,
-            Ok(count) => body.extend_from_slice(&piece[..count]),
-            Err(error) => {
-                let inner = error.into_inner().unwrap();
-                return Err(*inner.downcast::<Error>().unwrap());
-            }
-        }
-    }
-    Ok(body)
-}
-
-fn seen(request: &SeenRequest) -> Reached {
-    Reached {
-        method: request.method().to_owned(),
-        target: request.target().to_owned(),
-        body: request.body.clone(),
-        trailers: request.trailers.clone(),
-        is_complete: request.is_complete,
-    }
-}
-
-// ---- in the simulator ----
-
-fn simulated(play: Play, facts: Option<Arc<TlsFacts>>) -> Ran {
-    let client = (play.change)(Client::builder()).build().unwrap();
-    let mut sim = Sim::new(&client);
-    if let Some(facts) = facts {
-        sim.tls_facts(facts);
-    }
-    let (first, rest) = play.scripts.split_first().unwrap();
-    if play.peer != On::Refused {
-        let mut listening = sim.listen(LISTENS.parse().unwrap(), first.clone());
-        for script in rest {
-            listening = listening.then(script.clone());
-        }
-        if play.peer == On::Tls {
-            listening.tls(Handshake::Made { trips: 1 });
-        }
-    }
-    let scheme = if play.peer == On::Tls {
-        "https"
-    } else {
-        "http"
-    };
-    let base = format!("{scheme}://{LISTENS}");
-    let mut came = Vec::new();
-    for ask in &play.calls {
-        if !matches!(ask.after, After::Nothing) {
-            sim.pass(Duration::from_millis(1)).unwrap();
-        }
-        let mut caller = match ask.read {
-            Reading::Whole | Reading::Canceled => Caller::new(),
-            Reading::Pieces(bytes) => Caller::new().reads(bytes, Duration::ZERO),
-            Reading::Dropped(bytes) => Caller::new()
-                .reads(bytes.max(1), Duration::ZERO)
-                .drops_after(bytes),
-        };
-        if let Some(gate) = &ask.gate {
-            caller = caller.opens(gate.clone());
-        }
-        let outcome = sim.run_as(ask.request(&client, &base), caller);
-        came.push(match outcome.into_result() {
-            Ok(response) => Came::Response {
-                status: response.status,
-                body: response.body,
-                trailers: response.trailers.as_ref().map(lines).unwrap_or_default(),
-                reused: response.is_connection_reused,
-            },
-            Err(error) => failed(&error),
-        });
-    }
-    sim.pass(Duration::ZERO).unwrap();
-    sim.close_idle();
-    sim.pass(Duration::ZERO).unwrap();
-    let requests = sim.requests().iter().map(|(_, request)| seen(request));
-    let requests = requests.collect();
-    let events = sim.finish();
-    Ran {
-        came,
-        transcript: transcript(&events),
-        requests,
-        facts: None,
-    }
-}
-
-fn compare(name: &str, make: &dyn Fn() -> Play) {
-    let tcp = over_tcp(&make());
-    let play = make();
-    if suits_the_loop(&play) {
-        same(name, ("through the loop", &over_loop(&play)), &tcp);
-    }
-    let sim = simulated(make(), tcp.facts.clone());
-    same(name, ("simulated", &sim), &tcp);
-}
-
-fn same(name: &str, (how, other): (&str, &Ran), tcp: &Ran) {
-    assert_eq!(other.came, tcp.came, "{name}, {how}\n{}", other.transcript);
-    assert_eq!(other.requests, tcp.requests, "{name}, {how}");
-    let pairs = other.transcript.lines().zip(tcp.transcript.lines());
-    for (number, (other_line, tcp_line)) in pairs.enumerate() {
-        assert_eq!(
-            other_line, tcp_line,
-            "{name}, line {number}\n{how}:\n{}\nblocking:\n{}",
-            other.transcript, tcp.transcript
-        );
-    }
-    assert_eq!(other.transcript, tcp.transcript, "{name}, {how}");
-}
-
-// ---- the table ----
-
-type Case = (&'static str, Box<dyn Fn() -> Play>);
+pub(super) type Case = (&'static str, Box<dyn Fn() -> Play>);
 
 /// Bytes that answer one GET before the peer closes.
 const ANSWERS: &[(&str, &str)] = &[
@@ -569,7 +126,7 @@ const ANSWERS: &[(&str, &str)] = &[
     ),
 ];
 
-fn answers() -> Vec<Case> {
+pub(super) fn answers() -> Vec<Case> {
     let mut cases: Vec<Case> = Vec::new();
     for &(name, answer) in ANSWERS {
         cases.push((
@@ -581,7 +138,7 @@ fn answers() -> Vec<Case> {
 }
 
 /// What an answer becomes when its body is read in another way, or by other settings.
-fn readers() -> Vec<Case> {
+pub(super) fn readers() -> Vec<Case> {
     const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n";
     vec![
         (
@@ -688,7 +245,7 @@ fn readers() -> Vec<Case> {
 }
 
 /// Requests of all shapes.
-fn requests() -> Vec<Case> {
+pub(super) fn requests() -> Vec<Case> {
     const INTERIM: &str = "HTTP/1.1 100 Continue\r\n\r\n";
     let expecting =
         || Script::new().expect_contains("\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
@@ -797,7 +354,7 @@ fn requests() -> Vec<Case> {
 }
 
 /// Several calls on one pool, deadlines, repeats.
-fn sequences() -> Vec<Case> {
+pub(super) fn sequences() -> Vec<Case> {
     vec![
         (
             "reuse",
@@ -963,7 +520,7 @@ fn sequences() -> Vec<Case> {
 }
 
 /// The same under TLS, whose facts the simulator is given.
-fn secured() -> Vec<Case> {
+pub(super) fn secured() -> Vec<Case> {
     vec![
         (
             "tls",
@@ -1000,37 +557,4 @@ fn secured() -> Vec<Case> {
             }),
         ),
     ]
-}
-
-#[track_caller]
-fn all(cases: Vec<Case>, least: usize) {
-    assert!(cases.len() >= least, "{} cases", cases.len());
-    for (name, make) in cases {
-        compare(name, &*make);
-    }
-}
-
-#[test]
-fn answers_are_the_same_for_all_runners() {
-    all(answers(), 35);
-}
-
-#[test]
-fn readers_are_the_same_for_all_runners() {
-    all(readers(), 12);
-}
-
-#[test]
-fn requests_are_the_same_for_all_runners() {
-    all(requests(), 13);
-}
-
-#[test]
-fn sequences_are_the_same_for_all_runners() {
-    all(sequences(), 19);
-}
-
-#[test]
-fn tls_is_the_same_for_all_runners() {
-    all(secured(), 5);
 }
