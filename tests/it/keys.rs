@@ -1,9 +1,11 @@
 //! The pool-key law: for each setting either two requests that differ only in it share no connection, or a reason why
 //! they may. A new setting fails this test until somebody decides.
 
+use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use wirescope::body::{PipeReader, pipe};
 use wirescope::event::Trace;
 use wirescope::testkit::{Peer, Script};
 use wirescope::{CancelHandle, Client, RedirectPolicy, Request, Result};
@@ -65,9 +67,14 @@ const OF_A_REQUEST: &[(&str, Decided)] = &[
     ),
     (
         "body_from",
-        "body_source",
         Shares(WHAT_IS_SENT, |it| {
             Ok(it.allow_body().body_from(|| Ok(&b"x"[..]), None))
+        }),
+    ),
+    (
+        "body_source",
+        Shares(WHAT_IS_SENT, |it| {
+            Ok(it.allow_body().body_source(one_byte(), None))
         }),
     ),
     (
@@ -234,4 +241,12 @@ fn k1_p20_scheme_host_and_port_are_in_the_key_and_case_path_and_credentials_are_
     // Another client has another pool, whatever its settings.
     send(&Client::new().unwrap(), &peer.url("/"), Ok);
     assert_eq!(peer.connections(), 4);
+}
+
+/// A source of one byte.
+fn one_byte() -> PipeReader {
+    let (mut writer, reader) = pipe(1);
+    writer.write_all(b"x").unwrap();
+    writer.finish();
+    reader
 }
