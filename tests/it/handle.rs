@@ -2,9 +2,11 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{never, select};
+use wirescope::body::BodySink;
 use wirescope::error::RequestRule;
 use wirescope::event::{Event, EventKind, Interest, Observer, ObserverRef, Verdict, channel};
 use wirescope::testkit::{Gate, Peer, PeerBuilder, Script};
@@ -458,7 +460,7 @@ fn an_observer_may_use_the_handle_on_the_thread_of_the_loop() {
 }
 
 #[test]
-fn whatever_panics_on_the_thread_of_the_loop_all_calls_complete() {
+fn code_that_panics_fails_its_call_and_no_other() {
     struct Panics;
     impl Read for Panics {
         fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
@@ -471,14 +473,42 @@ fn whatever_panics_on_the_thread_of_the_loop_all_calls_complete() {
     assert!(lab.peer.wait_for_connection(1, PATIENCE));
     let panics = lab.request("POST", "/").body_reader(Panics);
     let error = handle.submit(panics).unwrap().wait().unwrap();
-    assert!(error.into_result().is_err());
+    assert_eq!(error.error().unwrap().kind(), ErrorKind::LocalPanic);
+    assert!(inbox.receiver().is_empty());
     handle.cancel(beside);
     let done = inbox.receiver().recv_timeout(PATIENCE).unwrap();
-    assert!(done.ticket() == beside && done.error().is_some());
-    let _ = handle.shutdown(PATIENCE);
+    assert!(done.ticket() == beside && is_canceled(&done));
+    handle.shutdown(PATIENCE).unwrap();
     let refused = handle.submit(lab.request("GET", "/"));
     assert_eq!(rule_of(refused), Some(RequestRule::LoopEnded));
     lab.finish_unfollowed();
+}
+
+#[test]
+fn a_body_goes_into_a_sink_on_the_thread_of_the_loop() {
+    struct Sent(crossbeam_channel::Sender<Vec<u8>>);
+    impl BodySink for Sent {
+        fn poll_write(&mut self, content: &[u8], _: &Waker) -> Poll<io::Result<usize>> {
+            self.0.send(content.to_vec()).unwrap();
+            Poll::Ready(Ok(content.len()))
+        }
+    }
+    let (lab, handle) = plain(echo_target());
+    let (sender, contents) = crossbeam_channel::unbounded();
+    let pending = handle.submit_to(lab.request("GET", "/pending"), Sent(sender.clone()));
+    let done = pending.unwrap().wait().unwrap();
+    assert_eq!((done.body_bytes(), done.body()), (8, &b""[..]));
+    let inbox = handle.inbox();
+    inbox
+        .submit_to(lab.request("GET", "/inbox"), Sent(sender))
+        .unwrap();
+    assert_eq!(inbox.receiver().recv().unwrap().body_bytes(), 6);
+    assert_eq!(
+        contents.try_iter().collect::<Vec<_>>().concat(),
+        b"/pending/inbox"
+    );
+    handle.shutdown(PATIENCE).unwrap();
+    lab.finish();
 }
 
 #[test]
@@ -488,6 +518,7 @@ fn calls_of_before_go_on_and_nobody_is_told() {
     let before = event_loop.submit(lab.request("GET", "/before")).unwrap();
     event_loop.set_body_max(3);
     let handle = event_loop.spawn().unwrap();
+    handle.cancel(before);
     let after = submit(&lab, &handle, "/after");
     assert!(before < after.ticket());
     let done = after.wait().unwrap();
