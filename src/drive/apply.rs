@@ -488,6 +488,9 @@ impl Running {
         {
             lease.transport.take_back(&mut self.memory.cipher);
             lease.transport.give(Owner::Nobody);
+            if !self.waits.may_block() && !lease.transport.is_quiet() {
+                self.engine.note_unseen();
+            }
             let idle = Idle {
                 stream: lease.transport,
                 connection,

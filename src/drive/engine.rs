@@ -1,6 +1,6 @@
 //! What all calls of one client share: pool, lookups, settings, memory. One mutex each.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -37,6 +37,8 @@ pub(crate) struct Engine {
     pub(super) pool: Mutex<Pool<Idle, Alarm>>,
     lookup: Mutex<Lookup<Arc<Mailbox>, Ticket>>,
     memories: Mutex<Vec<Memory>>,
+    /// Whether a connection became idle of which something was reported that nobody looked at.
+    unseen: AtomicBool,
 }
 
 /// Where the resolver leaves answers for one call.
@@ -129,6 +131,7 @@ impl Engine {
             pool: Mutex::new(Pool::new(parts.pool)),
             lookup: Mutex::new(Lookup::new(parts.lookup)),
             memories: Mutex::new(Vec::new()),
+            unseen: AtomicBool::new(false),
         };
         let mut emitter = engine.own_emitter();
         emitter.client_start(clock::now(), std::process::id());
@@ -150,7 +153,23 @@ impl Engine {
             pool: Mutex::new(Pool::new(pool)),
             lookup: Mutex::new(Lookup::new(lookup)),
             memories: Mutex::new(Vec::new()),
+            unseen: AtomicBool::new(false),
         }
+    }
+
+    /// Notes that an idle connection has to be looked at.
+    pub(crate) fn note_unseen(&self) {
+        self.unseen.store(true, Ordering::Relaxed);
+    }
+
+    /// Says whether an idle connection has to be looked at.
+    pub(crate) fn is_unseen(&self) -> bool {
+        self.unseen.load(Ordering::Relaxed)
+    }
+
+    /// Notes that idle connections are looked at.
+    pub(crate) fn see(&self) {
+        self.unseen.store(false, Ordering::Relaxed);
     }
 
     /// An emitter for what happens outside any call.

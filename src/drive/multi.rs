@@ -69,7 +69,7 @@ pub(crate) trait Taker {
 
 /// Runs calls, each with what takes its content.
 pub(crate) struct Loop<T> {
-    tasks: BTreeMap<u64, Task<T>>,
+    tasks: BTreeMap<u64, Box<Task<T>>>,
     ready: VecDeque<u64>,
     deadlines: Deadlines,
     ended: VecDeque<Ended<T>>,
@@ -125,7 +125,7 @@ impl<T: Taker> Loop<T> {
     pub(crate) fn begin(&mut self, prepared: Prepared, limit: Option<Duration>, taker: T) -> u64 {
         let Prepared { number, running } = prepared;
         let task = Task::begin(running, limit, taker);
-        self.tasks.insert(number, task);
+        self.tasks.insert(number, Box::new(task));
         self.advance(number);
         number
     }
@@ -193,7 +193,7 @@ impl<T: Taker> Loop<T> {
     /// How long a turn may wait at the most; none means for ever.
     pub(crate) fn next_wait(&self) -> Option<Duration> {
         let has_work = !self.ready.is_empty() || !self.ended.is_empty();
-        if has_work || self.idle == Idle::Reported || self.poller.is_rung() {
+        if has_work || self.is_idle_reported() || self.poller.is_rung() {
             return Some(Duration::ZERO);
         }
         let next = [self.engine().idle_until(), self.deadlines.next()];
@@ -264,14 +264,18 @@ impl<T: Taker> Loop<T> {
         }
     }
 
+    /// Says whether something was reported of an idle connection, or was when it became idle.
+    fn is_idle_reported(&self) -> bool {
+        self.idle == Idle::Reported || self.engine().is_unseen()
+    }
+
     /// Looks at idle connections, if something was reported of one or its time is over; says how many were closed.
     fn look_at_idle(&mut self) -> usize {
         let now = clock::now();
-        let is_due = match self.idle {
-            Idle::Quiet => self.engine().idle_until().is_some_and(|until| until <= now),
-            Idle::Reported => true,
-        };
+        let until = self.engine().idle_until();
+        let is_due = self.is_idle_reported() || until.is_some_and(|until| until <= now);
         self.idle = Idle::Quiet;
+        self.engine().see();
         if is_due {
             self.engine().tend_idle(now)
         } else {

@@ -19,7 +19,6 @@ use crate::message::url::Url;
 use crate::net::cancel::Alarm;
 use crate::net::clock;
 use crate::net::transport::{Liveness, Transport};
-use crate::net::wait::Interest;
 
 /// A connection taken out of the pool: its byte stream, its facts, and its generation.
 pub(crate) struct Loan {
@@ -301,11 +300,10 @@ fn death_of(transport: &mut Transport) -> Option<CloseReason> {
 
 /// The same for a connection that an event loop watches: without a report it is as it was.
 fn death_if_reported(transport: &mut Transport) -> Option<CloseReason> {
-    let is_reported = transport.may_be_ready(Interest {
-        read: true,
-        write: false,
-    });
-    is_reported.then(|| death_of(transport)).flatten()
+    if transport.is_quiet() {
+        return None;
+    }
+    death_of(transport)
 }
 
 fn discard(idle: Idle, reason: CloseReason) -> Discarded {

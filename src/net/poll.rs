@@ -32,6 +32,8 @@ const WAKER: usize = 0;
 
 const READ: u8 = 1;
 const WRITE: u8 = 2;
+/// The end of the stream was reported: it stays readable.
+const ENDED: u8 = 4;
 
 /// Whom a report or a wake-up is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,6 +159,9 @@ impl Poller {
                 if report.is_readable() || report.is_read_closed() || report.is_error() {
                     maybe |= READ;
                 }
+                if report.is_read_closed() || report.is_error() {
+                    maybe |= ENDED;
+                }
                 if report.is_writable() || report.is_write_closed() || report.is_error() {
                     maybe |= WRITE;
                 }
@@ -249,6 +254,14 @@ impl Watch {
         self.source
             .maybe
             .fetch_or(bits(interest), Ordering::Relaxed);
+    }
+
+    /// Notes that a receive took less than it had room for: there is no more, unless the end of the stream is. The next
+    /// report will tell.
+    pub(crate) fn drained(&self) {
+        if self.source.maybe.load(Ordering::Relaxed) & ENDED == 0 {
+            self.source.maybe.fetch_and(!READ, Ordering::Relaxed);
+        }
     }
 
     /// Notes what the socket was found not to be ready for: the next report will tell.

@@ -283,6 +283,11 @@ impl Socket {
         }
     }
 
+    /// Says whether an event loop watches it.
+    pub(crate) fn is_watched(&self) -> bool {
+        matches!(self.receiving, Receiving::Watched(_))
+    }
+
     /// Says whether a watched socket may be ready for this.
     pub(crate) fn may_be_ready(&self, interest: Interest) -> bool {
         match &self.receiving {
@@ -329,7 +334,8 @@ impl Socket {
         second: &mut [u8],
         deadline: Option<Instant>,
     ) -> io::Result<Incoming> {
-        self.receive_with(deadline, |socket| {
+        let room = first.len().saturating_add(second.len());
+        self.receive_with(deadline, room, |socket| {
             if second.is_empty() {
                 return rustix::net::recv(socket, &mut *first, RecvFlags::empty())
                     .map(|(count, _)| count);
@@ -347,7 +353,8 @@ impl Socket {
         bytes: &mut Vec<u8>,
         deadline: Option<Instant>,
     ) -> io::Result<Incoming> {
-        self.receive_with(deadline, |socket| {
+        let room = bytes.capacity().saturating_sub(bytes.len());
+        self.receive_with(deadline, room, |socket| {
             rustix::net::recv(
                 socket,
                 rustix::buffer::spare_capacity(bytes),
@@ -383,10 +390,11 @@ impl Socket {
     fn receive_with(
         &mut self,
         deadline: Option<Instant>,
+        room: usize,
         mut receive: impl FnMut(&socket2::Socket) -> rustix::io::Result<usize>,
     ) -> io::Result<Incoming> {
         if matches!(self.receiving, Receiving::Watched(_)) {
-            return self.receive_watched(receive);
+            return self.receive_watched(room, receive);
         }
         if let Some(deadline) = deadline {
             self.arm_for(deadline.saturating_duration_since(now()))?;
@@ -413,12 +421,18 @@ impl Socket {
 
     fn receive_watched(
         &self,
+        room: usize,
         mut receive: impl FnMut(&socket2::Socket) -> rustix::io::Result<usize>,
     ) -> io::Result<Incoming> {
         loop {
             syscall(Syscall::Receive);
             match receive(&self.inner) {
-                Ok(count) => return Ok(Incoming::Bytes(count)),
+                Ok(count) => {
+                    if let (Receiving::Watched(watch), true) = (&self.receiving, count < room) {
+                        watch.drained();
+                    }
+                    return Ok(Incoming::Bytes(count));
+                }
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::AGAIN) => {
                     self.exhausted(READ);

@@ -251,6 +251,15 @@ impl Transport {
         self.socket.give(owner);
     }
 
+    /// Says whether nothing was reported of a watched connection that was not looked at; nothing is known of others.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let read = Interest {
+            read: true,
+            write: false,
+        };
+        self.socket.is_watched() && !self.may_be_ready(read)
+    }
+
     /// Says whether a watched socket may be ready for this.
     pub(crate) fn may_be_ready(&self, interest: Interest) -> bool {
         self.socket.may_be_ready(interest)
