@@ -127,7 +127,7 @@ fn parse_zone(text: &str, at: usize) -> Result<Option<&str>, UrlError> {
 }
 
 /// Tells a name from an IPv4 address and checks either.
-fn host_kind(host: &str, at: usize) -> Result<HostKind, UrlError> {
+pub(super) fn host_kind(host: &str, at: usize) -> Result<HostKind, UrlError> {
     if host.is_empty() {
         return Err(UrlError::EmptyHost { offset: at });
     }
@@ -150,7 +150,7 @@ fn host_kind(host: &str, at: usize) -> Result<HostKind, UrlError> {
 
 fn check_labels(name: &str, at: usize) -> Result<(), UrlError> {
     let mut offset = at;
-    for label in name.split('.') {
+    for label in name.as_bytes().split(|byte| *byte == b'.') {
         if label.is_empty() {
             return Err(UrlError::Dot { offset });
         }
@@ -165,10 +165,9 @@ fn check_labels(name: &str, at: usize) -> Result<(), UrlError> {
 /// Says whether some resolver would take the name for an address: whether its last label is a decimal,
 /// octal or hexadecimal number.
 fn ends_in_number(name: &str) -> bool {
-    let last = name.rsplit('.').next().unwrap_or(name);
-    let hexadecimal = last
-        .strip_prefix("0x")
-        .or_else(|| last.strip_prefix("0X"))
-        .is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
-    hexadecimal || last.bytes().all(|byte| byte.is_ascii_digit())
+    let last = name.as_bytes().rsplit(|byte| *byte == b'.').next();
+    match last.unwrap_or_default() {
+        [b'0', b'x' | b'X', digits @ ..] => digits.iter().all(u8::is_ascii_hexdigit),
+        last => last.iter().all(u8::is_ascii_digit),
+    }
 }
