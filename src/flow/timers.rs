@@ -40,11 +40,11 @@ impl Armed {
         }
     }
 
-    fn limit(self) -> Duration {
+    fn limit(&self) -> Duration {
         Duration::from_nanos(self.limit)
     }
 
-    fn at(self) -> Option<Instant> {
+    fn at(&self) -> Option<Instant> {
         self.since.checked_add(self.limit())
     }
 }
@@ -114,14 +114,19 @@ impl Timers {
 
     /// The earliest deadline.
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.each().filter_map(|(_, armed)| armed.at()).min()
+        let armed = self.armed.iter().flatten();
+        armed.filter_map(|armed| armed.at()).min()
     }
 
     /// Takes the timer that has passed; of several the earliest, of equals the first in order.
     pub(crate) fn take_fired(&mut self, now: Instant) -> Option<Fired> {
-        let (_, timer, armed) = self
-            .each()
-            .filter_map(|(timer, armed)| Some((armed.at()?, timer, armed)))
+        let (_, timer, armed) = TIMERS
+            .into_iter()
+            .zip(&self.armed)
+            .filter_map(|(timer, armed)| {
+                let armed = (*armed)?;
+                Some((armed.at()?, timer, armed))
+            })
             .filter(|(at, ..)| *at <= now)
             .min_by_key(|(at, timer, _)| (*at, *timer))?;
         self.disarm(timer);
@@ -130,13 +135,6 @@ impl Timers {
             limit: armed.limit(),
             elapsed: now.saturating_duration_since(armed.since),
         })
-    }
-
-    fn each(&self) -> impl Iterator<Item = (Timer, Armed)> {
-        TIMERS
-            .into_iter()
-            .zip(self.armed)
-            .filter_map(|(timer, armed)| Some((timer, armed?)))
     }
 }
 
