@@ -45,7 +45,6 @@ pub(crate) use self::payload::FieldRecord;
 pub use self::payload::*;
 pub use self::redact::Redaction;
 use self::show::Object;
-#[cfg(all(test, feature = "export"))]
 pub(crate) use self::timings::Marks;
 pub use self::timings::{CurlTimes, Phases, Timings};
 use crate::ids::{CallId, ConnId, DialId};
