@@ -372,6 +372,13 @@ impl FromStr for Url {
     }
 }
 
+/// Clones, so that what takes a text or a [`Url`] takes a borrowed one too.
+impl From<&Url> for Url {
+    fn from(url: &Url) -> Self {
+        url.clone()
+    }
+}
+
 impl TryFrom<&str> for Url {
     type Error = UrlError;
 
