@@ -118,6 +118,11 @@ impl Timers {
         armed.filter_map(|armed| armed.at()).min()
     }
 
+    /// Says whether a deadline lay before a moment.
+    pub(crate) fn had_passed(&self, moment: Instant) -> bool {
+        self.next().is_some_and(|due| due < moment)
+    }
+
     /// Takes the timer that has passed; of several the earliest, of equals the first in order.
     pub(crate) fn take_fired(&mut self, now: Instant) -> Option<Fired> {
         let (_, timer, armed) = TIMERS
