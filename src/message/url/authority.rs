@@ -127,7 +127,7 @@ fn parse_zone(text: &str, at: usize) -> Result<Option<&str>, UrlError> {
 }
 
 /// Tells a name from an IPv4 address and checks either.
-pub(super) fn host_kind(host: &str, at: usize) -> Result<HostKind, UrlError> {
+fn host_kind(host: &str, at: usize) -> Result<HostKind, UrlError> {
     if host.is_empty() {
         return Err(UrlError::EmptyHost { offset: at });
     }
@@ -135,6 +135,11 @@ pub(super) fn host_kind(host: &str, at: usize) -> Result<HostKind, UrlError> {
     if let Some(bad) = host.bytes().position(|byte| !allowed(byte)) {
         return Err(UrlError::Host { offset: at + bad });
     }
+    kind_of_allowed(host, at)
+}
+
+/// The same for a host that is not empty, and has only bytes that may stand there.
+pub(super) fn kind_of_allowed(host: &str, at: usize) -> Result<HostKind, UrlError> {
     let name = host.strip_suffix('.').unwrap_or(host);
     if name.len() > NAME_MAX_BYTES {
         return Err(UrlError::HostLength { offset: at });
