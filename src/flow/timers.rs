@@ -22,6 +22,7 @@ const TIMERS: [Timer; 11] = [
 /// The deadlines that are armed.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Timers {
+    /// By the order of [`TIMERS`], of which the first is the total.
     armed: [Option<Armed>; TIMERS.len()],
 }
 
@@ -107,9 +108,8 @@ impl Timers {
 
     /// Disarms all but the limit of the whole call.
     pub(crate) fn keep_total(&mut self) {
-        for timer in TIMERS.into_iter().filter(|timer| *timer != Timer::Total) {
-            self.disarm(timer);
-        }
+        let [_total, others @ ..] = &mut self.armed;
+        others.fill(None);
     }
 
     /// The earliest deadline.
