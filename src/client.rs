@@ -21,6 +21,7 @@ use crate::message::dial::DialProfile;
 use crate::message::method::Method;
 use crate::message::overrides::Overrides;
 use crate::message::pool::PoolStats;
+use crate::message::url::Url;
 use crate::net::random;
 use crate::net::resolver::{Resolve, SystemResolver};
 use crate::net::tls::TlsConfig;
@@ -124,44 +125,77 @@ impl Client {
         ClientBuilder::new()
     }
 
-    /// Begins a GET request.
+    /// Begins a GET request. The URL is given as text or as a [`Url`], its own or borrowed: one that is asked for
+    /// often is read once.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), wirescope::Error> {
+    /// # let client = wirescope::Client::new()?;
+    /// use wirescope::message::url::Url;
+    ///
+    /// let url = Url::parse("http://example.com/")?;
+    /// let requests = [client.get("http://example.com/")?, client.get(&url)?];
+    /// # drop(requests);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`ErrorKind::LocalUrl`](crate::ErrorKind::LocalUrl) with the rule that the URL breaks.
-    pub fn get(&self, url: &str) -> Result<Request> {
-        Request::new(self.clone(), Method::GET, url)
+    pub fn get<U>(&self, url: U) -> Result<Request>
+    where
+        U: TryInto<Url>,
+        Error: From<U::Error>,
+    {
+        Request::new(self.clone(), Method::GET, url.try_into()?)
     }
 
     /// Begins a HEAD request.
     ///
     /// # Errors
     /// As [`Client::get`].
-    pub fn head(&self, url: &str) -> Result<Request> {
-        Request::new(self.clone(), Method::HEAD, url)
+    pub fn head<U>(&self, url: U) -> Result<Request>
+    where
+        U: TryInto<Url>,
+        Error: From<U::Error>,
+    {
+        Request::new(self.clone(), Method::HEAD, url.try_into()?)
     }
 
     /// Begins a POST request.
     ///
     /// # Errors
     /// As [`Client::get`].
-    pub fn post(&self, url: &str) -> Result<Request> {
-        Request::new(self.clone(), Method::POST, url)
+    pub fn post<U>(&self, url: U) -> Result<Request>
+    where
+        U: TryInto<Url>,
+        Error: From<U::Error>,
+    {
+        Request::new(self.clone(), Method::POST, url.try_into()?)
     }
 
     /// Begins a PUT request.
     ///
     /// # Errors
     /// As [`Client::get`].
-    pub fn put(&self, url: &str) -> Result<Request> {
-        Request::new(self.clone(), Method::PUT, url)
+    pub fn put<U>(&self, url: U) -> Result<Request>
+    where
+        U: TryInto<Url>,
+        Error: From<U::Error>,
+    {
+        Request::new(self.clone(), Method::PUT, url.try_into()?)
     }
 
     /// Begins a DELETE request.
     ///
     /// # Errors
     /// As [`Client::get`].
-    pub fn delete(&self, url: &str) -> Result<Request> {
-        Request::new(self.clone(), Method::DELETE, url)
+    pub fn delete<U>(&self, url: U) -> Result<Request>
+    where
+        U: TryInto<Url>,
+        Error: From<U::Error>,
+    {
+        Request::new(self.clone(), Method::DELETE, url.try_into()?)
     }
 
     /// Begins a request with any method, given by name or as a [`Method`].
@@ -169,12 +203,13 @@ impl Client {
     /// # Errors
     /// As [`Client::get`], and [`RequestRule::Method`](crate::error::RequestRule::Method) when the method is no
     /// token.
-    pub fn request<M>(&self, method: M, url: &str) -> Result<Request>
+    pub fn request<M, U>(&self, method: M, url: U) -> Result<Request>
     where
         M: TryInto<Method>,
-        Error: From<M::Error>,
+        U: TryInto<Url>,
+        Error: From<M::Error> + From<U::Error>,
     {
-        Request::new(self.clone(), method.try_into()?, url)
+        Request::new(self.clone(), method.try_into()?, url.try_into()?)
     }
 
     /// Closes idle connections that were idle for too long, that the peer closed, or that it spoke on. This

@@ -4,6 +4,7 @@
 
 mod rule;
 
+use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -750,6 +751,13 @@ impl std::error::Error for Error {
 impl From<UrlError> for Error {
     fn from(rule: UrlError) -> Self {
         Self::local(ErrorKind::LocalUrl(rule))
+    }
+}
+
+/// For what cannot fail where something of its kind can, like a method or URL that was checked before.
+impl From<Infallible> for Error {
+    fn from(never: Infallible) -> Self {
+        match never {}
     }
 }
 

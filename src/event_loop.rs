@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 pub use self::handle::Handle;
 pub use self::inbox::Inbox;
@@ -24,7 +24,7 @@ use crate::client::Client;
 use crate::drive::engine::Engine;
 use crate::drive::multi::{Ended, Loop};
 use crate::error::{Error, ErrorKind, Phase, Result};
-use crate::event::Timings;
+use crate::event::{Marks, Timings};
 use crate::flow::call::{Hop, ReachedFacts};
 use crate::ids::{CallId, ConnId};
 use crate::message::fields::Fields;
@@ -287,7 +287,8 @@ pub struct Completion {
     taken: Taken,
     trailers: Option<Fields>,
     error: Option<Error>,
-    timings: Timings,
+    marks: Marks,
+    ended: Instant,
     reached: Option<ReachedFacts>,
     hops: Vec<Hop>,
 }
@@ -296,7 +297,7 @@ impl Completion {
     fn of(id: u64, ended: Ended<Takes>) -> Self {
         let Ended {
             number,
-            running,
+            mut running,
             head,
             taker,
             error,
@@ -311,7 +312,8 @@ impl Completion {
             trailers: call.trailers().cloned(),
             error: error.or_else(|| taken.error.take()),
             taken,
-            timings: running.emitter.timings(running.now),
+            marks: running.emitter.take_marks(),
+            ended: running.now,
             reached: call.reached().cloned(),
             hops: call.hops().to_vec(),
         }
@@ -415,10 +417,10 @@ impl Completion {
         }
     }
 
-    /// Where the time went. Needs no observer.
+    /// Where the time went. Needs no observer; folded anew each time it is asked for.
     #[must_use]
-    pub fn timings(&self) -> &Timings {
-        &self.timings
+    pub fn timings(&self) -> Timings {
+        self.marks.timings(self.ended)
     }
 
     /// The hops that were left by following redirects, in order; empty without any.

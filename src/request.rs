@@ -70,8 +70,7 @@ enum Body {
 }
 
 impl Request {
-    pub(crate) fn new(client: Client, method: Method, url: &str) -> Result<Self> {
-        let url = Url::parse(url)?;
+    pub(crate) fn new(client: Client, method: Method, url: Url) -> Result<Self> {
         let mut request = Self {
             client,
             method,

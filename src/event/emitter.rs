@@ -161,6 +161,11 @@ impl Emitter {
         &mut self.marks
     }
 
+    /// Takes the moments noted so far, for timings that are folded later.
+    pub(crate) fn take_marks(&mut self) -> Marks {
+        std::mem::take(&mut self.marks)
+    }
+
     /// When the call began, if it did.
     pub(crate) fn started(&self) -> Option<Instant> {
         self.marks.started()
@@ -172,10 +177,15 @@ impl Emitter {
     }
 
     /// Delivers what was emitted. The first observer that aborts gives the reason.
+    #[inline]
     pub(crate) fn deliver(&mut self) -> Option<Abort> {
         if self.pending.is_empty() {
             return None;
         }
+        self.deliver_pending()
+    }
+
+    fn deliver_pending(&mut self) -> Option<Abort> {
         let mut events = std::mem::take(&mut self.pending);
         let abort = self.observers.deliver(&events);
         events.clear();

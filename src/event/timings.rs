@@ -32,6 +32,8 @@ impl Moment {
 pub(crate) struct Marks {
     /// The moment from which all others count.
     origin: Option<Instant>,
+    /// What was counted last: many events happen at the same time.
+    counted: Option<(Instant, Moment)>,
     start: Option<Moment>,
     /// When the hop under way began, if it is not the first.
     hop: Option<Moment>,
@@ -65,36 +67,37 @@ pub(crate) struct Marks {
 }
 
 impl Marks {
-    /// Notes the moment of an event.
+    /// Notes the moment of an event, if any phase counts from it or to it.
     #[inline]
     pub(crate) fn note(&mut self, kind: EventKind, now: Instant) {
-        let now = self.moment(now);
         match kind {
-            EventKind::CallStart => self.start = Some(now),
-            EventKind::CallDone => self.end = Some(now),
-            EventKind::GetConn => self.get_conn = Some(now),
+            EventKind::CallStart => self.start = Some(self.moment(now)),
+            EventKind::CallDone => self.end = Some(self.moment(now)),
+            EventKind::GetConn => self.get_conn = Some(self.moment(now)),
             EventKind::GotConn => {
-                self.conn_end = Some(now);
+                self.conn_end = Some(self.moment(now));
                 self.got_conn = true;
             }
             EventKind::GetConnFailed => {
+                let now = self.moment(now);
                 self.conn_end = Some(now);
                 self.names_came(now);
             }
-            EventKind::DnsStart => self.dns_start = Some(now),
+            EventKind::DnsStart => self.dns_start = Some(self.moment(now)),
             EventKind::ConnectStart => {
+                let now = self.moment(now);
                 self.connect_first = self.connect_first.or(Some(now));
                 self.names_came(now);
             }
-            EventKind::TlsHandshakeStart => self.tls_start = Some(now),
-            EventKind::TlsHandshakeDone => self.tls_done = Some(now),
-            EventKind::WroteRequest => self.wrote_request = Some(now),
-            EventKind::Wait100Continue => self.expect_start = Some(now),
-            EventKind::ExpectDone => self.expect_done = Some(now),
-            EventKind::GotFirstResponseByte => self.first_byte = Some(now),
-            EventKind::FinalResponseStart => self.final_start = Some(now),
-            EventKind::GotResponseHead => self.head = Some(now),
-            EventKind::ResponseBodyDone => self.body_done = Some(now),
+            EventKind::TlsHandshakeStart => self.tls_start = Some(self.moment(now)),
+            EventKind::TlsHandshakeDone => self.tls_done = Some(self.moment(now)),
+            EventKind::WroteRequest => self.wrote_request = Some(self.moment(now)),
+            EventKind::Wait100Continue => self.expect_start = Some(self.moment(now)),
+            EventKind::ExpectDone => self.expect_done = Some(self.moment(now)),
+            EventKind::GotFirstResponseByte => self.first_byte = Some(self.moment(now)),
+            EventKind::FinalResponseStart => self.final_start = Some(self.moment(now)),
+            EventKind::GotResponseHead => self.head = Some(self.moment(now)),
+            EventKind::ResponseBodyDone => self.body_done = Some(self.moment(now)),
             _ => {}
         }
     }
@@ -177,7 +180,14 @@ impl Marks {
 
     /// The moment that counts for now; the first one is that from which the others count.
     fn moment(&mut self, now: Instant) -> Moment {
-        Moment::since(*self.origin.get_or_insert(now), now)
+        match self.counted {
+            Some((at, moment)) if at == now => moment,
+            _ => {
+                let moment = Moment::since(*self.origin.get_or_insert(now), now);
+                self.counted = Some((now, moment));
+                moment
+            }
+        }
     }
 
     fn instant(&self, moment: Moment) -> Option<Instant> {

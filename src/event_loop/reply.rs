@@ -75,7 +75,8 @@ impl Reply {
             taken: Taken::default(),
             trailers: None,
             error: Some(error),
-            timings: Marks::default().timings(clock::now()),
+            marks: Marks::default(),
+            ended: clock::now(),
             reached: None,
             hops: Vec::new(),
         }

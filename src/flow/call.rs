@@ -181,10 +181,16 @@ enum State {
 #[derive(Debug)]
 enum Arrived {
     Nothing,
-    /// Observers speak about it.
-    Unjudged(FinalHead),
-    /// It is known what it asks for.
-    Judged(FinalHead),
+    Head(FinalHead, Judgement),
+}
+
+/// What is known of what a final head asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Judgement {
+    /// Nothing: observers speak about the head.
+    Due,
+    /// All.
+    Made,
 }
 
 /// How the call ends, as far as that is known.
@@ -319,7 +325,7 @@ impl Call {
     pub(crate) fn take_head(&mut self) -> Option<FinalHead> {
         match std::mem::replace(&mut self.head, Arrived::Nothing) {
             Arrived::Nothing => None,
-            Arrived::Unjudged(head) | Arrived::Judged(head) => Some(head),
+            Arrived::Head(head, _) => Some(head),
         }
     }
 

@@ -466,7 +466,7 @@ impl<T: Pooled, W> Pool<T, W> {
         let until = conn.good_until(self.bounds.idle_timeout);
         let until = until.map(|(until, _)| until);
         self.idle_until = self.idle_until.into_iter().chain(until).min();
-        let evicted = match self.slots.put(key, conn, self.bounds.idle_per_key) {
+        let evicted = match self.slots.put(key, conn, until, self.bounds.idle_per_key) {
             None if self.slots.total().idle > self.bounds.idle_total => self.slots.take_oldest(),
             evicted => evicted,
         };

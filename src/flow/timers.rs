@@ -22,6 +22,7 @@ const TIMERS: [Timer; 11] = [
 /// The deadlines that are armed.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Timers {
+    /// By the order of [`TIMERS`], of which the first is the total.
     armed: [Option<Armed>; TIMERS.len()],
 }
 
@@ -40,11 +41,11 @@ impl Armed {
         }
     }
 
-    fn limit(self) -> Duration {
+    fn limit(&self) -> Duration {
         Duration::from_nanos(self.limit)
     }
 
-    fn at(self) -> Option<Instant> {
+    fn at(&self) -> Option<Instant> {
         self.since.checked_add(self.limit())
     }
 }
@@ -107,21 +108,30 @@ impl Timers {
 
     /// Disarms all but the limit of the whole call.
     pub(crate) fn keep_total(&mut self) {
-        for timer in TIMERS.into_iter().filter(|timer| *timer != Timer::Total) {
-            self.disarm(timer);
-        }
+        let [_total, others @ ..] = &mut self.armed;
+        others.fill(None);
     }
 
     /// The earliest deadline.
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.each().filter_map(|(_, armed)| armed.at()).min()
+        let armed = self.armed.iter().flatten();
+        armed.filter_map(|armed| armed.at()).min()
+    }
+
+    /// Says whether a deadline lay before a moment.
+    pub(crate) fn had_passed(&self, moment: Instant) -> bool {
+        self.next().is_some_and(|due| due < moment)
     }
 
     /// Takes the timer that has passed; of several the earliest, of equals the first in order.
     pub(crate) fn take_fired(&mut self, now: Instant) -> Option<Fired> {
-        let (_, timer, armed) = self
-            .each()
-            .filter_map(|(timer, armed)| Some((armed.at()?, timer, armed)))
+        let (_, timer, armed) = TIMERS
+            .into_iter()
+            .zip(&self.armed)
+            .filter_map(|(timer, armed)| {
+                let armed = (*armed)?;
+                Some((armed.at()?, timer, armed))
+            })
             .filter(|(at, ..)| *at <= now)
             .min_by_key(|(at, timer, _)| (*at, *timer))?;
         self.disarm(timer);
@@ -130,13 +140,6 @@ impl Timers {
             limit: armed.limit(),
             elapsed: now.saturating_duration_since(armed.since),
         })
-    }
-
-    fn each(&self) -> impl Iterator<Item = (Timer, Armed)> {
-        TIMERS
-            .into_iter()
-            .zip(self.armed)
-            .filter_map(|(timer, armed)| Some((timer, armed?)))
     }
 }
 

@@ -18,6 +18,7 @@
 mod authority;
 mod error;
 mod origin;
+mod plain;
 mod split;
 
 use std::borrow::Cow;
@@ -84,6 +85,14 @@ impl Url {
     /// # Errors
     /// The [`UrlError`] of the first rule found broken. A text without a scheme is [`UrlError::Scheme`].
     pub fn parse(text: &str) -> Result<Self, UrlError> {
+        match plain::parse(text) {
+            Some(url) => Ok(url),
+            None => Self::parse_any(text),
+        }
+    }
+
+    /// Reads a URL by the whole grammar.
+    fn parse_any(text: &str) -> Result<Self, UrlError> {
         if text.is_empty() {
             return Err(UrlError::Empty);
         }
@@ -360,6 +369,13 @@ impl FromStr for Url {
 
     fn from_str(text: &str) -> Result<Self, UrlError> {
         Self::parse(text)
+    }
+}
+
+/// Clones, so that what takes a text or a [`Url`] takes a borrowed one too.
+impl From<&Url> for Url {
+    fn from(url: &Url) -> Self {
+        url.clone()
     }
 }
 

@@ -102,6 +102,22 @@ impl Buffer {
         }
     }
 
+    /// Appends pieces, one behind the other; room for all of them is made at once.
+    pub(crate) fn append_all<const N: usize>(&mut self, pieces: [&[u8]; N]) {
+        let total = pieces
+            .iter()
+            .fold(0_usize, |sum, piece| sum.saturating_add(piece.len()));
+        let mut room = self.spare(total);
+        for piece in pieces {
+            let Some((place, rest)) = room.split_at_mut_checked(piece.len()) else {
+                return;
+            };
+            place.copy_from_slice(piece);
+            room = rest;
+        }
+        self.fill(total);
+    }
+
     /// Moves the last `count` filled bytes `back` bytes towards the front, over what stands there.
     pub(crate) fn close_gap(&mut self, count: usize, back: usize) {
         let from = self.end.saturating_sub(count);
@@ -155,7 +171,7 @@ mod tests {
         let mut buffer = Buffer::default();
         buffer.append(b"hello ");
         buffer.consume(2);
-        buffer.append(b"world");
+        buffer.append_all([b"wor", b"", b"ld"]);
         assert_eq!(buffer.filled(), b"llo world");
         buffer.consume(100);
         assert!(buffer.is_empty());

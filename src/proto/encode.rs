@@ -48,15 +48,10 @@ impl HeadPlan<'_> {
     pub(crate) fn write(&self, out: &mut Buffer) -> (usize, u32) {
         let before = out.len();
         let mut lines = 0_u32;
-        out.append(self.method.as_bytes());
-        out.append(b" ");
-        out.append(self.target.as_bytes());
-        out.append(b" HTTP/1.1\r\n");
+        let (method, target) = (self.method.as_bytes(), self.target.as_bytes());
+        out.append_all([method, b" ", target, b" HTTP/1.1\r\n"]);
         self.each_line(|name, value, _| {
-            out.append(name.as_bytes());
-            out.append(b": ");
-            out.append(value);
-            out.append(b"\r\n");
+            out.append_all([name.as_bytes(), b": ", value, b"\r\n"]);
             lines = lines.saturating_add(1);
         });
         out.append(b"\r\n");

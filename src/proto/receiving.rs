@@ -4,7 +4,7 @@
 //! only the end of the framing is an end.
 //!
 //! ```text
-//!   Head --1xx--> Interim --resume--> Head --final--> AfterHead --resume--> Body --> Complete
+//!   Head --1xx--> Interim --resume--> Head --final--> AfterHead --resume--> Reading --> Complete
 //! ```
 //!
 //! The machine stops at every head, so that an observer can speak before the next byte is looked at.
@@ -65,14 +65,21 @@ enum State {
     Head(HeadDecoder),
     /// Behind an interim head; observers speak.
     Interim,
-    /// Behind the final head; observers speak.
-    AfterHead(Body),
-    /// In the body.
-    Body(Body),
+    /// Behind the final head.
+    Content(Stage, Body),
+}
+
+/// How far the content is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// None is looked at; observers speak.
+    AfterHead,
+    /// It comes.
+    Reading,
     /// The message is complete; content of it may still stand in the inbound buffer.
-    Complete(Body),
+    Complete,
     /// The response will not be read on.
-    Failed(Body),
+    Failed,
 }
 
 /// The final head, handed to the caller.
@@ -124,7 +131,7 @@ impl Receiving {
             .saturating_add(direct as u64)
             .saturating_add(buffered as u64);
         self.notice_first_byte(turn);
-        if let State::Body(body) = &mut self.state {
+        if let State::Content(Stage::Reading, body) = &mut self.state {
             body.direct(direct as u64, turn);
         }
         self.read_on(early, turn)
@@ -135,13 +142,12 @@ impl Receiving {
     /// # Errors
     /// As [`Receiving::received`].
     pub(crate) fn resume(&mut self, early: bool, turn: &mut Turn<'_>) -> Result<Received, Fault> {
-        self.state = match std::mem::replace(&mut self.state, State::Interim) {
-            State::Interim => State::Head(HeadDecoder::new()),
-            State::AfterHead(body) => State::Body(body),
-            other @ (State::Head(_) | State::Body(_) | State::Complete(_) | State::Failed(_)) => {
-                other
-            }
-        };
+        match &mut self.state {
+            State::Interim => self.state = State::Head(HeadDecoder::new()),
+            State::Content(stage @ Stage::AfterHead, _) => *stage = Stage::Reading,
+            State::Head(_)
+            | State::Content(Stage::Reading | Stage::Complete | Stage::Failed, _) => {}
+        }
         self.read_on(early, turn)
     }
 
@@ -150,21 +156,15 @@ impl Receiving {
     /// # Errors
     /// What stands behind it breaks a rule.
     pub(crate) fn consume(&mut self, count: usize, turn: &mut Turn<'_>) -> Result<Received, Fault> {
-        match &mut self.state {
-            State::Body(body) | State::Complete(body) | State::Failed(body) => {
-                let count = count.min(body.lent);
-                body.lent = body.lent.saturating_sub(count);
-                turn.buffers.inbound.consume(count);
-            }
-            State::Head(_) | State::Interim | State::AfterHead(_) => {}
-        }
-        match self.state {
-            State::Body(_) => self.read_on(false, turn),
-            State::Head(_)
-            | State::Interim
-            | State::AfterHead(_)
-            | State::Complete(_)
-            | State::Failed(_) => Ok(Received::Waiting),
+        let State::Content(stage, body) = &mut self.state else {
+            return Ok(Received::Waiting);
+        };
+        let count = count.min(body.lent);
+        body.lent = body.lent.saturating_sub(count);
+        turn.buffers.inbound.consume(count);
+        match stage {
+            Stage::Reading => self.read_on(false, turn),
+            Stage::AfterHead | Stage::Complete | Stage::Failed => Ok(Received::Waiting),
         }
     }
 
@@ -178,38 +178,35 @@ impl Receiving {
         turn: &mut Turn<'_>,
     ) -> Result<Received, ErrorKind> {
         match &mut self.state {
-            State::Head(_) | State::Interim | State::AfterHead(_) if self.bytes == 0 => {
+            State::Head(_) | State::Interim | State::Content(Stage::AfterHead, _)
+                if self.bytes == 0 =>
+            {
                 Err(ErrorKind::PeerClosed)
             }
-            State::Head(_) | State::Interim | State::AfterHead(_) => {
+            State::Head(_) | State::Interim | State::Content(Stage::AfterHead, _) => {
                 let received = turn.buffers.inbound.len() as u64;
                 Err(ErrorKind::PeerIncompleteHead { received })
             }
-            State::Body(body) => {
+            State::Content(Stage::Reading, body) => {
                 body.ended(clean)?;
                 self.complete(turn);
                 Ok(Received::Complete)
             }
-            State::Complete(_) | State::Failed(_) => Ok(Received::Waiting),
+            State::Content(Stage::Complete | Stage::Failed, _) => Ok(Received::Waiting),
         }
     }
 
     /// Gives the rest of the response up. What began gets its end.
     pub(crate) fn stop(&mut self, how: BodyEnd, turn: &mut Turn<'_>) {
-        self.state = match std::mem::replace(&mut self.state, State::Interim) {
-            State::AfterHead(body) | State::Body(body) => {
-                tell_body_done(body.received, how, turn);
-                State::Failed(body)
-            }
-            other @ (State::Head(_) | State::Interim | State::Complete(_) | State::Failed(_)) => {
-                other
-            }
-        };
+        if let State::Content(stage @ (Stage::AfterHead | Stage::Reading), body) = &mut self.state {
+            tell_body_done(body.received, how, turn);
+            *stage = Stage::Failed;
+        }
     }
 
     /// The rest of the body is thrown away; its end says so.
     pub(crate) fn drain(&mut self) {
-        if let State::AfterHead(body) | State::Body(body) = &mut self.state {
+        if let State::Content(Stage::AfterHead | Stage::Reading, body) = &mut self.state {
             body.reader = Reader::Drain;
         }
     }
@@ -235,15 +232,12 @@ impl Receiving {
 
     /// Content at the front of the inbound buffer that the caller may take.
     pub(crate) fn lent(&self) -> usize {
-        match &self.state {
-            State::Body(body) | State::Complete(body) | State::Failed(body) => body.lent,
-            State::Head(_) | State::Interim | State::AfterHead(_) => 0,
-        }
+        self.body().map_or(0, |body| body.lent)
     }
 
     /// How much may be read straight into a caller's slice of that size, if it is worth it.
     pub(crate) fn direct_max(&self, wanted: usize, inbound_len: usize) -> Option<usize> {
-        let State::Body(body) = &self.state else {
+        let State::Content(Stage::Reading, body) = &self.state else {
             return None;
         };
         if wanted < DIRECT_LEAST || body.lent > 0 || inbound_len > 0 {
@@ -261,19 +255,19 @@ impl Receiving {
 
     /// Says whether the machine stopped at a head and has to be resumed.
     pub(crate) fn is_at_head(&self) -> bool {
-        matches!(self.state, State::Interim | State::AfterHead(_))
+        matches!(
+            self.state,
+            State::Interim | State::Content(Stage::AfterHead, _)
+        )
     }
 
     pub(crate) fn is_complete(&self) -> bool {
-        matches!(self.state, State::Complete(_))
+        matches!(self.state, State::Content(Stage::Complete, _))
     }
 
     /// Says whether the final head is in.
     pub(crate) fn has_head(&self) -> bool {
-        matches!(
-            self.state,
-            State::AfterHead(_) | State::Body(_) | State::Complete(_) | State::Failed(_)
-        )
+        matches!(self.state, State::Content(..))
     }
 
     pub(crate) fn has_first_byte(&self) -> bool {
@@ -292,7 +286,7 @@ impl Receiving {
 
     /// Why the connection serves no further request, as far as the response decides.
     pub(crate) fn close_reason(&self, inbound_len: usize) -> Option<CloseReason> {
-        let State::Complete(body) = &self.state else {
+        let State::Content(Stage::Complete, body) = &self.state else {
             return Some(CloseReason::BodyNotRead);
         };
         match body.persistence {
@@ -307,10 +301,7 @@ impl Receiving {
 
     fn body(&self) -> Option<&Body> {
         match &self.state {
-            State::AfterHead(body)
-            | State::Body(body)
-            | State::Complete(body)
-            | State::Failed(body) => Some(body),
+            State::Content(_, body) => Some(body),
             State::Head(_) | State::Interim => None,
         }
     }
@@ -352,7 +343,7 @@ impl Receiving {
     fn read_on(&mut self, early: bool, turn: &mut Turn<'_>) -> Result<Received, Fault> {
         match &mut self.state {
             State::Head(_) => self.read_head(early, turn),
-            State::Body(body) => {
+            State::Content(Stage::Reading, body) => {
                 let result = body.read_on(turn);
                 body.tell_progress(turn);
                 result?;
@@ -362,7 +353,8 @@ impl Receiving {
                 }
                 Ok(Received::Waiting)
             }
-            State::Interim | State::AfterHead(_) | State::Complete(_) | State::Failed(_) => {
+            State::Interim
+            | State::Content(Stage::AfterHead | Stage::Complete | Stage::Failed, _) => {
                 Ok(Received::Waiting)
             }
         }
@@ -462,12 +454,12 @@ impl Receiving {
                 }))
             });
         let framing = verdict.framing;
-        self.state = State::AfterHead(Body::new(&verdict));
+        self.state = State::Content(Stage::AfterHead, Body::new(&verdict));
         Received::Final(FinalHead { head, framing }, close)
     }
 
     fn complete(&mut self, turn: &mut Turn<'_>) {
-        let State::Body(body) = std::mem::replace(&mut self.state, State::Interim) else {
+        let State::Content(stage @ Stage::Reading, body) = &mut self.state else {
             return;
         };
         let how = match body.form {
@@ -476,7 +468,7 @@ impl Receiving {
             Form::Length { .. } | Form::Chunked(_) | Form::UntilClose => BodyEnd::Error,
         };
         tell_body_done(body.received, how, turn);
-        self.state = State::Complete(body);
+        *stage = Stage::Complete;
     }
 }
 

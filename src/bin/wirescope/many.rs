@@ -293,7 +293,7 @@ impl<'a> Many<'a> {
             return Ok(());
         }
         let line = self.line(&done);
-        let timings = done.timings().clone();
+        let timings = done.timings();
         match self.take(&call.asked, done) {
             Ok(()) => {
                 self.summary.well(&timings);
@@ -322,7 +322,7 @@ impl<'a> Many<'a> {
             None => Ok(()),
             Some(form) => {
                 self.board.give_way()?;
-                print_timings(form, done.timings())
+                print_timings(form, &done.timings())
             }
         }
     }

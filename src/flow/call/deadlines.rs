@@ -69,8 +69,8 @@ impl Call {
     /// Says whether bytes last came or went when a deadline had passed. What they complete counts; but nothing more is
     /// waited for or asked of a source.
     pub(super) fn is_overdue(&self) -> bool {
-        let moved_and_due = self.moved.zip(self.timers.next());
-        moved_and_due.is_some_and(|(moved, due)| due < moved)
+        self.moved
+            .is_some_and(|moved| self.timers.had_passed(moved))
     }
 
     /// Lets a deadline fire, and says what comes next.

@@ -7,7 +7,7 @@ use crate::error::{ErrorKind, Timer};
 use crate::event::Abort;
 use crate::flow::action::{Action, ExchangeInput, Receive, Wait};
 use crate::flow::call::ending::Cause;
-use crate::flow::call::{Arrived, Call, Ending, State};
+use crate::flow::call::{Arrived, Call, Ending, Judgement, State};
 use crate::proto::exchange::Progress;
 use crate::proto::framing::KeepAliveHint;
 use crate::proto::receiving::FinalHead;
@@ -15,7 +15,8 @@ use crate::proto::{Fault, Turn};
 
 impl Call {
     pub(super) fn next_of_exchange(&mut self, turn: &mut Turn<'_>) -> Action {
-        let is_overdue = self.is_overdue();
+        let (moved, timers) = (self.moved, &self.timers);
+        let is_overdue = || moved.is_some_and(|moved| timers.had_passed(moved));
         let State::Exchanging(exchange, _) = &mut self.state else {
             return Action::Done;
         };
@@ -23,7 +24,7 @@ impl Call {
             return Action::Resume;
         }
         if let Some(max) = exchange.pull_due(turn.buffers) {
-            if is_overdue {
+            if is_overdue() {
                 return self.time_out(turn);
             }
             let is_first = exchange.is_first_pull();
@@ -45,7 +46,7 @@ impl Call {
             Some(max) => Receive::Caller { max },
             None => Receive::Inbound,
         };
-        if is_overdue {
+        if is_overdue() {
             return self.time_out(turn);
         }
         Action::Wait(Wait {
@@ -141,7 +142,7 @@ impl Call {
                 Ok(Progress::Going)
             }
             ExchangeInput::Consumed(count) => exchange.consume(count, turn),
-            ExchangeInput::Wake if matches!(self.head, Arrived::Unjudged(_)) => {
+            ExchangeInput::Wake if matches!(self.head, Arrived::Head(_, Judgement::Due)) => {
                 return self.judge(turn);
             }
             ExchangeInput::Wake => exchange.resume(turn),
@@ -177,7 +178,7 @@ impl Call {
             connection.version = Some(head.head.version);
         }
         self.status = Some(head.head.status);
-        self.head = Arrived::Unjudged(head);
+        self.head = Arrived::Head(head, Judgement::Due);
     }
 
     /// The caller asks for more of the body.

@@ -20,7 +20,7 @@ use crate::event::{
 use crate::flow::action::Wish;
 use crate::flow::call::ending::{Cause, repeat_of, tell_call_done, tell_canceled};
 use crate::flow::call::scarcity::Scarcity;
-use crate::flow::call::{Arrived, Call, Ending, Onward, State};
+use crate::flow::call::{Arrived, Call, Ending, Judgement, Onward, State};
 use crate::flow::redirect::{self, Answered, Verdict};
 use crate::flow::retry::{self, Asking};
 use crate::ids::ConnId;
@@ -140,10 +140,9 @@ impl Call {
             return self.leave(Onward::Attempt(None, rule), turn);
         }
         let verdict = self.redirect_verdict();
-        self.head = match std::mem::replace(&mut self.head, Arrived::Nothing) {
-            Arrived::Unjudged(head) => Arrived::Judged(head),
-            other @ (Arrived::Nothing | Arrived::Judged(_)) => other,
-        };
+        if let Arrived::Head(_, judgement) = &mut self.head {
+            *judgement = Judgement::Made;
+        }
         match verdict {
             Verdict::NotOne => self.read_on(turn),
             Verdict::HandOut(refusal, to) => {
@@ -172,7 +171,7 @@ impl Call {
     fn arrived(&self) -> Option<&FinalHead> {
         match &self.head {
             Arrived::Nothing => None,
-            Arrived::Unjudged(head) | Arrived::Judged(head) => Some(head),
+            Arrived::Head(head, _) => Some(head),
         }
     }
 

@@ -39,6 +39,9 @@ struct Slot<T> {
     key: Arc<Key>,
     /// The newest last.
     idle: Vec<T>,
+    /// Before this moment the time of none of them is over; without one they are looked at each time. It may be too
+    /// early, since connections leave.
+    idle_until: Option<Instant>,
     counts: PoolCounts,
 }
 
@@ -74,6 +77,22 @@ impl<T> Slot<T> {
             .len()
             .saturating_add(active)
             .saturating_add(dialing)
+    }
+}
+
+impl<T: Pooled> Slot<T> {
+    /// Takes out the idle connections whose time is over. While none can be, they are not looked at.
+    fn take_expired(&mut self, timeout: Duration, now: Instant) -> Vec<(T, CloseReason)> {
+        if self.idle_until.is_some_and(|until| until > now) {
+            return Vec::new();
+        }
+        let expired = split_off(&mut self.idle, &mut |conn: &mut T| {
+            conn.expired(timeout, now)
+        });
+        let good_until = |conn: &T| conn.good_until(timeout).map(|(until, _)| until);
+        let each = self.idle.iter().map(good_until);
+        self.idle_until = each.reduce(earlier).flatten();
+        expired
     }
 }
 
@@ -134,9 +153,7 @@ impl<T: Pooled> Slots<T> {
             };
         };
         let (idle, active) = (slot.idle.len(), slot.counts.active);
-        let expired = split_off(&mut slot.idle, &mut |conn: &mut T| {
-            conn.expired(timeout, now)
-        });
+        let expired = slot.take_expired(timeout, now);
         let newest = match wish {
             Wish::Any => slot.idle.pop(),
             Wish::Fresh => None,
@@ -189,10 +206,21 @@ impl<T: Pooled> Slots<T> {
         Some(oldest)
     }
 
-    /// Makes a connection idle; the oldest of its key gives way beyond that many.
-    pub(super) fn put(&mut self, key: &Key, conn: T, most: usize) -> Option<T> {
+    /// Makes a connection idle, which is good until then; the oldest of its key gives way beyond that many.
+    pub(super) fn put(
+        &mut self,
+        key: &Key,
+        conn: T,
+        until: Option<Instant>,
+        most: usize,
+    ) -> Option<T> {
         let Some(slot) = self.find_mut(key) else {
             return Some(conn);
+        };
+        slot.idle_until = if slot.idle.is_empty() {
+            until
+        } else {
+            earlier(slot.idle_until, until)
         };
         slot.idle.push(conn);
         if slot.idle.len() > most {
@@ -223,6 +251,7 @@ impl<T: Pooled> Slots<T> {
             self.list.push(Slot {
                 key: key.clone(),
                 idle: Vec::new(),
+                idle_until: None,
                 counts: PoolCounts::default(),
             });
             self.list.len().saturating_sub(1)
@@ -270,6 +299,11 @@ impl Counted {
             Self::Dialing => &mut counts.dialing,
         }
     }
+}
+
+/// The earlier moment, if both are known.
+fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    one.zip(other).map(|(one, other)| one.min(other))
 }
 
 /// Takes out the elements for which there is a reason; both parts keep their order. Without any, nothing is

@@ -1,5 +1,7 @@
 //! Tables of single rules, and a model that is run against the pool over random operations.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -92,6 +94,44 @@ fn the_newest_is_taken_first_and_the_old_are_thrown_out() {
     let expired: Vec<_> = taken.expired.iter().map(|(conn, _)| conn.0).collect();
     assert_eq!(expired, [1]);
     assert_eq!(pool.counts(), (1, 1));
+}
+
+/// A connection that counts how often it is asked how long it is good.
+#[derive(Debug, Clone)]
+struct Watched(Instant, Rc<Cell<usize>>);
+
+impl Pooled for Watched {
+    fn good_until(&self, idle_timeout: Duration) -> Option<(Instant, CloseReason)> {
+        self.1.set(self.1.get() + 1);
+        Some((self.0.checked_add(idle_timeout)?, CloseReason::IdleTimeout))
+    }
+    fn idle_since(&self) -> Option<Instant> {
+        Some(self.0)
+    }
+}
+
+#[test]
+fn idle_connections_are_looked_at_only_when_the_time_of_one_may_be_over() {
+    let now = crate::testing::origin();
+    let (asked, url) = (Rc::new(Cell::new(0)), url("http://a/"));
+    let mut pool = Pool::<Watched, u64>::new(Bounds {
+        idle_per_key: 100,
+        ..FREE
+    });
+    for number in 0..100 {
+        pool.dialing(&key("http://a/"), number, Wish::Any);
+        pool.dialed(number, true);
+        let since = now + Duration::from_millis(number);
+        pool.put(&key("http://a/"), Watched(since, asked.clone()), 0);
+    }
+    asked.set(0);
+    let mut take = |seconds| {
+        let taken = pool.take(&url, 1000, Wish::Any, now + Duration::from_secs(seconds));
+        taken.expired.len()
+    };
+    assert_eq!((take(1), take(29), asked.get()), (0, 0, 0));
+    assert_eq!((take(30), take(31)), (1, 96));
+    assert!(asked.get() > 96);
 }
 
 #[test]

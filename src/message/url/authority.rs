@@ -135,6 +135,11 @@ fn host_kind(host: &str, at: usize) -> Result<HostKind, UrlError> {
     if let Some(bad) = host.bytes().position(|byte| !allowed(byte)) {
         return Err(UrlError::Host { offset: at + bad });
     }
+    kind_of_allowed(host, at)
+}
+
+/// The same for a host that is not empty, and has only bytes that may stand there.
+pub(super) fn kind_of_allowed(host: &str, at: usize) -> Result<HostKind, UrlError> {
     let name = host.strip_suffix('.').unwrap_or(host);
     if name.len() > NAME_MAX_BYTES {
         return Err(UrlError::HostLength { offset: at });
@@ -150,7 +155,7 @@ fn host_kind(host: &str, at: usize) -> Result<HostKind, UrlError> {
 
 fn check_labels(name: &str, at: usize) -> Result<(), UrlError> {
     let mut offset = at;
-    for label in name.split('.') {
+    for label in name.as_bytes().split(|byte| *byte == b'.') {
         if label.is_empty() {
             return Err(UrlError::Dot { offset });
         }
@@ -165,10 +170,9 @@ fn check_labels(name: &str, at: usize) -> Result<(), UrlError> {
 /// Says whether some resolver would take the name for an address: whether its last label is a decimal,
 /// octal or hexadecimal number.
 fn ends_in_number(name: &str) -> bool {
-    let last = name.rsplit('.').next().unwrap_or(name);
-    let hexadecimal = last
-        .strip_prefix("0x")
-        .or_else(|| last.strip_prefix("0X"))
-        .is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
-    hexadecimal || last.bytes().all(|byte| byte.is_ascii_digit())
+    let last = name.as_bytes().rsplit(|byte| *byte == b'.').next();
+    match last.unwrap_or_default() {
+        [b'0', b'x' | b'X', digits @ ..] => digits.iter().all(u8::is_ascii_hexdigit),
+        last => last.iter().all(u8::is_ascii_digit),
+    }
 }

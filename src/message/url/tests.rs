@@ -775,6 +775,47 @@ fn likely() -> impl Strategy<Value = String> {
     ]
 }
 
+/// A URL that is plain, or nearly.
+fn nearly_plain() -> impl Strategy<Value = String> {
+    "https?://[a-z0-9._-]{1,12}(:[0-9]{1,5})?(/[ -~]{0,4}[a-z/.;@:]{0,8})?([?/][ -~]{0,3}[a-z?=&]{0,6})?"
+}
+
+#[test]
+fn plain_urls_are_those_without_anything_to_judge() {
+    let is_plain = |text: &str| plain::parse(text).is_some();
+    for text in [
+        "http://a",
+        "https://a.b.:8443",
+        "http://127.0.0.1:8080/a/../b;c?d=e&f?/",
+        "https://x-y_z/?",
+    ] {
+        assert!(is_plain(text), "{text:?}");
+    }
+    for text in [
+        "",
+        "HTTP://a",
+        "http://A",
+        "http://u@a",
+        "http://[::1]/",
+        "http://a:80",
+        "https://a:443/",
+        "http://a:",
+        "http://a:081",
+        "http://a:0",
+        "http://a:65536",
+        "http://a?b",
+        "http://a/#b",
+        "http://a/%20",
+        "http://a/b c",
+        "http://127.1/",
+        "http://a..b/",
+    ] {
+        assert!(!is_plain(text), "{text:?}");
+    }
+    let most = format!("http://a/{}", "b".repeat(MAX_URL_BYTES - 10));
+    assert!(is_plain(&most) && !is_plain(&format!("{most}b")));
+}
+
 fn has_sound_parts(url: &Url) {
     let sent = [
         url.authority(),
@@ -799,6 +840,14 @@ proptest! {
             prop_assert_eq!(again.to_string(), url.to_string());
             prop_assert!(url.has_userinfo() || again == url);
             prop_assert!(url.same_origin(&again) && url.origin() == again.origin());
+        }
+    }
+
+    #[test]
+    fn plain_urls_are_read_as_by_the_whole_grammar(text in prop_oneof![nearly_plain(), likely()]) {
+        if let Some(url) = plain::parse(&text) {
+            prop_assert_eq!(url.text.as_str(), url.as_str());
+            prop_assert_eq!(Ok(url), Url::parse_any(&text));
         }
     }
 
