@@ -283,7 +283,7 @@ pub struct Completion {
     ticket: Ticket,
     call: CallId,
     url: Url,
-    head: Option<FinalHead>,
+    head: Option<Box<FinalHead>>,
     taken: Taken,
     trailers: Option<Fields>,
     error: Option<Error>,

@@ -389,7 +389,7 @@ impl Body {
         match self {
             Self::Empty if trailers.is_empty() => (BodyPlan::Empty, Upload::Empty, true),
             Self::Empty => (
-                BodyPlan::Source(None, trailers),
+                BodyPlan::Source(None, Box::new(trailers)),
                 Upload::Source(Box::new(std::io::empty())),
                 true,
             ),
@@ -404,17 +404,17 @@ impl Body {
                 true,
             ),
             Self::Source(source, length) => (
-                BodyPlan::Source(length, trailers),
+                BodyPlan::Source(length, Box::new(trailers)),
                 Upload::Source(source),
                 false,
             ),
             Self::Polled(source, length) => (
-                BodyPlan::Source(length, trailers),
+                BodyPlan::Source(length, Box::new(trailers)),
                 Upload::Polled(source),
                 false,
             ),
             Self::Made(make, length) => (
-                BodyPlan::Source(length, trailers),
+                BodyPlan::Source(length, Box::new(trailers)),
                 Upload::Made(make, None),
                 true,
             ),

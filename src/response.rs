@@ -43,7 +43,7 @@ pub(crate) const COLLECT_LIMIT: Duration = Duration::from_secs(300);
 /// [`Error`] inside.
 pub struct Response {
     running: Box<Running>,
-    head: FinalHead,
+    head: Box<FinalHead>,
 }
 
 impl Response {
@@ -359,11 +359,10 @@ impl fmt::Debug for Response {
 impl Running {
     /// Content at the front of the inbound buffer.
     fn lent(&self) -> &[u8] {
-        self.memory
-            .buffers
-            .inbound
-            .filled()
-            .get(..self.call.lent())
+        let memory = self.memory.as_ref();
+        let inbound = memory.map(|memory| memory.buffers.inbound.filled());
+        inbound
+            .and_then(|filled| filled.get(..self.call.lent()))
             .unwrap_or_default()
     }
 

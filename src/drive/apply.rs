@@ -138,7 +138,8 @@ pub(crate) struct Running {
     pub(crate) engine: Arc<Engine>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) emitter: Emitter,
-    pub(crate) memory: Memory,
+    /// Its memory, while it has any: in an event loop, while it goes on or bytes stand in it.
+    pub(crate) memory: Option<Box<Memory>>,
     pub(crate) upload: Upload,
     pub(crate) cancel: Option<CancelHandle>,
     /// By which the pool wakes the call while it has no connection.
@@ -262,7 +263,7 @@ impl Running {
             ..
         } = self;
         let turn = Turn {
-            buffers: &mut memory.buffers,
+            buffers: &mut memory.get_or_insert_default().buffers,
             now: *now,
             emitter,
             rules: &settings.rules,
@@ -375,7 +376,7 @@ impl Running {
 
     /// Takes a connection on loan: memory is lent to it, and a cancel ends its waits.
     pub(crate) fn adopt(&mut self, mut transport: Transport, generation: u64) {
-        transport.lend(&mut self.memory.cipher);
+        transport.lend(&mut self.memory.get_or_insert_default().cipher);
         let lease = Lease {
             transport,
             generation,
@@ -416,7 +417,7 @@ impl Running {
         else {
             return;
         };
-        let head = memory.buffers.outbound.filled();
+        let head = memory.get_or_insert_default().buffers.outbound.filled();
         let body = upload.range(body);
         let result = match (head.is_empty(), body.is_empty()) {
             (true, _) => lease.transport.send(&[IoSlice::new(body)]),
@@ -453,7 +454,7 @@ impl Running {
         } else {
             Waker::noop().clone()
         };
-        let outbound = &mut self.memory.buffers.outbound;
+        let outbound = &mut self.memory.get_or_insert_default().buffers.outbound;
         let Some(pulled) = self.upload.pull(max, is_first, &waker, outbound) else {
             return;
         };
@@ -486,7 +487,8 @@ impl Running {
         if let (Some(mut lease), Some(connection)) =
             (self.lease.take(), self.call.take_connection())
         {
-            lease.transport.take_back(&mut self.memory.cipher);
+            let memory = self.memory.get_or_insert_default();
+            lease.transport.take_back(&mut memory.cipher);
             lease.transport.give(Owner::Nobody);
             if !self.waits.may_block() && !lease.transport.is_quiet() {
                 self.engine.note_unseen();
@@ -528,8 +530,9 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.give_up();
         self.end_nudges();
-        let memory = std::mem::take(&mut self.memory);
-        self.engine.keep_memory(memory);
+        if let Some(memory) = self.memory.take() {
+            self.engine.keep_memory(memory);
+        }
     }
 }
 

@@ -36,7 +36,7 @@ pub(crate) struct Engine {
     pub(crate) wakers: Wakers,
     pub(super) pool: Mutex<Pool<Idle, Alarm>>,
     lookup: Mutex<Lookup<Arc<Mailbox>, Ticket>>,
-    memories: Mutex<Vec<Memory>>,
+    memories: Mutex<Vec<Box<Memory>>>,
     /// Whether a connection became idle of which something was reported that nobody looked at.
     unseen: AtomicBool,
 }
@@ -181,16 +181,14 @@ impl Engine {
         )
     }
 
-    pub(crate) fn memory(&self) -> Memory {
-        lock(&self.memories).pop().unwrap_or_default()
+    /// Memory of a call that is over, if there is any.
+    pub(crate) fn memory(&self) -> Option<Box<Memory>> {
+        lock(&self.memories).pop()
     }
 
-    pub(crate) fn keep_memory(&self, mut memory: Memory) {
+    pub(crate) fn keep_memory(&self, mut memory: Box<Memory>) {
         memory.buffers.reset();
         memory.cipher.clear();
-        if memory.buffers.is_vacant() && memory.cipher.capacity() == 0 {
-            return;
-        }
         let mut memories = lock(&self.memories);
         if memories.len() < MEMORIES {
             memories.push(memory);

@@ -123,7 +123,11 @@ impl<T: Taker> Loop<T> {
 
     /// Begins a call that the gate of this loop has made, as far as it goes without waiting, and says its number.
     pub(crate) fn begin(&mut self, prepared: Prepared, limit: Option<Duration>, taker: T) -> u64 {
-        let Prepared { number, running } = prepared;
+        let Prepared {
+            number,
+            mut running,
+        } = prepared;
+        self.scratch.lend(&mut running);
         let task = Task::begin(running, limit, taker);
         self.tasks.insert(number, Box::new(task));
         self.advance(number);

@@ -30,7 +30,7 @@ impl Running {
         let Some(lease) = &mut self.lease else {
             return ExchangeInput::Ended { clean: false }.into();
         };
-        let inbound = &mut self.memory.buffers.inbound;
+        let inbound = &mut self.memory.get_or_insert_default().buffers.inbound;
         let (result, is_direct) = match receive {
             Receive::Inbound => (
                 lease

@@ -181,7 +181,7 @@ enum State {
 #[derive(Debug)]
 enum Arrived {
     Nothing,
-    Head(FinalHead, Judgement),
+    Head(Box<FinalHead>, Judgement),
 }
 
 /// What is known of what a final head asks for.
@@ -322,7 +322,7 @@ impl Call {
     }
 
     /// The final head, once; for the response.
-    pub(crate) fn take_head(&mut self) -> Option<FinalHead> {
+    pub(crate) fn take_head(&mut self) -> Option<Box<FinalHead>> {
         match std::mem::replace(&mut self.head, Arrived::Nothing) {
             Arrived::Nothing => None,
             Arrived::Head(head, _) => Some(head),
@@ -331,7 +331,7 @@ impl Call {
 
     /// The head of the response, once it is handed out, or why there is none. A body that is broken is told by the
     /// read; a call that was given up has no response.
-    pub(crate) fn take_response(&mut self) -> Result<FinalHead, Error> {
+    pub(crate) fn take_response(&mut self) -> Result<Box<FinalHead>, Error> {
         let is_given_up = self
             .error()
             .filter(|error| error.phase() != Phase::Done)

@@ -20,11 +20,6 @@ impl Buffers {
         self.inbound.is_empty() && self.outbound.is_empty()
     }
 
-    /// Says whether they have no memory.
-    pub(crate) fn is_vacant(&self) -> bool {
-        self.inbound.memory.is_empty() && self.outbound.memory.is_empty()
-    }
-
     /// Gives up the memory that nothing stands in.
     pub(crate) fn fit(&mut self) {
         self.inbound.fit();

@@ -29,7 +29,7 @@ pub(crate) enum Progress {
     /// Nothing that the call has to know.
     Going,
     /// The final head is in.
-    Head(FinalHead),
+    Head(Box<FinalHead>),
     /// The response is complete, and the request has got its end.
     Complete,
 }

@@ -97,7 +97,7 @@ pub(crate) enum Received {
     /// An interim head; resume.
     Interim(u16),
     /// The final head; resume. The response may close its connection.
-    Final(FinalHead, Option<CloseReason>),
+    Final(Box<FinalHead>, Option<CloseReason>),
     /// The message is complete.
     Complete,
 }
@@ -455,7 +455,7 @@ impl Receiving {
             });
         let framing = verdict.framing;
         self.state = State::Content(Stage::AfterHead, Body::new(&verdict));
-        Received::Final(FinalHead { head, framing }, close)
+        Received::Final(Box::new(FinalHead { head, framing }), close)
     }
 
     fn complete(&mut self, turn: &mut Turn<'_>) {

@@ -41,7 +41,7 @@ pub(crate) enum BodyPlan {
     /// Bytes in memory, which leave as ranges together with the head.
     Memory(u64),
     /// A source that is pulled from, with its length if that is known, and the trailers behind it.
-    Source(Option<u64>, Fields),
+    Source(Option<u64>, Box<Fields>),
 }
 
 /// What the caller's source said when it was pulled from.
@@ -123,7 +123,7 @@ impl Sending {
             BodyPlan::Memory(len) => Some(Body::Memory { len: *len, sent: 0 }),
             BodyPlan::Source(length, trailers) => Some(Body::Source(Box::new(Source::new(
                 *length,
-                trailers.clone(),
+                (**trailers).clone(),
             )))),
         };
         let then = match body {

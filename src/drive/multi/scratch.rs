@@ -10,48 +10,44 @@ const CONTENT: usize = 16 * 1024;
 pub(super) struct Scratch {
     /// Where content is received.
     pub(super) content: Box<[u8]>,
-    memory: Memory,
+    memory: Option<Box<Memory>>,
 }
 
 impl Scratch {
     pub(super) fn new() -> Self {
         Self {
             content: vec![0; CONTENT].into_boxed_slice(),
-            memory: Memory::default(),
+            memory: None,
         }
     }
 
     /// Lends memory to a call that has none.
     pub(super) fn lend(&mut self, running: &mut Running) {
-        let memory = &mut running.memory;
-        if memory.buffers.is_vacant() {
-            std::mem::swap(&mut memory.buffers, &mut self.memory.buffers);
+        if running.memory.is_none() {
+            running.memory = self.memory.take();
         }
-        if let Some(lease) = &mut running.lease {
-            lease.transport.lend(&mut self.memory.cipher);
-        } else {
-            memory.cipher = std::mem::take(&mut self.memory.cipher);
+        if let (Some(lease), Some(memory)) = (&mut running.lease, &mut running.memory) {
+            lease.transport.lend(&mut memory.cipher);
         }
     }
 
     /// Takes back what the call that waits does not need: all, unless bytes stand in it.
     pub(super) fn take_back(&mut self, running: &mut Running) {
-        let memory = &mut running.memory;
+        running.contestants.save_memory();
+        let Some(memory) = &mut running.memory else {
+            return;
+        };
         if let Some(lease) = &mut running.lease {
             lease.transport.take_back(&mut memory.cipher);
         }
-        running.contestants.save_memory();
-        let cipher = std::mem::take(&mut memory.cipher);
-        if cipher.capacity() > self.memory.cipher.capacity() {
-            self.memory.cipher = cipher;
-        }
         if !memory.buffers.is_empty() {
+            memory.cipher = Vec::new();
             return memory.buffers.fit();
         }
-        let mut buffers = std::mem::take(&mut memory.buffers);
-        if self.memory.buffers.is_vacant() {
-            buffers.reset();
-            self.memory.buffers = buffers;
+        memory.buffers.reset();
+        let memory = running.memory.take();
+        if self.memory.is_none() {
+            self.memory = memory;
         }
     }
 }

@@ -35,14 +35,14 @@ enum Stage {
     /// Its response.
     Response,
     /// The content of this one.
-    Content(Box<Content>),
+    Content(Content),
     /// Nothing: the caller gave it up when nothing but its taker was waited for.
-    GivenUp(Box<Content>),
+    GivenUp(Content),
 }
 
 /// Content on its way to the taker.
 struct Content {
-    head: FinalHead,
+    head: Box<FinalHead>,
     /// What was received and not taken yet.
     rest: Vec<u8>,
 }
@@ -70,7 +70,7 @@ pub(crate) struct Ended<T> {
     pub(crate) number: u64,
     pub(crate) running: Box<Running>,
     /// The head of the response, if there is one.
-    pub(crate) head: Option<FinalHead>,
+    pub(crate) head: Option<Box<FinalHead>>,
     pub(crate) taker: T,
     /// Why the call failed, or why its content is not whole.
     pub(crate) error: Option<Error>,
@@ -220,10 +220,10 @@ impl<T: Taker> Task<T> {
             call.limit_total(limit, emitter);
         }
         let begun = self.taker.begin(&head);
-        self.stage = Stage::Content(Box::new(Content {
+        self.stage = Stage::Content(Content {
             head,
             rest: Vec::new(),
-        }));
+        });
         begun.map(|()| Next::On).map_err(sink_failed)
     }
 
@@ -234,7 +234,8 @@ impl<T: Taker> Task<T> {
         }
         let waker = self.waker()?;
         let Running { call, memory, .. } = &mut *self.running;
-        let lent = memory.buffers.inbound.filled().get(..call.lent());
+        let inbound = &memory.get_or_insert_default().buffers.inbound;
+        let lent = inbound.filled().get(..call.lent());
         let piece = lent.unwrap_or_default();
         let piece = piece.get(..room).unwrap_or(piece);
         if piece.is_empty() {

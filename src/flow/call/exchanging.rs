@@ -170,7 +170,7 @@ impl Call {
         }
     }
 
-    fn headed(&mut self, head: FinalHead) {
+    fn headed(&mut self, head: Box<FinalHead>) {
         if let State::Exchanging(_, connection) = &mut self.state {
             let hint = KeepAliveHint::parse(&head.head.fields);
             connection.peer_keeps = hint.timeout;

@@ -25,7 +25,7 @@ fn wish(method: &str, body: BodyPlan, lines: &[(&str, &str)]) -> Wish {
 }
 
 fn source(length: Option<u64>) -> BodyPlan {
-    BodyPlan::Source(length, Fields::new())
+    BodyPlan::Source(length, Box::default())
 }
 
 fn head(wish: Wish) -> Result<String, ErrorKind> {
@@ -257,7 +257,11 @@ fn rfc_b9_trailers_may_not_frame_route_or_authenticate() {
     ] {
         let mut trailers = Fields::new();
         trailers.append(name, "x").unwrap();
-        let result = head(wish("POST", BodyPlan::Source(None, trailers), &[]));
+        let result = head(wish(
+            "POST",
+            BodyPlan::Source(None, Box::new(trailers)),
+            &[],
+        ));
         assert_eq!(
             result,
             Err(ErrorKind::LocalField(FieldError::NotInTrailers)),

@@ -38,7 +38,7 @@ impl SimResponse {
 pub struct Outcome {
     pub(super) started: Duration,
     pub(super) ended: Duration,
-    pub(super) head: Option<FinalHead>,
+    pub(super) head: Option<Box<FinalHead>>,
     pub(super) body: Vec<u8>,
     pub(super) trailers: Option<Fields>,
     pub(super) is_reused: bool,
@@ -88,7 +88,7 @@ impl Outcome {
     /// # Errors
     /// What the call, or reading its body, failed with.
     pub fn into_result(self) -> Result<SimResponse, Error> {
-        match (self.error, self.head) {
+        match (self.error, self.head.map(|head| *head)) {
             (Some(error), _) => Err(error),
             (None, Some(FinalHead { head, framing })) => Ok(SimResponse {
                 status: head.status,

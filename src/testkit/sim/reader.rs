@@ -23,7 +23,7 @@ const COLLECT_LIMIT: Duration = Duration::from_secs(300);
 pub(super) struct Reader {
     state: State,
     piece: Vec<u8>,
-    pub(super) head: Option<FinalHead>,
+    pub(super) head: Option<Box<FinalHead>>,
     pub(super) body: Vec<u8>,
     pub(super) redirects: u32,
     pub(super) error: Option<Error>,
