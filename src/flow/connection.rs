@@ -110,8 +110,4 @@ impl<S> Pooled for Idle<S> {
     fn good_until(&self, idle_timeout: Duration) -> Option<(Instant, CloseReason)> {
         self.connection.good_until(idle_timeout)
     }
-
-    fn idle_since(&self) -> Option<Instant> {
-        self.connection.idle_since
-    }
 }

@@ -13,7 +13,7 @@
 //! One flight per host carries both families. The machine has no clock, no lock and no thread: its owner calls it
 //! under a lock, and acts on what it returns after unlocking (dropping a ticket or waking a waiter may call back).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
@@ -61,6 +61,8 @@ pub(crate) struct Lookup<W, T = ()> {
     bounds: Bounds,
     flights: BTreeMap<Box<str>, Flight<W, T>>,
     cache: BTreeMap<Box<str>, Entry>,
+    /// The hosts in the cache, by the end of their entries.
+    ends: BTreeSet<(Instant, Box<str>)>,
     next: u64,
     /// Answers of flights before this one belong to a network that is gone.
     oldest_cacheable: u64,
@@ -70,7 +72,8 @@ pub(crate) struct Lookup<W, T = ()> {
 struct Flight<W, T> {
     id: FlightId,
     ticket: Option<T>,
-    waiters: Vec<(u64, W)>,
+    /// By their ids, with the number of calls that had joined before.
+    waiters: BTreeMap<u64, (u64, W)>,
     /// How many calls ever joined.
     joined: u64,
     known: Families,
@@ -158,6 +161,7 @@ impl<W: Clone, T> Lookup<W, T> {
             bounds,
             flights: BTreeMap::new(),
             cache: BTreeMap::new(),
+            ends: BTreeSet::new(),
             next: 0,
             oldest_cacheable: 0,
         }
@@ -208,10 +212,9 @@ impl<W: Clone, T> Lookup<W, T> {
         let Some(flight) = self.flights.get_mut(&host) else {
             return Left::NotWaiting;
         };
-        let Some(place) = flight.waiters.iter().position(|(id, _)| *id == waiter_id) else {
+        if flight.waiters.remove(&waiter_id).is_none() {
             return Left::NotWaiting;
-        };
-        flight.waiters.remove(place);
+        }
         if !flight.waiters.is_empty() {
             return Left::Detached;
         }
@@ -223,14 +226,10 @@ impl<W: Clone, T> Lookup<W, T> {
     /// Who waits for a flight now.
     pub(crate) fn waiting(&self, host: &str, flight: FlightId) -> Vec<W> {
         let live = self.flights.get(&folded(host));
-        live.filter(|live| live.id == flight)
-            .map(|live| {
-                live.waiters
-                    .iter()
-                    .map(|(_, waiter)| waiter.clone())
-                    .collect()
-            })
-            .unwrap_or_default()
+        let live = live.filter(|live| live.id == flight);
+        let waiters = live.map(|live| in_order(live.waiters.clone()));
+        let waiters = waiters.into_iter().flatten();
+        waiters.map(|(_, waiter)| waiter).collect()
     }
 
     /// The resolver answered for one family. Also for a flight that was forgotten: its answer is remembered. The
@@ -262,13 +261,14 @@ impl<W: Clone, T> Lookup<W, T> {
 
     /// Forgets what is remembered of a host, after all of its addresses failed to connect.
     pub(crate) fn evict(&mut self, host: &str) {
-        self.cache.remove(&folded(host));
+        self.forget(&folded(host));
     }
 
     /// Forgets what is remembered of all hosts, after a change of network. Answers to questions from before are
     /// delivered and not remembered.
     pub(crate) fn clear(&mut self) {
         self.cache.clear();
+        self.ends.clear();
         self.oldest_cacheable = self.next;
     }
 
@@ -288,6 +288,7 @@ impl<W: Clone, T> Lookup<W, T> {
         } else {
             (live.waiters.clone(), None)
         };
+        let to = in_order(to);
         Delivery {
             outcome,
             to,
@@ -301,7 +302,7 @@ impl<W: Clone, T> Lookup<W, T> {
         if entry.until > now {
             return Some(entry.known.clone());
         }
-        self.cache.remove(host);
+        self.forget(host);
         None
     }
 
@@ -327,7 +328,7 @@ impl<W: Clone, T> Lookup<W, T> {
         let Some(until) = now.checked_add(ttl).filter(|until| *until > now) else {
             return;
         };
-        let entry = self.entry(host, until, now);
+        let entry = self.entry(host, until);
         entry.known.set(family, as_remembered(outcome));
         if let Some(other) = other.filter(is_none_of_family) {
             entry.known.set(opposite(family), as_remembered(&other));
@@ -335,32 +336,45 @@ impl<W: Clone, T> Lookup<W, T> {
     }
 
     /// The entry of a host, made if need be, that lives until `until` at most.
-    fn entry(&mut self, host: &str, until: Instant, now: Instant) -> &mut Entry {
+    fn entry(&mut self, host: &str, until: Instant) -> &mut Entry {
         if !self.cache.contains_key(host) {
-            self.make_room(now);
+            self.make_room();
         }
         let entry = self.cache.entry(host.into()).or_insert_with(|| Entry {
             until,
             known: Families::default(),
         });
-        entry.until = entry.until.min(until);
+        if until < entry.until {
+            self.ends.remove(&(entry.until, host.into()));
+            entry.until = until;
+        }
+        self.ends.insert((entry.until, host.into()));
         entry
     }
 
-    /// Drops what has expired, then what expires first.
-    fn make_room(&mut self, now: Instant) {
-        if self.cache.len() < self.bounds.names {
-            return;
-        }
-        self.cache.retain(|_, entry| entry.until > now);
+    /// Drops what expires first, or has expired.
+    fn make_room(&mut self) {
         while self.cache.len() >= self.bounds.names.max(1) {
-            let first = self.cache.iter().min_by_key(|(_, entry)| entry.until);
-            let Some(host) = first.map(|(host, _)| host.clone()) else {
+            let Some((_, host)) = self.ends.pop_first() else {
                 return;
             };
             self.cache.remove(&host);
         }
     }
+
+    fn forget(&mut self, host: &str) {
+        if let Some(entry) = self.cache.remove(host) {
+            self.ends.remove(&(entry.until, host.into()));
+        }
+    }
+}
+
+/// The waiters in the order of joining.
+fn in_order<W>(waiters: BTreeMap<u64, (u64, W)>) -> Vec<(u64, W)> {
+    let mut joined: Vec<_> = waiters.into_iter().collect();
+    joined.sort_by_key(|(_, (place, _))| *place);
+    let of = |(id, (_, waiter))| (id, waiter);
+    joined.into_iter().map(of).collect()
 }
 
 impl<W, T> Flight<W, T> {
@@ -368,7 +382,7 @@ impl<W, T> Flight<W, T> {
         Self {
             id,
             ticket: None,
-            waiters: vec![(waiter_id, waiter)],
+            waiters: BTreeMap::from([(waiter_id, (0, waiter))]),
             joined: 1,
             known,
         }
@@ -378,7 +392,7 @@ impl<W, T> Flight<W, T> {
         if self.waiters.len() >= max {
             return Joined::Full(max);
         }
-        self.waiters.push((waiter_id, waiter));
+        self.waiters.insert(waiter_id, (self.joined, waiter));
         self.joined = self.joined.saturating_add(1);
         Joined::Shared(self.known.clone())
     }

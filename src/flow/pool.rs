@@ -16,13 +16,21 @@
 //! What comes back goes to the oldest call that can use it: as the connection, if its key is equal, else as the permit
 //! to dial, and the connection is closed for it. So nothing is idle that a waiting call could use.
 //!
+//! No operation gets slower with the keys, the connections or the calls, except by a logarithm, but for those that look
+//! at all of them: `take_if`, what is made of it, and `stats`.
+//!
 //! Pure and generic over what it holds and how a call is woken: no clock, no lock, no socket. Waking is left to the
 //! owner, after unlocking.
 
 mod bounds;
 mod counters;
+mod idle;
 mod key;
+mod line;
+#[cfg(test)]
+mod naive;
 mod queue;
+mod slab;
 mod slots;
 #[cfg(test)]
 mod tests;
@@ -34,15 +42,17 @@ use std::time::Instant;
 pub(crate) use self::bounds::{Bounds, Life, Lifespan};
 use self::counters::Counters;
 pub(crate) use self::key::{Key, deciding};
+use self::line::{Arrival, Claims, Need, Room as KeyRoom};
 pub(crate) use self::queue::{Cause, Heard, Mail, Scarce, Wish};
 use self::queue::{Stage, Want, Wants};
+use self::slab::Id;
 pub(crate) use self::slots::Pooled;
 use self::slots::{Counted, Slots};
 use self::versions::Versions;
 use crate::event::QueueLimit;
 use crate::message::close::CloseReason;
 use crate::message::framing::Version;
-use crate::message::pool::{PoolCounts, PoolStats};
+use crate::message::pool::PoolStats;
 use crate::message::url::Url;
 
 /// The connections of one client.
@@ -116,7 +126,7 @@ impl<T: Pooled, W> Pool<T, W> {
     pub(crate) fn new(bounds: Bounds) -> Self {
         Self {
             bounds,
-            slots: Slots::new(),
+            slots: Slots::new(bounds.per_key),
             wants: Wants::new(),
             versions: Versions::default(),
             counters: Counters::default(),
@@ -144,8 +154,10 @@ impl<T: Pooled, W> Pool<T, W> {
         let (found, evicted) = match looked.newest {
             Some(conn) => (Found::Idle(conn), None),
             None => {
-                let key = looked.key.unwrap_or_else(|| Arc::new(Key::of(url)));
-                self.permit(&key, id, wish)
+                let slot = looked.slot.unwrap_or_else(|| self.slots.open_for(url));
+                let permit = self.permit(slot, id, wish);
+                self.slots.release(slot);
+                permit
             }
         };
         Taken {
@@ -158,36 +170,40 @@ impl<T: Pooled, W> Pool<T, W> {
     }
 
     /// Gives a newcomer a permit, if no limit forbids it.
-    fn permit(&mut self, key: &Arc<Key>, id: u64, wish: Wish) -> (Found<T>, Option<T>) {
-        let evicted = match self.blocked(key) {
-            Some(QueueLimit::PerOrigin) if self.slots.idle_of(key) > 0 => {
-                self.counters.closed(CloseReason::Evicted);
-                self.slots.take_oldest_of(key)
-            }
-            None if self.has_starved() => {
-                return (Found::MustWait(QueueLimit::Descriptors), None);
-            }
-            None => None,
-            Some(QueueLimit::Total) if self.slots.total().idle > 0 => self.evict_oldest(),
-            Some(limit) => return (Found::MustWait(limit), None),
+    fn permit(&mut self, slot: Id, id: u64, wish: Wish) -> (Found<T>, Option<T>) {
+        let limit = self.blocked(slot);
+        let may = match limit {
+            None => !self.has_starved(),
+            Some(QueueLimit::PerOrigin) => self.slots.idle_of(slot) > 0,
+            Some(QueueLimit::Total) => self.slots.total().idle > 0,
+            Some(QueueLimit::Descriptors) => false,
         };
-        self.dialing(key, id, wish);
+        if !may {
+            let limit = limit.unwrap_or(QueueLimit::Descriptors);
+            return (Found::MustWait(limit), None);
+        }
+        self.dialing(slot, id, wish);
+        let evicted = match limit {
+            None | Some(QueueLimit::Descriptors) => None,
+            Some(QueueLimit::PerOrigin) => {
+                self.counters.closed(CloseReason::Evicted);
+                self.slots.take_oldest_of(slot)
+            }
+            Some(QueueLimit::Total) => self.evict_oldest(),
+        };
         (Found::MayDial, evicted)
     }
 
     /// Says whether somebody waits for a descriptor and for nothing else.
     fn has_starved(&self) -> bool {
-        let is_starved = |stage| matches!(stage, Stage::Queued(Cause::Descriptors { .. }));
-        self.wants
-            .waiting(|want| is_starved(want.stage) && self.blocked(&want.key).is_none())
-            > 0
+        self.slots.line().head(Need::Descriptors).is_some() && !self.is_full()
     }
 
-    fn dialing(&mut self, key: &Arc<Key>, id: u64, wish: Wish) {
-        self.slots.count(Counted::Dialing, key);
-        self.wants.push(Want {
+    fn dialing(&mut self, slot: Id, id: u64, wish: Wish) {
+        self.slots.count(Counted::Dialing, slot);
+        self.push(Want {
             id,
-            key: key.clone(),
+            slot,
             wish,
             stage: Stage::Dialing,
             waker: None,
@@ -195,17 +211,47 @@ impl<T: Pooled, W> Pool<T, W> {
         });
     }
 
-    /// The limit that forbids one connection more of this key.
-    fn blocked(&self, key: &Key) -> Option<QueueLimit> {
-        let is_full = |max: Option<usize>, count: usize| max.is_some_and(|max| count >= max);
-        let of_key = self.slots.connections_of(key);
-        if is_full(self.bounds.per_key, of_key) {
-            Some(QueueLimit::PerOrigin)
-        } else if is_full(self.bounds.total, self.slots.connections()) {
-            Some(QueueLimit::Total)
-        } else {
-            None
+    /// The limit that forbids one connection more of this slot.
+    fn blocked(&self, slot: Id) -> Option<QueueLimit> {
+        match self.slots.room(slot) {
+            KeyRoom::Full => Some(QueueLimit::PerOrigin),
+            KeyRoom::Left if self.is_full() => Some(QueueLimit::Total),
+            KeyRoom::Left => None,
         }
+    }
+
+    /// Says whether the limit of all keys is reached.
+    fn is_full(&self) -> bool {
+        let connections = self.slots.connections();
+        self.bounds.total.is_some_and(|max| connections >= max)
+    }
+
+    fn push(&mut self, want: Want<T, W>) {
+        let (slot, claims) = (want.slot, want.claims());
+        let arrival = self.wants.push(want);
+        self.slots.claim(slot, arrival, Claims::NONE, claims);
+    }
+
+    /// Changes a call, and with it what can be left for it.
+    fn change<R>(
+        &mut self,
+        arrival: Arrival,
+        change: impl FnOnce(&mut Want<T, W>) -> R,
+    ) -> Option<R> {
+        let want = self.wants.get_mut(arrival)?;
+        let before = want.claims();
+        let changed = change(want);
+        let (slot, after) = (want.slot, want.claims());
+        self.slots.claim(slot, arrival, before, after);
+        Some(changed)
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Want<T, W>> {
+        let arrival = self.wants.arrival(id)?;
+        let want = self.wants.remove(arrival)?;
+        let claims = want.claims();
+        self.slots.claim(want.slot, arrival, claims, Claims::NONE);
+        Some(want)
     }
 
     /// Joins the queue, unless there is something for the call by now.
@@ -216,15 +262,15 @@ impl<T: Pooled, W> Pool<T, W> {
         (cause, wish): (Cause, Wish),
         waker: W,
     ) -> Joined<T> {
-        let key = Arc::new(Key::of(url));
+        let slot = self.slots.open_for(url);
         let newest = match wish {
-            Wish::Any => self.slots.take_newest(&key),
+            Wish::Any => self.slots.take_newest(slot),
             Wish::Fresh => None,
         };
         let (found, evicted) = match (newest, cause) {
             (Some(conn), _) => (Found::Idle(conn), None),
-            (None, Cause::Limits) => self.permit(&key, id, wish),
-            (None, Cause::Descriptors { freed }) => self.scarce_permit(&key, id, wish, freed),
+            (None, Cause::Limits) => self.permit(slot, id, wish),
+            (None, Cause::Descriptors { freed }) => self.scarce_permit(slot, id, wish, freed),
         };
         if let Found::MustWait(limit) = found {
             let cause = match limit {
@@ -233,9 +279,9 @@ impl<T: Pooled, W> Pool<T, W> {
                 },
                 QueueLimit::PerOrigin | QueueLimit::Total => Cause::Limits,
             };
-            self.wants.push(Want {
+            self.push(Want {
                 id,
-                key,
+                slot,
                 wish,
                 stage: Stage::Queued(cause),
                 waker: Some(waker),
@@ -245,7 +291,7 @@ impl<T: Pooled, W> Pool<T, W> {
         Joined {
             found,
             evicted,
-            depth: self.wants.waiting(|_| true),
+            depth: self.slots.total().waiting,
         }
     }
 
@@ -253,19 +299,20 @@ impl<T: Pooled, W> Pool<T, W> {
     /// given back since, when nobody waited for it, or if nothing of this client can ever give way.
     fn scarce_permit(
         &mut self,
-        key: &Arc<Key>,
+        slot: Id,
         id: u64,
         wish: Wish,
         freed: u64,
     ) -> (Found<T>, Option<T>) {
-        let blocked = self.blocked(key);
+        let blocked = self.blocked(slot);
         let has_freed = blocked.is_none() && self.counters.freed() != freed;
         let is_full = blocked == Some(QueueLimit::PerOrigin);
-        let evicted = if is_full { None } else { self.evict_oldest() };
-        if evicted.is_none() && !has_freed && self.slots.connections() > 0 {
+        let gives_way = !is_full && self.slots.total().idle > 0;
+        if !gives_way && !has_freed && self.slots.connections() > 0 {
             return (Found::MustWait(QueueLimit::Descriptors), None);
         }
-        self.dialing(key, id, wish);
+        self.dialing(slot, id, wish);
+        let evicted = if gives_way { self.evict_oldest() } else { None };
         (Found::MayDial, evicted)
     }
 
@@ -274,35 +321,33 @@ impl<T: Pooled, W> Pool<T, W> {
         if let Some(mail) = self.read(id) {
             return Heard::Mail(mail);
         }
-        let Some(want) = self.wants.find(id) else {
+        let Some((arrival, want)) = self.wants.find(id) else {
             return Heard::Nobody;
         };
+        let slot = want.slot;
         if want.stage == Stage::Dialing {
-            let key = want.key.clone();
-            if want.wish == Wish::Fresh || self.slots.connections_of(&key) <= 1 {
+            if want.wish == Wish::Fresh || self.slots.connections_of(slot) <= 1 {
                 return Heard::Nobody;
             }
-            if let Some(conn) = self.slots.take_newest(&key) {
+            if let Some(conn) = self.slots.take_newest(slot) {
                 self.counters.handed();
                 return Heard::Mail(Mail::Handed(conn, self.generation));
             }
         }
-        if let Some(want) = self.wants.find(id) {
-            want.waker = Some(waker);
-        }
+        self.change(arrival, |want| want.waker = Some(waker));
         Heard::Nothing
     }
 
     /// Takes what is left for a call; it is not woken any more until it listens again.
     pub(crate) fn read(&mut self, id: u64) -> Option<Mail<T>> {
-        let want = self.wants.find(id)?;
-        want.waker = None;
-        let mail = want.mail.take();
-        let is_over = matches!(want.stage, Stage::Queued(_)) && mail.is_some();
-        if is_over {
-            self.wants.remove(id);
+        let (arrival, want) = self.wants.find(id)?;
+        if matches!(want.stage, Stage::Queued(_)) && want.mail.is_some() {
+            return self.remove(id)?.mail;
         }
-        mail
+        self.change(arrival, |want| {
+            want.waker = None;
+            want.mail.take()
+        })?
     }
 
     /// A connection that was handed to a call is dead. For one that waited its place becomes the permit to dial; one
@@ -311,40 +356,43 @@ impl<T: Pooled, W> Pool<T, W> {
         if self.wants.find(id).is_some() {
             return self.closed(key, reason);
         }
-        self.slots.uncount(Counted::Active, key);
+        let slot = self.slots.open(key);
+        self.slots.uncount(Counted::Active, slot);
         self.counters.closed(reason);
-        self.dialing(key, id, Wish::Any);
+        self.dialing(slot, id, Wish::Any);
         Served::nothing()
     }
 
     /// A call waits no longer. What was left for it goes to the next.
     pub(crate) fn leave(&mut self, id: u64) -> Served<T, W> {
-        let Some(want) = self.wants.remove(id) else {
+        let Some(want) = self.remove(id) else {
             return Served::nothing();
         };
         match want.stage {
             Stage::Queued(_) => {}
-            Stage::Dialing | Stage::Starved => self.slots.uncount(Counted::Dialing, &want.key),
+            Stage::Dialing | Stage::Starved => self.slots.uncount(Counted::Dialing, want.slot),
         }
-        match want.mail {
-            Some(Mail::Handed(conn, generation)) => self.put(&want.key, conn, generation),
+        let served = match want.mail {
+            Some(Mail::Handed(conn, generation)) => self.put_back(want.slot, conn, generation),
             Some(Mail::MayDial) => self.serve(1),
             None => self.serve(0),
-        }
+        };
+        self.slots.release(want.slot);
+        served
     }
 
     /// A dial is over, with a connection or without. What was left for its call goes to the next.
     pub(crate) fn dialed(&mut self, id: u64, is_won: bool) -> Served<T, W> {
-        let Some(want) = self.wants.remove(id) else {
+        let Some(want) = self.remove(id) else {
             return Served::nothing();
         };
-        self.slots.uncount(Counted::Dialing, &want.key);
+        self.slots.uncount(Counted::Dialing, want.slot);
         if is_won {
             self.counters.opened();
-            self.slots.count(Counted::Active, &want.key);
+            self.slots.count(Counted::Active, want.slot);
         }
         let mut served = match want.mail {
-            Some(Mail::Handed(conn, generation)) => self.put(&want.key, conn, generation),
+            Some(Mail::Handed(conn, generation)) => self.put_back(want.slot, conn, generation),
             Some(Mail::MayDial) | None => Served::nothing(),
         };
         let freed = usize::from(!is_won && want.stage != Stage::Starved);
@@ -352,6 +400,7 @@ impl<T: Pooled, W> Pool<T, W> {
             self.counters.gave_up();
         }
         served.join(self.serve(freed));
+        self.slots.release(want.slot);
         served
     }
 
@@ -363,8 +412,8 @@ impl<T: Pooled, W> Pool<T, W> {
         if self.slots.connections() <= 1 {
             return Room::Nothing;
         }
-        if let (Some(want), Scarce::GivesUp) = (self.wants.find(id), otherwise) {
-            want.stage = Stage::Starved;
+        if let (Some((arrival, _)), Scarce::GivesUp) = (self.wants.find(id), otherwise) {
+            self.change(arrival, |want| want.stage = Stage::Starved);
         }
         Room::InUse {
             freed: self.counters.freed(),
@@ -372,10 +421,13 @@ impl<T: Pooled, W> Pool<T, W> {
     }
 
     /// Counts a connection on loan that was closed.
-    pub(crate) fn closed(&mut self, key: &Key, reason: CloseReason) -> Served<T, W> {
-        self.slots.uncount(Counted::Active, key);
+    pub(crate) fn closed(&mut self, key: &Arc<Key>, reason: CloseReason) -> Served<T, W> {
+        let slot = self.slots.open(key);
+        self.slots.uncount(Counted::Active, slot);
         self.counters.closed(reason);
-        self.serve(1)
+        let served = self.serve(1);
+        self.slots.release(slot);
+        served
     }
 
     /// Remembers the version that an origin answered in.
@@ -396,56 +448,64 @@ impl<T: Pooled, W> Pool<T, W> {
         if generation != self.generation {
             return Err(CloseReason::CloseIdleCalled);
         }
-        let idle = self.slots.idle_of(key);
+        let slot = self.slots.find(key);
+        let idle = slot.map_or(0, |slot| self.slots.idle_of(slot));
         let with_it = idle.saturating_add(1).min(self.bounds.idle_per_key);
         Ok(u32::try_from(with_it).unwrap_or(u32::MAX))
     }
 
     /// Puts a connection on loan back: to the oldest call that can use it, else it is idle. The oldest idle one of
     /// its key, or of all, gives way when there is no place.
-    pub(crate) fn put(&mut self, key: &Key, conn: T, generation: u64) -> Served<T, W> {
-        self.slots.uncount(Counted::Active, key);
+    pub(crate) fn put(&mut self, key: &Arc<Key>, conn: T, generation: u64) -> Served<T, W> {
+        let slot = self.slots.open(key);
+        let served = self.put_back(slot, conn, generation);
+        self.slots.release(slot);
+        served
+    }
+
+    fn put_back(&mut self, slot: Id, conn: T, generation: u64) -> Served<T, W> {
+        self.slots.uncount(Counted::Active, slot);
         if generation != self.generation {
             self.counters.closed(CloseReason::CloseIdleCalled);
             let mut served = Served::closing(Some((conn, CloseReason::CloseIdleCalled)));
             served.join(self.serve(1));
             return served;
         }
-        match self.oldest_user(key) {
-            Some(User::Same(id)) => self.hand(id, conn),
-            Some(User::Other(id)) => {
+        match self.oldest_user(slot) {
+            Some(User::Same(arrival)) => self.hand(arrival, conn),
+            Some(User::Other(arrival)) => {
                 self.counters.closed(CloseReason::Evicted);
                 let mut served = Served::closing(Some((conn, CloseReason::Evicted)));
-                served.wake.extend(self.grant(id));
+                served.wake.extend(self.grant(arrival));
                 // The place in its own key is free for others.
                 served.join(self.serve(0));
                 served
             }
-            None => self.idle(key, conn),
+            None => self.idle(slot, conn),
         }
     }
 
-    /// The oldest call that can use a connection of this key, as it is or for its place.
-    fn oldest_user(&self, key: &Key) -> Option<User> {
-        self.wants.iter().find_map(|want| {
-            if *want.key == *key && want.takes_connections() {
-                return Some(User::Same(want.id));
-            }
-            let has_room = self
-                .blocked(&want.key)
-                .is_none_or(|limit| limit != QueueLimit::PerOrigin);
-            (want.takes_permits() && has_room).then_some(User::Other(want.id))
-        })
+    /// The oldest call that can use a connection of this slot, as it is or for its place.
+    fn oldest_user(&self, slot: Id) -> Option<User> {
+        let same = self.slots.line().taker(slot);
+        let other = self.slots.oldest_queued(true).map(|(arrival, _)| arrival);
+        match (same, other) {
+            (Some(same), Some(other)) if other < same => Some(User::Other(other)),
+            (Some(same), Some(_) | None) => Some(User::Same(same)),
+            (None, other) => other.map(User::Other),
+        }
     }
 
-    fn hand(&mut self, id: u64, conn: T) -> Served<T, W> {
-        let generation = self.generation;
-        let Some(want) = self.wants.find(id) else {
+    fn hand(&mut self, arrival: Arrival, conn: T) -> Served<T, W> {
+        let mail = Mail::Handed(conn, self.generation);
+        let handed = self.change(arrival, |want| {
+            want.mail = Some(mail);
+            (want.slot, want.waker.take())
+        });
+        let Some((slot, wake)) = handed else {
             return Served::nothing();
         };
-        want.mail = Some(Mail::Handed(conn, generation));
-        let (key, wake) = (want.key.clone(), want.waker.take());
-        self.slots.count(Counted::Active, &key);
+        self.slots.count(Counted::Active, slot);
         self.counters.handed();
         Served {
             wake: wake.into_iter().collect(),
@@ -453,20 +513,22 @@ impl<T: Pooled, W> Pool<T, W> {
         }
     }
 
-    fn grant(&mut self, id: u64) -> Option<W> {
-        let want = self.wants.find(id)?;
-        want.stage = Stage::Dialing;
-        want.mail = Some(Mail::MayDial);
-        let (key, wake) = (want.key.clone(), want.waker.take());
-        self.slots.count(Counted::Dialing, &key);
+    fn grant(&mut self, arrival: Arrival) -> Option<W> {
+        let (slot, wake) = self.change(arrival, |want| {
+            want.stage = Stage::Dialing;
+            want.mail = Some(Mail::MayDial);
+            (want.slot, want.waker.take())
+        })?;
+        self.slots.count(Counted::Dialing, slot);
         wake
     }
 
-    fn idle(&mut self, key: &Key, conn: T) -> Served<T, W> {
+    fn idle(&mut self, slot: Id, conn: T) -> Served<T, W> {
         let until = conn.good_until(self.bounds.idle_timeout);
         let until = until.map(|(until, _)| until);
         self.idle_until = self.idle_until.into_iter().chain(until).min();
-        let evicted = match self.slots.put(key, conn, until, self.bounds.idle_per_key) {
+        let most = self.bounds.idle_per_key;
+        let evicted = match self.slots.put(slot, conn, until, most) {
             None if self.slots.total().idle > self.bounds.idle_total => self.slots.take_oldest(),
             evicted => evicted,
         };
@@ -480,36 +542,29 @@ impl<T: Pooled, W> Pool<T, W> {
     /// many as were freed or idle connections can free, and one when nothing of this client is left.
     fn serve(&mut self, freed: usize) -> Served<T, W> {
         let (mut freed, mut served) = (freed, Served::nothing());
-        while let Some((id, cause)) = self.next_permit(freed) {
-            match cause {
-                Cause::Limits => {}
-                Cause::Descriptors { .. } if freed > 0 => freed = freed.saturating_sub(1),
-                Cause::Descriptors { .. } => {
+        while let Some((arrival, need)) = self.next_permit(freed) {
+            match need {
+                Need::Limits => {}
+                Need::Descriptors if freed > 0 => freed = freed.saturating_sub(1),
+                Need::Descriptors => {
                     let evicted = self.evict_oldest();
                     served
                         .closed
                         .extend(evicted.map(|conn| (conn, CloseReason::Evicted)));
                 }
             }
-            served.wake.extend(self.grant(id));
+            served.wake.extend(self.grant(arrival));
         }
-        self.slots.prune();
         served
     }
 
-    fn next_permit(&self, freed: usize) -> Option<(u64, Cause)> {
-        self.wants.iter().find_map(|want| match want.stage {
-            Stage::Queued(cause) if want.mail.is_none() && self.blocked(&want.key).is_none() => {
-                let may = match cause {
-                    Cause::Limits => true,
-                    Cause::Descriptors { .. } => {
-                        freed > 0 || self.slots.total().idle > 0 || self.slots.connections() == 0
-                    }
-                };
-                may.then_some((want.id, cause))
-            }
-            Stage::Queued(_) | Stage::Dialing | Stage::Starved => None,
-        })
+    fn next_permit(&self, freed: usize) -> Option<(Arrival, Need)> {
+        if self.is_full() {
+            return None;
+        }
+        let is_idle = self.slots.total().idle > 0;
+        let has_descriptor = freed > 0 || is_idle || self.slots.connections() == 0;
+        self.slots.oldest_queued(has_descriptor)
     }
 
     fn evict_oldest(&mut self) -> Option<T> {
@@ -565,20 +620,15 @@ impl<T: Pooled, W> Pool<T, W> {
 
     /// What the pool holds, and what it has done so far.
     pub(crate) fn stats(&self) -> PoolStats {
-        let total = PoolCounts {
-            waiting: self.wants.waiting(|_| true),
-            ..self.slots.total()
-        };
-        let waiting = |key: &Key| self.wants.waiting(|want| *want.key == *key);
-        self.counters.stats(total, self.slots.stats(waiting))
+        self.counters.stats(self.slots.total(), self.slots.stats())
     }
 }
 
 /// A call that can use a connection: as it is, or for its place.
 #[derive(Debug, Clone, Copy)]
 enum User {
-    Same(u64),
-    Other(u64),
+    Same(Arrival),
+    Other(Arrival),
 }
 
 impl<T, W> Served<T, W> {

@@ -1,5 +1,7 @@
 use std::sync::LazyLock;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::message::answer::Answer;
 use crate::testing::origin;
@@ -334,6 +336,56 @@ fn the_cache_is_bounded_and_drops_what_expires_first() {
     assert_eq!(lookup.cache.len(), 3);
     let known = |host| cached(&mut lookup, host, at(4)).is_some();
     assert_eq!(["a", "b", "c", "d"].map(known), [false, true, true, true]);
+}
+
+#[test]
+fn answers_go_out_in_the_order_of_joining_whatever_the_numbers_of_the_calls() {
+    let mut lookup = lookup();
+    let flight = started(lookup.join(HOST, 7, "first", at(0)));
+    for (id, name) in [(3, "second"), (9, "third"), (1, "fourth")] {
+        assert!(matches!(
+            lookup.join(HOST, id, name, at(0)),
+            Joined::Shared(_)
+        ));
+    }
+    assert_eq!(lookup.leave(HOST, 9), Left::Detached);
+    let order = ["first", "second", "fourth"];
+    assert_eq!(lookup.waiting(HOST, flight), order);
+    for (family, outcome) in [(Family::V4, v4(1)), (Family::V6, v6())] {
+        let delivery = lookup.family_done(HOST, flight, family, outcome, at(0));
+        assert_eq!(told(&delivery).0, order);
+    }
+}
+
+proptest! {
+    /// What the cache is searched by for its oldest entry names what is in it, and nothing else.
+    #[test]
+    fn the_ends_of_entries_are_in_step_with_the_cache(
+        answers in prop::collection::vec((0u8..12, 0u64..20, 0u64..15, 0u8..4), 1..60),
+    ) {
+        let mut lookup = bounded(|bounds| bounds.names = 5);
+        let mut now = 0;
+        for (host, ttl, later, what) in answers {
+            let host = format!("host-{host}.example");
+            now += later / 5;
+            let ttl = Duration::from_secs(ttl);
+            let outcome = v4(1).map(|answer| answer.with_ttl(ttl));
+            match what {
+                0 => lookup.evict(&host),
+                _ => match lookup.join(&host, 1, "one", at(now)) {
+                    Joined::Start(flight, _) => {
+                        lookup.family_done(&host, flight, Family::V6, v6(), at(now));
+                        lookup.family_done(&host, flight, Family::V4, outcome, at(now));
+                        lookup.leave(&host, 1);
+                    }
+                    Joined::Shared(_) | Joined::Cached(_) | Joined::Full(_) => {}
+                },
+            }
+            let of_cache = lookup.cache.iter().map(|(host, entry)| (entry.until, host.clone()));
+            prop_assert_eq!(of_cache.collect::<BTreeSet<_>>(), lookup.ends.clone());
+            prop_assert!(lookup.cache.len() <= 5);
+        }
+    }
 }
 
 #[test]

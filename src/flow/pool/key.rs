@@ -3,8 +3,15 @@
 //! The rule guarded here: two requests share a connection only if they are equal in everything that made it. What
 //! two requests can differ in is taken apart below, whole: a new part of a request does not compile until somebody
 //! decides whether it is a part of the key.
+//!
+//! Keys have an order, for finding one among many, and a URL has its place in that order without a key being made
+//! of it. A digest of the parts comes first, so that few comparisons look further. Who picks names with equal digests
+//! gains nothing: among those the parts decide.
 
+use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::flow::call::Settings;
 use crate::message::url::{Host, Scheme, Url};
@@ -13,6 +20,7 @@ use crate::proto::plan::Plan;
 /// What a connection is good for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Key {
+    digest: u64,
     scheme: Scheme,
     host: Box<str>,
     /// The zone of an IPv6 literal decides about the interface.
@@ -24,6 +32,7 @@ impl Key {
     /// The key of a URL.
     pub(crate) fn of(url: &Url) -> Self {
         Self {
+            digest: digest_of(url),
             scheme: url.scheme(),
             host: url.host_str().into(),
             zone: zone_of(url).map(Into::into),
@@ -32,17 +41,175 @@ impl Key {
     }
 
     pub(super) fn is_for(&self, url: &Url) -> bool {
+        self.parts() == parts_of(url)
+    }
+}
+
+/// What has a place in the order of keys.
+pub(super) trait Placed {
+    fn digest(&self) -> u64;
+    fn parts(&self) -> Parts<'_>;
+}
+
+/// What keys are equal in.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Parts<'a> {
+    port: u16,
+    is_https: bool,
+    host: &'a str,
+    zone: Option<&'a str>,
+}
+
+impl Placed for Key {
+    fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    fn parts(&self) -> Parts<'_> {
         let Self {
+            digest: _,
             scheme,
             host,
             zone,
             port,
         } = self;
-        *scheme == url.scheme()
-            && *port == url.port()
-            && **host == *url.host_str()
-            && zone.as_deref() == zone_of(url)
+        Parts {
+            port: *port,
+            is_https: *scheme == Scheme::Https,
+            host,
+            zone: zone.as_deref(),
+        }
     }
+}
+
+/// A URL that is looked for, with its digest.
+pub(super) struct Sought<'a> {
+    digest: u64,
+    url: &'a Url,
+}
+
+impl<'a> Sought<'a> {
+    pub(super) fn new(url: &'a Url) -> Self {
+        Self {
+            digest: digest_of(url),
+            url,
+        }
+    }
+}
+
+impl Placed for Sought<'_> {
+    fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    fn parts(&self) -> Parts<'_> {
+        parts_of(self.url)
+    }
+}
+
+/// A key in an ordered map, with its digest beside it: most comparisons do not follow the pointer.
+#[derive(Debug)]
+pub(super) struct Ordered {
+    digest: u64,
+    key: Arc<Key>,
+}
+
+impl Ordered {
+    pub(super) fn new(key: Arc<Key>) -> Self {
+        Self {
+            digest: key.digest,
+            key,
+        }
+    }
+}
+
+impl Placed for Ordered {
+    fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    fn parts(&self) -> Parts<'_> {
+        self.key.parts()
+    }
+}
+
+impl<'a> Borrow<dyn Placed + 'a> for Ordered {
+    fn borrow(&self) -> &(dyn Placed + 'a) {
+        self
+    }
+}
+
+impl Ord for dyn Placed + '_ {
+    fn cmp(&self, other: &Self) -> Ordering {
+        #[cfg(test)]
+        comparisons::count();
+        let digests = self.digest().cmp(&other.digest());
+        digests.then_with(|| self.parts().cmp(&other.parts()))
+    }
+}
+
+impl PartialOrd for dyn Placed + '_ {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for dyn Placed + '_ {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for dyn Placed + '_ {}
+
+impl Ord for Ordered {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let other: &dyn Placed = other;
+        (self as &dyn Placed).cmp(other)
+    }
+}
+
+impl PartialOrd for Ordered {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Ordered {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Ordered {}
+
+fn parts_of(url: &Url) -> Parts<'_> {
+    Parts {
+        port: url.port(),
+        is_https: url.scheme() == Scheme::Https,
+        host: url.host_str(),
+        zone: zone_of(url),
+    }
+}
+
+/// Equal for equal keys. Zones, which are rare, are left to the parts.
+fn digest_of(url: &Url) -> u64 {
+    let mut rest = url.host_str().as_bytes();
+    let mut digest = u64::from(url.port());
+    while let Some((word, after)) = rest.split_first_chunk() {
+        digest = spread(digest, u64::from_le_bytes(*word));
+        rest = after;
+    }
+    let last = rest
+        .iter()
+        .fold(0, |word, byte| (word << 8) | u64::from(*byte));
+    spread(digest, last)
+}
+
+/// Lets every bit of a word and of what came before it have its say.
+fn spread(digest: u64, word: u64) -> u64 {
+    let product = (digest.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    product ^ (product >> 32)
 }
 
 impl fmt::Display for Key {
@@ -85,4 +252,22 @@ pub(crate) fn deciding<'a>(plan: &'a Plan, settings: &Settings) -> &'a Url {
         guard: _,
     } = settings;
     plan.deciding()
+}
+
+/// Counts the comparisons of keys, by thread, that is, by test.
+#[cfg(test)]
+pub(super) mod comparisons {
+    use std::cell::Cell;
+
+    thread_local! {
+        static COUNT: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(super) fn count() {
+        COUNT.set(COUNT.get() + 1);
+    }
+
+    pub(in crate::flow::pool) fn so_far() -> usize {
+        COUNT.get()
+    }
 }

@@ -4,15 +4,17 @@
 //! The rule guarded here: what is left for a call is kept for it until it reads it or leaves, and the oldest call
 //! that can use something gets it.
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::flow::pool::key::Key;
+use crate::flow::pool::line::{Arrival, Claims, Need};
+use crate::flow::pool::slab::Id;
 
 /// One call that wants a connection.
 #[derive(Debug)]
 pub(super) struct Want<T, W> {
     pub(super) id: u64,
-    pub(super) key: Arc<Key>,
+    /// The slot of its key.
+    pub(super) slot: Id,
     pub(super) wish: Wish,
     pub(super) stage: Stage,
     /// What wakes the call, while it can be woken. Used up by waking.
@@ -78,50 +80,67 @@ pub(crate) enum Heard<T> {
     Nobody,
 }
 
-/// The calls, the oldest first.
+/// The calls by their arrival.
 #[derive(Debug)]
-pub(super) struct Wants<T, W>(Vec<Want<T, W>>);
+pub(super) struct Wants<T, W> {
+    list: BTreeMap<Arrival, Want<T, W>>,
+    /// The number of each call, with its arrival.
+    numbers: BTreeSet<(u64, Arrival)>,
+    next: Arrival,
+}
 
 impl<T, W> Wants<T, W> {
     pub(super) fn new() -> Self {
-        Self(Vec::new())
+        Self {
+            list: BTreeMap::new(),
+            numbers: BTreeSet::new(),
+            next: 0,
+        }
     }
 
-    pub(super) fn push(&mut self, want: Want<T, W>) {
-        self.0.push(want);
+    pub(super) fn push(&mut self, want: Want<T, W>) -> Arrival {
+        let arrival = self.next;
+        self.next = arrival.saturating_add(1);
+        self.numbers.insert((want.id, arrival));
+        self.list.insert(arrival, want);
+        arrival
     }
 
-    pub(super) fn find(&mut self, id: u64) -> Option<&mut Want<T, W>> {
-        self.0.iter_mut().find(|want| want.id == id)
+    pub(super) fn arrival(&self, id: u64) -> Option<Arrival> {
+        let mut numbers = self.numbers.range((id, 0)..=(id, Arrival::MAX));
+        numbers.next().map(|(_, arrival)| *arrival)
     }
 
-    pub(super) fn remove(&mut self, id: u64) -> Option<Want<T, W>> {
-        let place = self.0.iter().position(|want| want.id == id)?;
-        Some(self.0.remove(place))
+    pub(super) fn find(&self, id: u64) -> Option<(Arrival, &Want<T, W>)> {
+        let arrival = self.arrival(id)?;
+        Some((arrival, self.list.get(&arrival)?))
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Want<T, W>> {
-        self.0.iter()
+    pub(super) fn get_mut(&mut self, arrival: Arrival) -> Option<&mut Want<T, W>> {
+        self.list.get_mut(&arrival)
     }
 
-    /// How many wait of whom something holds; those that have mail wait no longer.
-    pub(super) fn waiting(&self, mut is_one: impl FnMut(&Want<T, W>) -> bool) -> usize {
-        self.0
-            .iter()
-            .filter(|want| want.takes_permits() && is_one(want))
-            .count()
+    pub(super) fn remove(&mut self, arrival: Arrival) -> Option<Want<T, W>> {
+        let want = self.list.remove(&arrival)?;
+        self.numbers.remove(&(want.id, arrival));
+        Some(want)
     }
 }
 
 impl<T, W> Want<T, W> {
-    /// Says whether a connection of its key can be left for it: it waits, or it dials and listens.
-    pub(super) fn takes_connections(&self) -> bool {
-        let is_waiting = matches!(self.stage, Stage::Queued(_));
-        self.wish == Wish::Any && self.mail.is_none() && (is_waiting || self.waker.is_some())
-    }
-
-    /// Says whether it waits for a permit.
-    pub(super) fn takes_permits(&self) -> bool {
-        self.mail.is_none() && matches!(self.stage, Stage::Queued(_))
+    /// What can be left for it. A connection of its key, if any will do, while it waits, or while it dials and
+    /// listens; a permit while it waits.
+    pub(super) fn claims(&self) -> Claims {
+        let permits = match self.stage {
+            _ if self.mail.is_some() => return Claims::NONE,
+            Stage::Queued(Cause::Limits) => Some(Need::Limits),
+            Stage::Queued(Cause::Descriptors { .. }) => Some(Need::Descriptors),
+            Stage::Dialing | Stage::Starved => None,
+        };
+        let is_listening = permits.is_some() || self.waker.is_some();
+        Claims {
+            connections: self.wish == Wish::Any && is_listening,
+            permits,
+        }
     }
 }

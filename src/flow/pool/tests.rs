@@ -13,31 +13,28 @@ impl<T> Heard<T> {
         !matches!(self, Self::Mail(_))
     }
 }
-use crate::message::pool::KeyStats;
+use crate::message::pool::{KeyStats, PoolCounts};
 
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
-struct Conn(u64, Instant);
+pub(super) struct Conn(pub(super) u64, pub(super) Instant);
 
 impl Pooled for Conn {
     fn good_until(&self, idle_timeout: Duration) -> Option<(Instant, CloseReason)> {
         Some((self.1.checked_add(idle_timeout)?, CloseReason::IdleTimeout))
     }
-    fn idle_since(&self) -> Option<Instant> {
-        Some(self.1)
-    }
 }
 
 type TestPool = Pool<Conn, u64>;
 
-fn url(text: &str) -> Url {
+pub(super) fn url(text: &str) -> Url {
     Url::parse(text).unwrap()
 }
 
-fn key(text: &str) -> Arc<Key> {
+pub(super) fn key(text: &str) -> Arc<Key> {
     Arc::new(Key::of(&url(text)))
 }
 
-const FREE: Bounds = Bounds {
+pub(super) const FREE: Bounds = Bounds {
     idle_per_key: 8,
     idle_total: 128,
     idle_timeout: Duration::from_secs(30),
@@ -61,7 +58,8 @@ fn put(pool: &mut TestPool, text: &str, number: u64, now: Instant) -> Option<u64
 
 fn open_and_put(pool: &mut TestPool, text: &str, number: u64, now: Instant) -> Option<u64> {
     // What is idle is left alone: the connection is counted as one that was made beside it.
-    pool.dialing(&key(text), number, Wish::Any);
+    let slot = pool.slots.open(&key(text));
+    pool.dialing(slot, number, Wish::Any);
     pool.dialed(number, true);
     put(pool, text, number, now)
 }
@@ -105,9 +103,6 @@ impl Pooled for Watched {
         self.1.set(self.1.get() + 1);
         Some((self.0.checked_add(idle_timeout)?, CloseReason::IdleTimeout))
     }
-    fn idle_since(&self) -> Option<Instant> {
-        Some(self.0)
-    }
 }
 
 #[test]
@@ -119,7 +114,7 @@ fn idle_connections_are_looked_at_only_when_the_time_of_one_may_be_over() {
         ..FREE
     });
     for number in 0..100 {
-        pool.dialing(&key("http://a/"), number, Wish::Any);
+        pool.take(&url, number, Wish::Fresh, now);
         pool.dialed(number, true);
         let since = now + Duration::from_millis(number);
         pool.put(&key("http://a/"), Watched(since, asked.clone()), 0);
@@ -451,6 +446,67 @@ fn a_dial_that_goes_on_without_one_contestant_listens_and_gives_its_descriptor_b
         assert_eq!(limit_of(joined.found), QueueLimit::Descriptors);
         assert_eq!(pool.dialed(2, false).wake, [3]);
     }
+}
+
+/// What an operation may cost with 10 000 keys: the way down a tree of four levels, twice.
+const COMPARISONS_MAX: usize = 100;
+
+#[test]
+fn ten_thousand_keys_and_as_many_calls_that_wait_cost_a_few_comparisons_each() {
+    const KEYS: u64 = 10_000;
+    let now = crate::testing::origin();
+    let mut pool = TestPool::new(Bounds {
+        per_key: Some(1),
+        idle_total: 20_000,
+        ..FREE
+    });
+    let urls: Vec<_> = (0..KEYS)
+        .map(|number| url(&format!("http://host-{number}.example/")))
+        .collect();
+    let keys: Vec<_> = urls.iter().map(|url| Arc::new(Key::of(url))).collect();
+    let before = key::comparisons::so_far();
+    let mut operations = 0;
+    for (call, url) in (0..).zip(&urls) {
+        assert!(matches!(
+            pool.take(url, call, Wish::Any, now).found,
+            Found::MayDial
+        ));
+        let late = KEYS + call;
+        assert!(matches!(
+            pool.take(url, late, Wish::Any, now).found,
+            Found::MustWait(_)
+        ));
+        pool.join(url, late, (Cause::Limits, Wish::Any), late);
+        operations += 3;
+    }
+    for (call, key) in (0..).zip(&keys) {
+        pool.dialed(call, true);
+        assert_eq!(pool.put(key, Conn(call, now), 0).wake, [KEYS + call]);
+        operations += 2;
+    }
+    for (late, key) in (KEYS..).zip(&keys) {
+        assert!(matches!(pool.read(late), Some(Mail::Handed(..))));
+        assert_eq!(pool.place(key, 0), Ok(1));
+        pool.put(key, Conn(late, now), 0);
+        operations += 3;
+    }
+    let (first, last) = keys.split_at(keys.len() / 2);
+    for ((call, key), url) in (0..).zip(last).zip(&urls[first.len()..]) {
+        let taken = pool.take(url, call, Wish::Any, now);
+        assert!(matches!(taken.found, Found::Idle(_)));
+        pool.closed(key, CloseReason::PeerClose);
+        operations += 2;
+    }
+    for late in KEYS..KEYS + first.len() as u64 {
+        let room = pool.make_room(0, Scarce::GivesUp);
+        assert!(matches!(room, Room::Made(Conn(oldest, _)) if oldest == late));
+        operations += 1;
+    }
+    let comparisons = key::comparisons::so_far() - before;
+    assert!(
+        comparisons < operations * COMPARISONS_MAX,
+        "{comparisons} comparisons in {operations} operations"
+    );
 }
 
 /// What a call of the model does.

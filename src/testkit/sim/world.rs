@@ -78,7 +78,7 @@ impl World {
     }
 
     /// Counts a connection on loan that was closed.
-    pub(super) fn closed(&mut self, key: &Key, version: Option<Version>, reason: CloseReason) {
+    pub(super) fn closed(&mut self, key: &Arc<Key>, version: Option<Version>, reason: CloseReason) {
         if let Some(version) = version {
             self.pool.answered(key, version);
         }
