@@ -220,6 +220,19 @@ impl<W: Clone, T> Lookup<W, T> {
         Left::Forgotten { coalesced, ticket }
     }
 
+    /// A waiter goes on under another number.
+    pub(crate) fn rename(&mut self, host: &str, waiter_id: u64, new_id: u64) {
+        let waiters = self
+            .flights
+            .get_mut(&folded(host))
+            .map(|flight| &mut flight.waiters);
+        let waiter =
+            waiters.and_then(|waiters| waiters.iter_mut().find(|(id, _)| *id == waiter_id));
+        if let Some((id, _)) = waiter {
+            *id = new_id;
+        }
+    }
+
     /// Who waits for a flight now.
     pub(crate) fn waiting(&self, host: &str, flight: FlightId) -> Vec<W> {
         let live = self.flights.get(&folded(host));

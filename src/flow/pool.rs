@@ -277,6 +277,9 @@ impl<T: Pooled, W> Pool<T, W> {
         let Some(want) = self.wants.find(id) else {
             return Heard::Nobody;
         };
+        if want.stage == Stage::Detached {
+            return Heard::Nobody;
+        }
         if want.stage == Stage::Dialing {
             let key = want.key.clone();
             if want.wish == Wish::Fresh || self.slots.connections_of(&key) <= 1 {
@@ -324,13 +327,40 @@ impl<T: Pooled, W> Pool<T, W> {
         };
         match want.stage {
             Stage::Queued(_) => {}
-            Stage::Dialing | Stage::Starved => self.slots.uncount(Counted::Dialing, &want.key),
+            Stage::Dialing | Stage::Starved | Stage::Detached => {
+                self.slots.uncount(Counted::Dialing, &want.key);
+            }
         }
         match want.mail {
             Some(Mail::Handed(conn, generation)) => self.put(&want.key, conn, generation),
             Some(Mail::MayDial) => self.serve(1),
             None => self.serve(0),
         }
+    }
+
+    /// A dial goes on without its call, as `alone`; it counts as before. What was left for the call goes to the next.
+    /// Says whether there is a point in it: of dials that go on alone and idle connections, for one key and for all,
+    /// there are no more than may be idle.
+    pub(crate) fn detach(&mut self, id: u64, alone: u64) -> (bool, Served<T, W>) {
+        let Some(want) = self.wants.find(id) else {
+            return (false, Served::nothing());
+        };
+        let (key, mail) = (want.key.clone(), want.mail.take());
+        (want.id, want.stage, want.waker) = (alone, Stage::Detached, None);
+        let detached = || {
+            self.wants
+                .iter()
+                .filter(|want| want.stage == Stage::Detached)
+        };
+        let of_key = detached().filter(|want| *want.key == *key).count();
+        let all = detached().count();
+        let is_kept = of_key.saturating_add(self.slots.idle_of(&key)) <= self.bounds.idle_per_key
+            && all.saturating_add(self.slots.total().idle) <= self.bounds.idle_total;
+        let served = match mail {
+            Some(Mail::Handed(conn, generation)) => self.put(&key, conn, generation),
+            Some(Mail::MayDial) | None => Served::nothing(),
+        };
+        (is_kept, served)
     }
 
     /// A dial is over, with a connection or without. What was left for its call goes to the next.
@@ -508,7 +538,7 @@ impl<T: Pooled, W> Pool<T, W> {
                 };
                 may.then_some((want.id, cause))
             }
-            Stage::Queued(_) | Stage::Dialing | Stage::Starved => None,
+            Stage::Queued(_) | Stage::Dialing | Stage::Starved | Stage::Detached => None,
         })
     }
 

@@ -38,6 +38,8 @@ pub(super) enum Stage {
     Dialing,
     /// It gives its dial up, because the system had no descriptor for it.
     Starved,
+    /// It was a dial's, which goes on without it and takes nothing.
+    Detached,
 }
 
 /// Why a call waits.
