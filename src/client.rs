@@ -11,7 +11,7 @@ use crate::drive::start::Ready;
 use crate::drive::waits::Waits;
 use crate::error::{Error, ErrorKind, Result, TlsFailure};
 use crate::event::{ObserverRef, Redaction};
-use crate::flow::call::Settings;
+use crate::flow::call::{DetachedDial, Settings};
 use crate::flow::dial::guard::Guard;
 use crate::flow::redirect::RedirectPolicy;
 use crate::flow::{lookup, pool};
@@ -579,6 +579,7 @@ impl ClientBuilder {
                 family: self.family,
                 guard: self.guard,
                 is_resolver_custom,
+                detached: DetachedDial::Abort,
             },
             resolver,
             tls,

@@ -163,6 +163,8 @@ pub(crate) enum Rest {
     HandOut,
     /// The call is over.
     Done,
+    /// The dial goes on without the call: [`Running::part`] it.
+    Parting,
     /// Nothing waits, but much was done: others may have their turn.
     Spent,
 }
@@ -235,7 +237,13 @@ impl Running {
                 Input::Cancel(CanceledBy::Drop)
             };
             self.input(input);
-            while matches!(self.apply(), Rest::Spent) {}
+            loop {
+                match self.apply() {
+                    Rest::Spent => {}
+                    Rest::Parting => self.end_parting(),
+                    Rest::Wait(_) | Rest::BeginHop | Rest::HandOut | Rest::Done => break,
+                }
+            }
         }
     }
 
@@ -295,6 +303,7 @@ impl Running {
                 } => self.make_room(contestant, otherwise),
                 Action::Resolve => self.resolve(),
                 Action::EndDial { winner, forget } => self.end_dial(winner, forget),
+                Action::Detach => return Rest::Parting,
                 Action::ProbeRoute { addr } => self.probe_route(addr),
                 Action::Connect { contestant, addr } => self.open(contestant, addr),
                 Action::AbortConnect { contestant } => self.contestants.close(contestant),

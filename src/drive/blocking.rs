@@ -54,6 +54,7 @@ impl Running {
                 Rest::HandOut => return Pause::HandOut,
                 Rest::Done => return Pause::Done,
                 Rest::Spent => {}
+                Rest::Parting => self.end_parting(),
                 Rest::Wait(wait) => {
                     let input = self.wait(wait, into);
                     *direct = self.resume(input).max(*direct);

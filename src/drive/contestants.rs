@@ -14,6 +14,7 @@ use crate::event::EventKind;
 use crate::flow::action::{DialInput, Input, TlsFault};
 use crate::flow::dial::Dial;
 use crate::message::tls::TlsFacts;
+use crate::net::poll::Owner;
 use crate::net::route::has_route;
 use crate::net::socket::{Begun, Unconnected};
 use crate::net::tls::TlsName;
@@ -51,6 +52,16 @@ impl Contestants {
     /// Closes the socket of a contestant.
     pub(crate) fn close(&mut self, number: u16) {
         drop(self.take(number));
+    }
+
+    /// Sets whom the reports about the sockets are for.
+    pub(crate) fn give(&self, owner: Owner) {
+        for (_, contestant) in &self.open {
+            match contestant {
+                Contestant::Opening(socket) | Contestant::Connecting(socket) => socket.give(owner),
+                Contestant::Open(transport, _) => transport.give(owner),
+            }
+        }
     }
 
     /// Gives up memory that is only of use while something is received.
@@ -364,12 +375,9 @@ impl Running {
     fn waker(&mut self, listens: bool) -> std::io::Result<Option<Arc<Waker>>> {
         let contestants = &mut self.contestants;
         let is_needed = listens || self.cancel.is_some();
-        let alert = contestants
-            .names
-            .as_ref()
-            .map(|names| names.mailbox.alert());
-        let waker = match alert {
-            Some(alert) => alert.waker().cloned(),
+        let mailbox = contestants.names.as_ref().map(|names| &names.mailbox);
+        let waker = match mailbox {
+            Some(mailbox) => mailbox.waker(),
             None if !is_needed => None,
             None => match &contestants.waker {
                 Some(waker) => Some(waker.clone()),

@@ -1,14 +1,14 @@
 //! What all calls of one client share: pool, lookups, settings, memory. One mutex each.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Instant;
 
 use crate::drive::lease::{Idle, Memory};
 use crate::drive::waits::Alert;
 use crate::error::Error;
 use crate::event::{Emitter, ObserverRef, Observers, Redaction};
-use crate::flow::call::Settings;
+use crate::flow::call::{DetachedDial, Settings};
 use crate::flow::lookup::{FlightId, Lookup};
 use crate::flow::pool::Pool;
 use crate::ids::{CallId, ConnId, DialId};
@@ -20,7 +20,7 @@ use crate::net::resolver::{Resolve, Ticket};
 pub(super) use crate::net::sync::lock;
 use crate::net::sync::{Mutex, MutexGuard};
 use crate::net::tls::TlsClient;
-use crate::net::wait::Wakers;
+use crate::net::wait::{Waker, Wakers};
 
 /// Sets of memory that are kept for the next calls.
 const MEMORIES: usize = 16;
@@ -45,7 +45,7 @@ pub(crate) struct Engine {
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     letters: Mutex<Vec<Letter>>,
-    alert: Alert,
+    alert: Mutex<Alert>,
 }
 
 /// What the resolver says.
@@ -61,7 +61,7 @@ impl Mailbox {
     pub(crate) fn new(alert: Alert) -> Self {
         Self {
             letters: Mutex::new(Vec::new()),
-            alert,
+            alert: Mutex::new(alert),
         }
     }
 
@@ -72,7 +72,7 @@ impl Mailbox {
         };
         lock(&self.letters).push(letter);
         if wakes {
-            self.alert.wake();
+            lock(&self.alert).wake();
         }
     }
 
@@ -80,13 +80,21 @@ impl Mailbox {
         std::mem::take(&mut *lock(&self.letters))
     }
 
-    pub(crate) fn alert(&self) -> &Alert {
-        &self.alert
+    /// The wake-up that a thread polls for.
+    pub(crate) fn waker(&self) -> Option<Arc<Waker>> {
+        lock(&self.alert).waker().cloned()
+    }
+
+    /// Wakes by something else from now on; gives what it was. What was left before is to be looked for.
+    pub(crate) fn wake_by(&self, alert: Alert) -> Alert {
+        std::mem::replace(&mut lock(&self.alert), alert)
     }
 
     /// Gives the wake-up up; nobody posts any more.
     pub(crate) fn into_alert(self) -> Alert {
         self.alert
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -139,11 +147,16 @@ impl Engine {
         engine
     }
 
-    /// Another engine of the same client: the same settings and observers, with a pool and lookups of its own.
+    /// Another engine of the same client, for an event loop: the same settings and observers, with a pool and lookups of
+    /// its own. It is there to finish a dial whose call does not need it any more.
     pub(crate) fn beside(&self) -> Self {
         let (pool, lookup) = self.bounds();
+        let settings = Settings {
+            detached: DetachedDial::Finish,
+            ..(*self.settings).clone()
+        };
         Self {
-            settings: self.settings.clone(),
+            settings: Arc::new(settings),
             resolver: self.resolver.clone(),
             tls: self.tls.as_ref().map(Clone::clone).map_err(Error::again),
             keep_alive: self.keep_alive,

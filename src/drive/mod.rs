@@ -5,6 +5,7 @@
 pub(crate) mod apply;
 pub(crate) mod blocking;
 pub(crate) mod contestants;
+mod detached;
 pub(crate) mod engine;
 pub(crate) mod lease;
 #[cfg(test)]

@@ -16,6 +16,7 @@
 mod deadlines;
 mod gate;
 mod scratch;
+mod spare;
 mod task;
 
 use std::any::Any;
@@ -30,6 +31,7 @@ use std::time::Duration;
 use self::deadlines::Deadlines;
 pub(crate) use self::gate::{Gate, Prepared};
 use self::scratch::Scratch;
+use self::spare::{Came, Spare};
 pub(crate) use self::task::Ended;
 use self::task::{Advanced, Task};
 use crate::drive::engine::Engine;
@@ -70,6 +72,8 @@ pub(crate) trait Taker {
 /// Runs calls, each with what takes its content.
 pub(crate) struct Loop<T> {
     tasks: BTreeMap<u64, Box<Task<T>>>,
+    /// Dials that go on without their calls.
+    spares: BTreeMap<u64, Spare>,
     ready: VecDeque<u64>,
     deadlines: Deadlines,
     ended: VecDeque<Ended<T>>,
@@ -95,6 +99,7 @@ impl<T: Taker> Loop<T> {
         let gate = Gate::new(Arc::new(engine), poller.bell(Owner::Loop));
         Ok(Self {
             tasks: BTreeMap::new(),
+            spares: BTreeMap::new(),
             ready: VecDeque::new(),
             deadlines: Deadlines::default(),
             ended: VecDeque::new(),
@@ -182,8 +187,10 @@ impl<T: Taker> Loop<T> {
         while let Some(number) = self.deadlines.due(now) {
             if let Some(task) = self.tasks.get_mut(&number) {
                 task.plan = None;
-                self.wake(number);
+            } else if let Some(spare) = self.spares.get_mut(&number) {
+                spare.plan = None;
             }
+            self.wake(number);
         }
         for _ in 0..self.ready.len() {
             let Some(number) = self.ready.pop_front() else {
@@ -231,7 +238,7 @@ impl<T: Taker> Loop<T> {
     /// Lets a call go on. If its caller's code panics, it is given up, and no other call learns of it.
     fn advance(&mut self, number: u64) {
         let Some(task) = self.tasks.get_mut(&number) else {
-            return;
+            return self.advance_spare(number);
         };
         let scratch = &mut self.scratch;
         let advanced = catch_unwind(AssertUnwindSafe(|| task.advance(scratch)));
@@ -242,6 +249,10 @@ impl<T: Taker> Loop<T> {
                 }
             }
             Advanced::Spent => self.wake(number),
+            Advanced::Parting => {
+                self.part(number);
+                self.wake(number);
+            }
             Advanced::Ended(result) => {
                 self.deadlines.drop_plan(number, &mut task.plan);
                 if let Some(task) = self.tasks.remove(&number) {
@@ -251,11 +262,50 @@ impl<T: Taker> Loop<T> {
         }
     }
 
-    fn wake(&mut self, number: u64) {
-        if let Some(task) = self.tasks.get_mut(&number) {
-            if task.queue() {
-                self.ready.push_back(number);
+    /// Takes over the dial that goes on without its call.
+    fn part(&mut self, number: u64) {
+        let Some(task) = self.tasks.get_mut(&number) else {
+            return;
+        };
+        let (number, bell) = self.gate.number();
+        // What the caller's resolver keeps for a lookup may be dropped on the way.
+        let parted = catch_unwind(AssertUnwindSafe(|| task.part(bell)));
+        if let Ok(Some(running)) = parted {
+            self.spares.insert(number, Spare::new(running));
+            self.wake(number);
+        }
+    }
+
+    /// Lets a dial go on. It ends as a call does if the caller's code panics, but nobody learns of it.
+    fn advance_spare(&mut self, number: u64) {
+        let Some(spare) = self.spares.get_mut(&number) else {
+            return;
+        };
+        let scratch = &mut self.scratch;
+        let came = catch_unwind(AssertUnwindSafe(|| spare.advance(scratch)));
+        match came.unwrap_or(Came::Over) {
+            Came::Parked(deadline) => {
+                if let Some(deadline) = deadline {
+                    self.deadlines.plan(deadline, number, &mut spare.plan);
+                }
             }
+            Came::Spent => self.wake(number),
+            Came::Over => {
+                self.deadlines.drop_plan(number, &mut spare.plan);
+                drop(self.spares.remove(&number));
+            }
+        }
+    }
+
+    fn wake(&mut self, number: u64) {
+        let is_new = if let Some(task) = self.tasks.get_mut(&number) {
+            task.queue()
+        } else {
+            let spare = self.spares.get_mut(&number);
+            spare.is_some_and(Spare::queue)
+        };
+        if is_new {
+            self.ready.push_back(number);
         }
     }
 

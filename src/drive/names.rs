@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use crate::drive::apply::Running;
 use crate::drive::engine::{Engine, Letter, Mailbox};
+use crate::drive::waits::{Alert, Waits};
 use crate::error::LookupFailure;
 use crate::flow::action::DialInput;
 use crate::flow::dial::Dial;
 use crate::flow::lookup::{Families, Joined};
+use crate::ids::CallId;
 use crate::message::answer::{Answer, Failure, Family, LookupError};
 use crate::net::resolver::{Query, Sink};
 
@@ -117,6 +119,19 @@ impl Running {
             }
         }
         has_said
+    }
+
+    /// Lets another call take part in the lookup in place of this one, woken by its own alert.
+    pub(crate) fn hand_over_names(&mut self, to: CallId, waits: &Waits) -> Option<Names> {
+        let names = self.contestants.names.take()?;
+        let mut lookup = self.engine.lookup();
+        lookup.rename(&names.host, self.call.id().get(), to.get());
+        drop(lookup);
+        if let Waits::InLoop(bell) = waits {
+            let before = names.mailbox.wake_by(Alert::Bell(bell.clone()));
+            before.end(&self.engine.wakers);
+        }
+        Some(names)
     }
 
     /// Leaves the lookup, and forgets its answers if they are of no use.

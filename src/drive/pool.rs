@@ -162,6 +162,13 @@ impl Engine {
         self.serve(served, now);
     }
 
+    /// The dial of a call goes on without it, as `alone`; says whether there is a point in it.
+    pub(crate) fn detach(&self, call: CallId, alone: CallId, now: Instant) -> bool {
+        let (is_kept, served) = lock(&self.pool).detach(call.get(), alone.get());
+        self.serve(served, now);
+        is_kept && self.keep_alive
+    }
+
     /// The dial of a call is over; says which generation its connection belongs to.
     pub(crate) fn dialed(&self, call: CallId, is_won: bool, now: Instant) -> u64 {
         let (served, generation) = {
@@ -279,9 +286,7 @@ impl Engine {
         for (Idle { stream, connection }, reason) in idle {
             stream.close();
             let emitter = emitter.get_or_insert_with(|| self.own_emitter());
-            emitter.of_connection(connection.id, connection.last_event, |emitter| {
-                connection.tell_closed(reason, ClosedBy::of(reason), now, emitter);
-            });
+            connection.tell_closed_outside(reason, ClosedBy::of(reason), now, emitter);
         }
         if let Some(mut emitter) = emitter {
             emitter.deliver();

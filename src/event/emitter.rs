@@ -114,6 +114,19 @@ impl Emitter {
         self.seq = self.seq.saturating_add(1);
     }
 
+    /// Another emitter, for the same observers: of a dial that goes on outside the call.
+    pub(crate) fn of_dial(&self, dial: DialId) -> Self {
+        let observers = self.observers.clone();
+        Self {
+            scope: Scope {
+                dial: Some(dial),
+                ..Scope::default()
+            },
+            last: self.last,
+            ..Self::new(self.clock, observers, self.redaction.clone())
+        }
+    }
+
     pub(crate) fn begin_call(&mut self, call: CallId) {
         self.scope.call = Some(call);
     }
@@ -143,15 +156,25 @@ impl Emitter {
         self.last
     }
 
-    /// Emits within the stream of a connection alone, outside the call.
-    pub(crate) fn of_connection(&mut self, conn: ConnId, last: u64, emit: impl FnOnce(&mut Self)) {
+    /// The number of the next event.
+    pub(crate) fn next_seq(&self) -> u32 {
+        self.seq
+    }
+
+    /// Emits within the stream of a connection alone, outside the call, from this moment and number on.
+    pub(crate) fn of_connection(
+        &mut self,
+        conn: ConnId,
+        (last, seq): (u64, u32),
+        emit: impl FnOnce(&mut Self),
+    ) {
         let call = (self.scope, self.attempt, self.seq, self.last);
         self.scope = Scope {
             conn: Some(conn),
             ..Scope::default()
         };
         self.attempt = None;
-        self.seq = 0;
+        self.seq = seq;
         self.last = self.last.max(last);
         emit(self);
         (self.scope, self.attempt, self.seq, self.last) = call;

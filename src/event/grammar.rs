@@ -288,7 +288,9 @@ fn ids(event: &Event) -> Result<(), Fault> {
         EventKind::GotConn => attempt && conn,
         EventKind::PutIdleConn => conn && call == attempt,
         EventKind::ConnOpened => dial && conn,
-        EventKind::TimeoutFired | EventKind::CallCanceled => call,
+        // A dial that goes on without its call has deadlines of its own.
+        EventKind::TimeoutFired => call || dial,
+        EventKind::CallCanceled => call,
         kind => match Group::of(kind) {
             Group::Call => call && event.attempt().is_none(),
             Group::Attempt | Group::Write | Group::Read => attempt && conn,

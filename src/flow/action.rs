@@ -76,6 +76,9 @@ pub(crate) enum Action {
         /// Whether the addresses that were remembered are of no use.
         forget: bool,
     },
+    /// The dial goes on without this call: its contestants and its lookup are for
+    /// [`Call::take_detached`](crate::flow::call::Call::take_detached) from now on.
+    Detach,
     /// Begin TLS on a connected contestant; answered by [`DialInput::TlsProgress`] when the peer spoke, and by
     /// [`DialInput::TlsDone`].
     StartTls {

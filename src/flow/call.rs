@@ -7,13 +7,14 @@
 //!   Fresh --> Ready --> Pooling --idle--> Exchanging --complete--> Returning --> Over
 //!               ^        |   |               ^  ^  |not to be kept, broken
 //!               |        |   \--may dial--> Dialing \--> Closing --> Over
-//!               |        |                  ^  |no descriptor
+//!               |        |                  ^  |no descriptor, or not needed (detached.rs)
 //!               |        \--must wait--> Joining --> Queued --handed--> Exchanging
 //!               \--redirect-- Left <-- Returning, Closing
 //! ```
 
 mod acquiring;
 mod deadlines;
+mod detached;
 mod ending;
 mod exchanging;
 mod hops;
@@ -32,6 +33,8 @@ use crate::event::{
     RetryRule,
 };
 use crate::flow::action::{Action, Input, PoolInput, Wait};
+use crate::flow::call::detached::Detached;
+pub(crate) use crate::flow::call::detached::DetachedDial;
 use crate::flow::call::ending::tell_call_done;
 pub use crate::flow::call::hops::Hop;
 use crate::flow::call::queueing::Queued;
@@ -90,6 +93,8 @@ pub(crate) struct Call {
     chore: Option<Action>,
     /// What is known of descriptors and of waiting for them, in this attempt.
     scarcity: Scarcity,
+    /// The dial that goes on without this call, until the driver takes it.
+    detached: Option<Box<Call>>,
 }
 
 /// The settings of one call.
@@ -116,6 +121,8 @@ pub(crate) struct Settings {
     pub(crate) guard: Guard,
     /// Whether the resolver is the caller's own.
     pub(crate) is_resolver_custom: bool,
+    /// What becomes of a dial that its call does not need any more.
+    pub(crate) detached: DetachedDial,
 }
 
 impl Settings {
@@ -148,6 +155,8 @@ pub(crate) struct ReachedFacts {
     pub(crate) conn: ConnId,
     pub(crate) remote: SocketAddr,
     pub(crate) reused: bool,
+    /// Whether it was in the pool, as one that was used is, and one that a detached dial made.
+    pub(crate) was_idle: bool,
     pub(crate) tls: Option<Arc<TlsFacts>>,
 }
 
@@ -165,6 +174,8 @@ enum State {
     Queued(Queued),
     /// A connection is being made.
     Dialing(Box<Dial>),
+    /// This is no call but a dial that goes on without one.
+    Detached(Detached),
     /// Request and response are under way.
     Exchanging(Exchange, Box<Connection>),
     /// The exchange is complete and the pool is asked for a place.
@@ -270,6 +281,7 @@ impl Call {
             reset: None,
             chore: None,
             scarcity: Scarcity::default(),
+            detached: None,
         }
     }
 
@@ -315,6 +327,7 @@ impl Call {
                 let step = dial.next(turn.now, turn.emitter, &mut self.timers);
                 self.follow_dial(step, turn)
             }
+            State::Detached(_) => self.next_of_detached(turn),
             State::Exchanging(..) => self.next_of_exchange(turn),
             State::Returning(..) => Action::AskPlace,
             State::Closing(..) => Action::Close,
@@ -403,13 +416,17 @@ impl Call {
         match &self.state {
             State::Exchanging(_, connection)
             | State::Returning(_, connection)
-            | State::Closing(_, connection, _) => Some(connection),
+            | State::Closing(_, connection, _)
+            | State::Detached(Detached::Spare(connection) | Detached::Useless(connection, _)) => {
+                Some(connection)
+            }
             State::Fresh
             | State::Ready
             | State::Pooling(_)
             | State::Joining(..)
             | State::Queued(_)
             | State::Dialing(_)
+            | State::Detached(Detached::Dialing(_))
             | State::Left(_)
             | State::Over(_) => None,
         }
@@ -417,7 +434,7 @@ impl Call {
 
     /// The connection being made, if one is.
     pub(crate) fn dialing(&self) -> Option<&Dial> {
-        let State::Dialing(dial) = &self.state else {
+        let (State::Dialing(dial) | State::Detached(Detached::Dialing(dial))) = &self.state else {
             return None;
         };
         Some(dial)
@@ -430,13 +447,27 @@ impl Call {
 
     /// Says whether the call waits in the queue or its dial goes on, so that a connection that comes back can serve it.
     pub(crate) fn awaits_connection(&self) -> bool {
-        matches!(self.state, State::Queued(_))
-            || self.dialing().is_some_and(|dial| !dial.is_complete())
+        match &self.state {
+            State::Queued(_) => true,
+            State::Dialing(dial) => !dial.is_complete(),
+            State::Fresh
+            | State::Ready
+            | State::Pooling(_)
+            | State::Joining(..)
+            | State::Detached(_)
+            | State::Exchanging(..)
+            | State::Returning(..)
+            | State::Closing(..)
+            | State::Left(_)
+            | State::Over(_) => false,
+        }
     }
 
     /// The connection that is to be closed, and why.
     pub(crate) fn closing(&self) -> Option<(&Connection, CloseReason)> {
-        let State::Closing(_, connection, reason) = &self.state else {
+        let (State::Closing(_, connection, reason)
+        | State::Detached(Detached::Useless(connection, reason))) = &self.state
+        else {
             return None;
         };
         Some((connection, *reason))
@@ -469,6 +500,7 @@ impl Call {
             | State::Joining(..)
             | State::Queued(_)
             | State::Dialing(_)
+            | State::Detached(_)
             | State::Over(None) => None,
         }
     }
@@ -506,6 +538,9 @@ impl Call {
     }
 
     fn pool_input(&mut self, input: PoolInput, turn: &mut Turn<'_>) {
+        if matches!(self.state, State::Detached(_)) {
+            return self.spare_input(input, turn);
+        }
         match input {
             PoolInput::Idle(answer) => self.idle(answer, turn),
             PoolInput::Queued { limit, depth } => self.queued(limit, depth, turn),
@@ -523,11 +558,13 @@ impl Call {
             State::Fresh | State::Ready => Phase::Prepare,
             State::Pooling(_) => Phase::Connect,
             State::Joining(..) | State::Queued(_) => Phase::Queue,
-            State::Dialing(dial) => dial.phase(),
+            State::Dialing(dial) | State::Detached(Detached::Dialing(dial)) => dial.phase(),
             State::Exchanging(exchange, _) => exchange.phase(),
-            State::Returning(..) | State::Closing(..) | State::Left(_) | State::Over(_) => {
-                Phase::Done
-            }
+            State::Detached(_)
+            | State::Returning(..)
+            | State::Closing(..)
+            | State::Left(_)
+            | State::Over(_) => Phase::Done,
         }
     }
 }

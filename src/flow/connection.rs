@@ -36,6 +36,8 @@ pub(crate) struct Connection {
     pub(crate) version: Option<Version>,
     /// When its last event was, so that time never goes back in its stream.
     pub(crate) last_event: u64,
+    /// The number of its next event outside any call and dial.
+    pub(crate) seq: u32,
 }
 
 impl Connection {
@@ -73,6 +75,19 @@ impl Connection {
     pub(crate) fn has_carried_all(&self) -> bool {
         let most = self.lifespan.requests;
         most.is_some_and(|most| self.requests >= most)
+    }
+
+    /// Tells that the connection ended, outside any call.
+    pub(crate) fn tell_closed_outside(
+        &self,
+        reason: CloseReason,
+        by: ClosedBy,
+        now: Instant,
+        emitter: &mut Emitter,
+    ) {
+        emitter.of_connection(self.id, (self.last_event, self.seq), |emitter| {
+            self.tell_closed(reason, by, now, emitter);
+        });
     }
 
     /// Tells that the connection ended.

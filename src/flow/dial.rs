@@ -332,6 +332,15 @@ impl Dial {
         }
     }
 
+    pub(crate) fn id(&self) -> DialId {
+        self.facts.id
+    }
+
+    /// Says whether names were asked for, or are known and of use.
+    pub(crate) fn is_under_way(&self) -> bool {
+        !matches!(self.state, State::Asking | State::Nameless(_))
+    }
+
     /// The host whose addresses are looked up.
     pub(crate) fn host(&self) -> &str {
         &self.facts.target.host

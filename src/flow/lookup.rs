@@ -223,6 +223,16 @@ impl<W: Clone, T> Lookup<W, T> {
         Left::Forgotten { coalesced, ticket }
     }
 
+    /// A waiter goes on under another number.
+    pub(crate) fn rename(&mut self, host: &str, waiter_id: u64, new_id: u64) {
+        let flight = self.flights.get_mut(&folded(host));
+        let waiters = flight.map(|flight| &mut flight.waiters);
+        if let Some(waiters) = waiters {
+            let waiter = waiters.remove(&waiter_id);
+            waiters.extend(waiter.map(|waiter| (new_id, waiter)));
+        }
+    }
+
     /// Who waits for a flight now.
     pub(crate) fn waiting(&self, host: &str, flight: FlightId) -> Vec<W> {
         let live = self.flights.get(&folded(host));

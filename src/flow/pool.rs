@@ -36,6 +36,7 @@ mod slots;
 mod tests;
 mod versions;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -61,6 +62,8 @@ pub(crate) struct Pool<T, W> {
     bounds: Bounds,
     slots: Slots<T>,
     wants: Wants<T, W>,
+    /// Dials that go on without their calls.
+    detached: BTreeSet<(Id, u64)>,
     versions: Versions,
     counters: Counters,
     /// Counts the calls of `close_idle`: a connection that was taken before one is not put back after it.
@@ -128,6 +131,7 @@ impl<T: Pooled, W> Pool<T, W> {
             bounds,
             slots: Slots::new(bounds.per_key),
             wants: Wants::new(),
+            detached: BTreeSet::new(),
             versions: Versions::default(),
             counters: Counters::default(),
             generation: 0,
@@ -251,6 +255,7 @@ impl<T: Pooled, W> Pool<T, W> {
         let want = self.wants.remove(arrival)?;
         let claims = want.claims();
         self.slots.claim(want.slot, arrival, claims, Claims::NONE);
+        self.detached.remove(&(want.slot, id));
         Some(want)
     }
 
@@ -325,6 +330,9 @@ impl<T: Pooled, W> Pool<T, W> {
             return Heard::Nobody;
         };
         let slot = want.slot;
+        if want.stage == Stage::Detached {
+            return Heard::Nobody;
+        }
         if want.stage == Stage::Dialing {
             if want.wish == Wish::Fresh || self.slots.connections_of(slot) <= 1 {
                 return Heard::Nobody;
@@ -370,7 +378,9 @@ impl<T: Pooled, W> Pool<T, W> {
         };
         match want.stage {
             Stage::Queued(_) => {}
-            Stage::Dialing | Stage::Starved => self.slots.uncount(Counted::Dialing, want.slot),
+            Stage::Dialing | Stage::Starved | Stage::Detached => {
+                self.slots.uncount(Counted::Dialing, want.slot);
+            }
         }
         let served = match want.mail {
             Some(Mail::Handed(conn, generation)) => self.put_back(want.slot, conn, generation),
@@ -379,6 +389,34 @@ impl<T: Pooled, W> Pool<T, W> {
         };
         self.slots.release(want.slot);
         served
+    }
+
+    /// A dial goes on without its call, as `alone`; it counts as before. What was left for the call goes to the next.
+    /// Says whether there is a point in it: of dials that go on alone and idle connections, for one key and for all,
+    /// there are no more than may be idle.
+    pub(crate) fn detach(&mut self, id: u64, alone: u64) -> (bool, Served<T, W>) {
+        let Some(want) = self.remove(id) else {
+            return (false, Served::nothing());
+        };
+        let slot = want.slot;
+        self.push(Want {
+            id: alone,
+            slot,
+            wish: want.wish,
+            stage: Stage::Detached,
+            waker: None,
+            mail: None,
+        });
+        self.detached.insert((slot, alone));
+        let of_key = self.detached.range((slot, 0)..=(slot, u64::MAX)).count();
+        let all = self.detached.len();
+        let is_kept = of_key.saturating_add(self.slots.idle_of(slot)) <= self.bounds.idle_per_key
+            && all.saturating_add(self.slots.total().idle) <= self.bounds.idle_total;
+        let served = match want.mail {
+            Some(Mail::Handed(conn, generation)) => self.put_back(slot, conn, generation),
+            Some(Mail::MayDial) | None => Served::nothing(),
+        };
+        (is_kept, served)
     }
 
     /// A dial is over, with a connection or without. What was left for its call goes to the next.

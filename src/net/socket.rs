@@ -215,6 +215,13 @@ impl Unconnected {
         Ok(())
     }
 
+    /// Sets whom the reports about a watched socket are for.
+    pub(crate) fn give(&self, owner: Owner) {
+        if let Some(watch) = &self.watch {
+            watch.give(owner);
+        }
+    }
+
     /// Says whether a watched socket may be connected, once for each report.
     pub(crate) fn take_report(&self) -> bool {
         self.watch.as_ref().is_some_and(|watch| {

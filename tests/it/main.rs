@@ -19,6 +19,7 @@ mod cuts_simulated;
 mod deadlines;
 mod descriptors;
 mod desync;
+mod detached;
 mod dialing;
 mod early;
 mod event_loop;

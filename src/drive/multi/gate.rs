@@ -39,13 +39,19 @@ impl Gate {
     /// # Errors
     /// Why its plan was refused before any I/O.
     pub(crate) fn prepare(&self, ready: Ready) -> Result<Prepared, Error> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let (number, bell) = self.number();
         if let Some(cancel) = &ready.cancel {
-            cancel.ring(self.bell.to(Owner::One(number)));
+            cancel.ring(bell.clone());
         }
-        let waits = Waits::InLoop(self.bell.to(Owner::One(number)));
+        let waits = Waits::InLoop(bell);
         let running = Box::new(self.engine.prepare(ready, waits)?);
         Ok(Prepared { number, running })
+    }
+
+    /// A number that nobody else of the loop gets, and what wakes whom it names.
+    pub(super) fn number(&self) -> (u64, Bell) {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        (number, self.bell.to(Owner::One(number)))
     }
 
     /// What the calls of the loop share.

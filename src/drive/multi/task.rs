@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 use crate::drive::apply::{Rest, Running};
 use crate::drive::multi::Taker;
 use crate::drive::multi::scratch::Scratch;
+use crate::drive::waits::Waits;
 use crate::error::{Error, ErrorKind, Phase, Timer};
 use crate::event::CanceledBy;
 use crate::flow::action::{ExchangeInput, Input, Receive, Wait};
 use crate::flow::pool::Heard;
 use crate::net::cancel::CancelHandle;
+use crate::net::poll::Bell;
 use crate::net::wait::Interest;
 use crate::proto::receiving::FinalHead;
 
@@ -49,7 +51,7 @@ struct Content {
 
 /// Where a call is between its turns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+pub(super) enum Place {
     Parked,
     /// In the ready queue.
     Queued,
@@ -61,6 +63,8 @@ pub(super) enum Advanced {
     Parked(Option<Instant>),
     /// Its steps are used up.
     Spent,
+    /// Its dial goes on without it: the loop takes that over.
+    Parting,
     /// It is over, or its content is not wanted any more.
     Ended(Result<(), Error>),
 }
@@ -77,7 +81,7 @@ pub(crate) struct Ended<T> {
 }
 
 /// What ended a wait.
-enum Happened {
+pub(super) enum Happened {
     Nothing,
     /// The core was told.
     Told,
@@ -139,6 +143,11 @@ impl<T: Taker> Task<T> {
         };
     }
 
+    /// The dial that goes on without the call.
+    pub(super) fn part(&mut self, bell: Bell) -> Option<Box<Running>> {
+        self.running.part(Waits::InLoop(bell))
+    }
+
     pub(super) fn phase(&self) -> Phase {
         self.running.call.phase()
     }
@@ -169,6 +178,7 @@ impl<T: Taker> Task<T> {
                     }
                 }
                 Rest::Spent => return Advanced::Spent,
+                Rest::Parting => return Advanced::Parting,
                 Rest::BeginHop => {
                     self.running.input(Input::Hop);
                     Next::On
@@ -376,7 +386,7 @@ fn sink_failed(error: io::Error) -> Error {
 impl Running {
     /// Looks whether something has happened that the call waits for, without waiting. What has happened counts before
     /// the deadline, as it does in a poll.
-    fn look(&mut self, wait: Wait, into: &mut [u8]) -> Happened {
+    pub(super) fn look(&mut self, wait: Wait, into: &mut [u8]) -> Happened {
         let happened = match wait.receive {
             None => self.look_for_connection(),
             Some(receive) => self.look_at_peer(wait, receive, into),

@@ -8,6 +8,7 @@ use crate::event::{DialReason, EventKind, GotConn, Payload, PoolLookup, QueueOut
 use crate::flow::action::{
     Action, Cause, DialInput, Discarded, IdleAnswer, Offer, Scarce, Wait, Wish,
 };
+use crate::flow::call::detached::Detached;
 use crate::flow::call::{Call, ReachedFacts, State};
 use crate::flow::connection::Connection;
 use crate::flow::dial::target::Target;
@@ -32,6 +33,7 @@ impl Call {
             State::Dialing(_) => return tell_discarded(&answer.discarded, turn),
             State::Fresh
             | State::Ready
+            | State::Detached(_)
             | State::Exchanging(..)
             | State::Returning(..)
             | State::Left(_)
@@ -96,8 +98,20 @@ impl Call {
     }
 
     pub(super) fn dial_input(&mut self, input: DialInput, turn: &mut Turn<'_>) {
-        let State::Dialing(dial) = &mut self.state else {
-            return;
+        let (dial, has_call) = match &mut self.state {
+            State::Dialing(dial) => (dial, true),
+            State::Detached(Detached::Dialing(dial)) => (dial, false),
+            State::Fresh
+            | State::Ready
+            | State::Pooling(_)
+            | State::Joining(..)
+            | State::Queued(_)
+            | State::Detached(_)
+            | State::Exchanging(..)
+            | State::Returning(..)
+            | State::Closing(..)
+            | State::Left(_)
+            | State::Over(_) => return,
         };
         let (now, emitter, timers) = (turn.now, &mut *turn.emitter, &mut self.timers);
         match input {
@@ -109,6 +123,9 @@ impl Call {
                 coalesced,
             } => dial.resolved(family, outcome, coalesced, now, emitter, timers),
             DialInput::Route { addr, reachable } => dial.routed(addr, reachable),
+            DialInput::Connected { contestant, result } if !has_call => {
+                dial.connected(contestant, result, now, emitter);
+            }
             DialInput::Connected { contestant, result } => {
                 let Some(result) = self.scarcity.sift(contestant, result) else {
                     let otherwise = if dial.has_only(contestant) {
@@ -178,6 +195,7 @@ impl Call {
             | State::Pooling(_)
             | State::Joining(..)
             | State::Queued(_)
+            | State::Detached(_)
             | State::Exchanging(..)
             | State::Returning(..)
             | State::Closing(..)
@@ -203,6 +221,7 @@ impl Call {
             peer_takes: None,
             version: None,
             last_event: 0,
+            seq: 0,
         })
     }
 
@@ -229,6 +248,7 @@ impl Call {
             conn: connection.id,
             remote: connection.remote,
             reused,
+            was_idle: idle.is_some(),
             tls: connection.tls.clone(),
         });
         connection.requests = connection.requests.saturating_add(1);
@@ -255,9 +275,6 @@ fn tell_discarded(discarded: &[Discarded], turn: &mut Turn<'_>) {
         by,
     } in discarded
     {
-        turn.emitter
-            .of_connection(connection.id, connection.last_event, |emitter| {
-                connection.tell_closed(*reason, *by, turn.now, emitter);
-            });
+        connection.tell_closed_outside(*reason, *by, turn.now, turn.emitter);
     }
 }

@@ -37,15 +37,18 @@ impl Call {
     }
 
     pub(super) fn timeout(&mut self, turn: &mut Turn<'_>) {
-        let Some(Fired {
-            timer,
-            limit,
-            elapsed,
-        }) = self.timers.take_fired(turn.now)
-        else {
+        let Some(fired) = self.timers.take_fired(turn.now) else {
             // A dial looks at the time itself, when it is asked what to do.
             return;
         };
+        if matches!(self.state, State::Detached(_)) {
+            return self.detached_timeout(fired, turn);
+        }
+        let Fired {
+            timer,
+            limit,
+            elapsed,
+        } = fired;
         if !self.can_break() {
             return;
         }

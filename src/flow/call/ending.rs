@@ -93,7 +93,10 @@ impl Call {
             return None;
         }
         retry::verdict(Broken {
-            is_reused: self.reached.as_ref().is_some_and(|reached| reached.reused),
+            is_reused: self
+                .reached
+                .as_ref()
+                .is_some_and(|reached| reached.reused || reached.was_idle),
             has_response_byte: exchange.receiving().bytes() > 0,
             is_replayable: self.plan.is_replayable,
             is_repeatable: self.plan.is_repeatable(),
@@ -240,16 +243,25 @@ impl Call {
                 let report = self.report(None, turn);
                 self.conn_failed(error.with_report(report), turn);
             }
-            other @ (State::Closing(..) | State::Over(_)) => self.state = other,
+            other @ (State::Detached(_) | State::Closing(..) | State::Over(_)) => {
+                self.state = other;
+            }
         }
     }
 
     pub(super) fn cancel(&mut self, by: CanceledBy, turn: &mut Turn<'_>) {
+        if matches!(self.state, State::Detached(_)) {
+            return self.end_detached(ErrorKind::Canceled, turn);
+        }
         if !self.can_break() {
             return;
         }
         let phase = self.phase();
         tell_canceled(by, phase, turn);
+        // An observer that aborts may mean the peer, and nobody drives what is dropped.
+        if by == CanceledBy::Caller && self.can_detach() {
+            self.leave_dial(turn);
+        }
         self.broken(ErrorKind::Canceled, phase, None, Cause::Canceled, turn);
     }
 
@@ -331,6 +343,7 @@ impl Call {
                 | State::Joining(..)
                 | State::Queued(_)
                 | State::Dialing(_)
+                | State::Detached(_)
                 | State::Returning(..)
                 | State::Closing(..)
                 | State::Over(_)) => {
@@ -478,7 +491,7 @@ pub(super) fn tell_canceled(by: CanceledBy, phase: Phase, turn: &mut Turn<'_>) {
     });
 }
 
-fn put_idle(error: Option<CloseReason>, idle_now: u32, turn: &mut Turn<'_>) {
+pub(super) fn put_idle(error: Option<CloseReason>, idle_now: u32, turn: &mut Turn<'_>) {
     turn.emitter.emit(EventKind::PutIdleConn, turn.now, |_| {
         Payload::PutIdleConn(PutIdleConn { error, idle_now })
     });

@@ -7,7 +7,6 @@ use crate::error::Timer;
 use crate::event::{
     DialReason, Emitter, EventKind, Payload, QueueDone, QueueLimit, QueueOutcome, QueueStart,
 };
-use crate::flow::action::Action;
 use crate::flow::call::{Call, State};
 use crate::flow::connection::Connection;
 use crate::ids::DialId;
@@ -73,8 +72,8 @@ impl Call {
             .arm(Timer::Connect, turn.now, self.settings.timeouts.connect);
     }
 
-    /// A connection that came back serves this call. A dial that is under way is given up; one that is complete
-    /// takes nothing that comes back.
+    /// A connection that came back serves this call. A dial that is under way is left to itself; one that is
+    /// complete takes nothing that comes back.
     pub(super) fn handed(&mut self, connection: Box<Connection>, turn: &mut Turn<'_>) {
         match &mut self.state {
             State::Joining(..) => {}
@@ -82,16 +81,11 @@ impl Call {
                 let queued = *queued;
                 self.leave_queue(queued, QueueOutcome::Handed, turn);
             }
-            State::Dialing(dial) => {
-                dial.overtaken(turn.now, turn.emitter);
-                self.chore = Some(Action::EndDial {
-                    winner: None,
-                    forget: false,
-                });
-            }
+            State::Dialing(_) => self.leave_dial(turn),
             State::Fresh
             | State::Ready
             | State::Pooling(_)
+            | State::Detached(_)
             | State::Exchanging(..)
             | State::Returning(..)
             | State::Left(_)
@@ -113,6 +107,7 @@ impl Call {
             | State::Ready
             | State::Pooling(_)
             | State::Dialing(_)
+            | State::Detached(_)
             | State::Exchanging(..)
             | State::Returning(..)
             | State::Left(_)

@@ -250,6 +250,8 @@ pub(crate) fn deciding<'a>(plan: &'a Plan, settings: &Settings) -> &'a Url {
         dial_profile: _,
         family: _,
         guard: _,
+        // Who finishes a dial does not change what it leads to.
+        detached: _,
     } = settings;
     plan.deciding()
 }

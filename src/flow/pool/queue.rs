@@ -40,6 +40,8 @@ pub(super) enum Stage {
     Dialing,
     /// It gives its dial up, because the system had no descriptor for it.
     Starved,
+    /// It was a dial's, which goes on without it and takes nothing.
+    Detached,
 }
 
 /// Why a call waits.
@@ -135,7 +137,7 @@ impl<T, W> Want<T, W> {
             _ if self.mail.is_some() => return Claims::NONE,
             Stage::Queued(Cause::Limits) => Some(Need::Limits),
             Stage::Queued(Cause::Descriptors { .. }) => Some(Need::Descriptors),
-            Stage::Dialing | Stage::Starved => None,
+            Stage::Dialing | Stage::Starved | Stage::Detached => None,
         };
         let is_listening = permits.is_some() || self.waker.is_some();
         Claims {

@@ -160,6 +160,8 @@ impl Stage<'_> {
                 Action::ProbeRoute { addr } => self.probe_route(addr),
                 Action::Resolve => self.resolve(),
                 Action::EndDial { winner, forget } => self.end_dial(winner, forget),
+                // As the blocking client, the simulator has nobody to finish a dial: its settings say so.
+                Action::Detach => self.end_dial(None, false),
                 Action::Connect { contestant, addr } => self.connect(contestant, addr),
                 Action::AbortConnect { contestant } => self.abort_connect(contestant),
                 Action::StartTls { contestant } => self.start_tls(contestant),

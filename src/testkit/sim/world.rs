@@ -103,9 +103,7 @@ impl World {
         for (Idle { stream, connection }, reason) in idle {
             self.close_stream(stream);
             let emitter = emitter.get_or_insert_with(|| self.emitter(&[]));
-            emitter.of_connection(connection.id, connection.last_event, |emitter| {
-                connection.tell_closed(reason, ClosedBy::of(reason), now, emitter);
-            });
+            connection.tell_closed_outside(reason, ClosedBy::of(reason), now, emitter);
         }
         if let Some(mut emitter) = emitter {
             emitter.deliver();
