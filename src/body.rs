@@ -7,6 +7,7 @@
 //! [`pipe`] is both at once, for a program whose content is written or read by another thread.
 
 mod file;
+mod head;
 mod pipe;
 mod writer;
 
@@ -14,9 +15,9 @@ use std::io;
 use std::task::{Poll, Waker};
 
 pub use crate::body::file::ToFile;
+pub use crate::body::head::Head;
 pub use crate::body::pipe::{PipeReader, PipeWriter, pipe};
 pub use crate::body::writer::ToWriter;
-use crate::message::fields::Fields;
 
 /// Gives the content of a request, piece by piece.
 ///
@@ -66,12 +67,12 @@ pub trait BodySource: Send {
 /// Its errors fail the call with [`ErrorKind::LocalBodySink`](crate::ErrorKind::LocalBodySink), and a panic in it with
 /// [`ErrorKind::LocalPanic`](crate::ErrorKind::LocalPanic); either costs the connection, unless all was received.
 pub trait BodySink: Send {
-    /// Learns of the response whose content follows: the status code and the field lines. Does nothing by default.
+    /// Learns of the response whose content follows, by its head. Does nothing by default.
     ///
     /// # Errors
     /// Its own: the content is not wanted.
-    fn begin(&mut self, status: u16, fields: &Fields) -> io::Result<()> {
-        let _ = (status, fields);
+    fn begin(&mut self, head: &Head<'_>) -> io::Result<()> {
+        let _ = head;
         Ok(())
     }
 
@@ -101,8 +102,8 @@ impl<S: BodySource + ?Sized> BodySource for Box<S> {
 }
 
 impl<S: BodySink + ?Sized> BodySink for Box<S> {
-    fn begin(&mut self, status: u16, fields: &Fields) -> io::Result<()> {
-        (**self).begin(status, fields)
+    fn begin(&mut self, head: &Head<'_>) -> io::Result<()> {
+        (**self).begin(head)
     }
 
     fn poll_write(&mut self, content: &[u8], waker: &Waker) -> Poll<io::Result<usize>> {

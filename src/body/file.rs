@@ -5,8 +5,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::task::{Poll, Waker};
 
-use crate::body::BodySink;
-use crate::message::fields::Fields;
+use crate::body::{BodySink, Head};
 
 /// Writes content into a file, which is made, or emptied, when the head of a response is there: a call that fails
 /// before touches no file. What came of a body that breaks off stays there. The disk holds the thread as long as it
@@ -28,7 +27,7 @@ impl ToFile {
 }
 
 impl BodySink for ToFile {
-    fn begin(&mut self, _status: u16, _fields: &Fields) -> io::Result<()> {
+    fn begin(&mut self, _head: &Head<'_>) -> io::Result<()> {
         self.file = Some(File::create(&self.path)?);
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::io;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use crate::body::BodySink;
+use crate::body::{BodySink, Head};
 use crate::drive::multi::Taker;
 use crate::error::Error;
 use crate::proto::receiving::FinalHead;
@@ -83,7 +83,11 @@ impl Taker for Takes {
     fn begin(&mut self, head: &FinalHead) -> io::Result<()> {
         match self {
             Self::Collected { .. } => Ok(()),
-            Self::Sink { sink, .. } => sink.begin(head.head.status, &head.head.fields),
+            Self::Sink { sink, .. } => {
+                let head = &head.head;
+                let reason = head.reason.as_bytes();
+                sink.begin(&Head::new(head.version, head.status, reason, &head.fields))
+            }
         }
     }
 

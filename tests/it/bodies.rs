@@ -7,10 +7,9 @@ use std::task::{Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use wirescope::body::{BodySink, BodySource, PipeReader, PipeWriter, ToFile, ToWriter, pipe};
+use wirescope::body::{BodySink, BodySource, Head, PipeReader, PipeWriter, ToFile, ToWriter, pipe};
 use wirescope::error::Timer;
 use wirescope::event::EventKind;
-use wirescope::message::fields::Fields;
 use wirescope::testkit::sim::{Caller, Name, Sim};
 use wirescope::testkit::{Gate, Peer, Script};
 use wirescope::{CancelHandle, Client, Completion, Error, ErrorKind, EventLoop, Request};
@@ -89,8 +88,9 @@ impl Steps {
 }
 
 impl BodySink for Steps {
-    fn begin(&mut self, status: u16, fields: &Fields) -> io::Result<()> {
-        self.log.add(format!("begin {status} {}", fields.len()));
+    fn begin(&mut self, head: &Head<'_>) -> io::Result<()> {
+        let (status, fields) = (head.status(), head.fields().len());
+        self.log.add(format!("begin {status} {fields}"));
         (self.begin)()
     }
 

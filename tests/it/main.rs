@@ -10,6 +10,7 @@ mod architecture;
 mod basic;
 mod bodies;
 mod cli;
+mod cli_content;
 mod cli_many;
 mod conformance;
 mod costs;

@@ -17,7 +17,7 @@ use crate::{PATIENCE, Random, alone, connections};
 const CANCELS: u64 = 500;
 
 /// Calls of one loop.
-const CALLS: u64 = 50;
+const CALLS: u64 = 100;
 
 /// Where a call can be when it is canceled, and one place where it may have ended.
 const PLACES: [&str; 8] = [

@@ -12,17 +12,17 @@ use crate::many::Many;
 use crate::{Alone, PATIENCE, alone, connections, on_processor};
 
 /// Connections with both ends in this process.
-const NEAR: usize = 4_500;
+const NEAR: usize = 3_000;
 
 /// Connections whose other ends are elsewhere.
 const FAR: usize = 10_000;
 
 /// What something took: time on the processor, turns.
-type Cost = (Duration, usize);
+pub(crate) type Cost = (Duration, usize);
 
 /// All connections are idle when the crowd closes them: each is told, and closed.
-fn while_idle(crowd: &mut dyn Crowd, count: usize) -> Cost {
-    let mut many = Many::new();
+pub(crate) fn while_idle(crowd: &mut dyn Crowd, count: usize) -> Cost {
+    let mut many = Many::with(|client| crowd.trusted(client));
     many.idle(crowd, count);
     crowd.close_all();
     let (begun, before) = (Instant::now(), on_processor());
@@ -43,8 +43,8 @@ fn while_idle(crowd: &mut dyn Crowd, count: usize) -> Cost {
 }
 
 /// Every call waits for its answer when the crowd closes the connections: each ends, once.
-fn while_active(crowd: &mut dyn Crowd, count: usize) -> Cost {
-    let mut many = Many::new();
+pub(crate) fn while_active(crowd: &mut dyn Crowd, count: usize) -> Cost {
+    let mut many = Many::with(|client| crowd.trusted(client));
     many.ask(crowd, count);
     crowd.close_all();
     let (begun, before) = (Instant::now(), on_processor());

@@ -10,6 +10,8 @@ use std::thread::JoinHandle;
 
 use socket2::{Domain, Socket, Type};
 
+use wirescope::ClientBuilder;
+
 use crate::connections;
 
 /// Connections that wait to be accepted.
@@ -32,11 +34,17 @@ pub(crate) trait Crowd {
 
     /// Closes every connection.
     fn close_all(&mut self);
+
+    /// A client that trusts it.
+    fn trusted(&self, client: ClientBuilder) -> ClientBuilder {
+        client
+    }
 }
 
 /// A crowd in this process.
 pub(crate) struct Near {
     addr: SocketAddr,
+    answer: Vec<u8>,
     held: Arc<Mutex<Vec<TcpStream>>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -44,6 +52,11 @@ pub(crate) struct Near {
 
 impl Near {
     pub(crate) fn start() -> Self {
+        Self::answering(OK.to_vec())
+    }
+
+    /// One that answers this, which the sockets have room for.
+    pub(crate) fn answering(answer: Vec<u8>) -> Self {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         let any: SocketAddr = ([127, 0, 0, 1], 0).into();
         socket.bind(&any.into()).unwrap();
@@ -57,6 +70,7 @@ impl Near {
         };
         Self {
             addr,
+            answer,
             held,
             stop,
             thread: Some(thread),
@@ -100,7 +114,7 @@ impl Crowd for Near {
 
     fn answer_all(&mut self) {
         for mut stream in self.held.lock().unwrap().iter() {
-            stream.write_all(OK).unwrap();
+            stream.write_all(&self.answer).unwrap();
         }
     }
 

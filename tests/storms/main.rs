@@ -11,8 +11,11 @@ mod cancels;
 mod closes;
 mod cost;
 mod crowd;
+mod handles;
 mod many;
 mod rest;
+mod sinks;
+mod tls;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use wirescope::event::{EventKind, Events, Interest, Overflow, channel_with};
 use wirescope::testkit::check::{Checked, check};
-use wirescope::{Client, ClientBuilder, Completion, EventLoop};
+use wirescope::{Client, ClientBuilder, Completion, EventLoop, Request};
 
 use crate::PATIENCE;
 use crate::crowd::Crowd;
@@ -42,6 +42,18 @@ impl Many {
 
     /// Submits so many calls, and turns until the crowd has their requests.
     pub(crate) fn ask(&mut self, crowd: &mut dyn Crowd, calls: usize) {
+        self.ask_by(crowd, calls, |event_loop, request| {
+            event_loop.submit(request).unwrap();
+        });
+    }
+
+    /// As [`Many::ask`], for calls that are submitted in another way.
+    pub(crate) fn ask_by(
+        &mut self,
+        crowd: &mut dyn Crowd,
+        calls: usize,
+        submit: impl Fn(&mut EventLoop, Request),
+    ) {
         let url = crowd.url();
         let before = crowd.count();
         let mut asked = 0;
@@ -49,7 +61,7 @@ impl Many {
             let wave = WAVE.min(calls - asked);
             for _ in 0..wave {
                 let request = self.client.get(&url).unwrap();
-                self.event_loop.submit(request).unwrap();
+                submit(&mut self.event_loop, request);
             }
             asked += wave;
             self.turn_until(|_| crowd.count() == before + asked);

@@ -42,8 +42,7 @@ impl Again {
 
     /// Says whether a response is one to try again after; asked before its body is written.
     pub(crate) fn after_status(&mut self, status: u16, asks_for: Option<Duration>) -> Option<Due> {
-        let is_transient = matches!(status, 408 | 429 | 500 | 502 | 503 | 504);
-        if is_transient {
+        if is_transient(status) {
             self.due(asks_for)
         } else {
             None
@@ -66,8 +65,13 @@ impl Again {
         }
     }
 
+    /// Says whether the transfer may be tried again at all.
+    pub(crate) fn may_be(&self) -> bool {
+        self.done < self.most
+    }
+
     fn due(&mut self, asked: Option<Duration>) -> Option<Due> {
-        if self.done >= self.most {
+        if !self.may_be() {
             return None;
         }
         let doubled = FIRST * 2_u32.saturating_pow(self.done.min(16));
@@ -78,6 +82,11 @@ impl Again {
             after: asked.unwrap_or(doubled).min(LONGEST),
         })
     }
+}
+
+/// Says whether a status is one to try again after.
+pub(crate) fn is_transient(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //!   │                           ├───► output (head, body), lines (events)
 //!   │                           ├───► verbose (the wire), again (--retry)
 //!   │                           └───► exit (which code)
-//!   └──► many: -Z N at a time ──► the same, and board (lines, progress), summary, told, room
+//!   └──► many: -Z N at a time ──► the same, and content, board (lines, progress), summary, told, room
 //! ```
 
 mod again;
@@ -14,6 +14,7 @@ mod args;
 mod board;
 mod body;
 mod connect_to;
+mod content;
 mod demo;
 mod exit;
 mod fields;

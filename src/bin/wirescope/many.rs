@@ -10,17 +10,20 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use wirescope::event::{Interest, Overflow, Redaction, channel_with};
 use wirescope::export::{Style, waterfall};
-use wirescope::{Client, Completion, EventLoop, Ticket};
+use wirescope::{Client, Completion, Error, ErrorKind, EventLoop, Request, Ticket};
 
 use crate::again::{Again, Due};
 use crate::args::Args;
 use crate::board::Board;
+use crate::content::{Content, Goes};
 use crate::exit::{self, Failure};
 use crate::lines::EventLines;
 use crate::order::{self, Order};
@@ -37,7 +40,7 @@ use crate::verbose::wire;
 /// By how many the calls under way become more in one turn at the most, so that those that are go on in between.
 const MORE: usize = 64;
 
-/// Bytes of a body at the most, which is in memory until it is whole.
+/// Bytes at the most of a body that is in memory until it is whole.
 const BODY_MAX: usize = 1 << 30;
 
 /// Does what the command line says and gives the exit code: that of the last URL, in their order, that failed.
@@ -213,7 +216,7 @@ impl<'a> Many<'a> {
         let request = self.order.request(&self.client, &call.asked.url);
         let request = request.inspect_err(|failure| self.lines.refused(failure));
         let begun = request.and_then(|request| {
-            self.calls.submit(request).map_err(|error| {
+            self.submit(request, &call).map_err(|error| {
                 if let (Some(told), Some(call)) = (&mut self.told, error.call()) {
                     told.take(call);
                 }
@@ -229,6 +232,15 @@ impl<'a> Many<'a> {
                 self.fail(&call.asked.label, call.asked.number, &failure);
             }
         }
+    }
+
+    fn submit(&mut self, request: Request, call: &Call) -> wirescope::Result<Ticket> {
+        let content = match Goes::of(self.args, call.asked.index) {
+            Goes::Shared(_) => return self.calls.submit(request),
+            Goes::Nowhere => Content::nowhere(),
+            Goes::File(path) => Content::to_file(self.args, path, &call.again),
+        };
+        self.calls.submit_to(request, content)
     }
 
     /// Waits until something happens that was waited for, and lets the calls go on.
@@ -329,7 +341,11 @@ impl<'a> Many<'a> {
 
     /// Takes the response as the command line wants it.
     fn take(&mut self, asked: &Asked, done: Completion) -> Result<(), Failure> {
-        let done = done.into_result()?;
+        let goes = Goes::of(self.args, asked.index);
+        let done = done.into_result().map_err(|error| match goes {
+            Goes::File(path) => not_written(path, error),
+            Goes::Nowhere | Goes::Shared(_) => Failure::Call(error),
+        })?;
         let status = done.status().unwrap_or_default();
         self.summary.status(status);
         if self.args.fail && status >= 400 {
@@ -338,7 +354,10 @@ impl<'a> Many<'a> {
         if self.args.uses_stdout() {
             self.board.give_way()?;
         }
-        output::write_whole(self.args, asked.index, &done)
+        match goes {
+            Goes::File(_) => Ok(()),
+            Goes::Nowhere | Goes::Shared(_) => output::write_done(self.args, asked.index, &done),
+        }
     }
 
     fn fail(&mut self, label: &str, number: u64, failure: &Failure) {
@@ -359,7 +378,7 @@ impl<'a> Many<'a> {
             _ => ("", ""),
         };
         let total = shown(done.timings().total());
-        let content = size(done.body().len() as f64);
+        let content = size(done.body_bytes() as f64);
         let first = done.history().first().map(wirescope::Hop::url);
         let mut url = self.redaction.url(first.unwrap_or_else(|| done.url()));
         if first.is_some() {
@@ -377,6 +396,15 @@ impl<'a> Many<'a> {
         let gap = if self.args.silent { "" } else { "\n" };
         let text = self.summary.text(whole);
         self.board.end(&format!("{gap}{text}"))
+    }
+}
+
+/// An error of the file is told apart from those of the call.
+fn not_written(path: &Path, error: Error) -> Failure {
+    let source = std::error::Error::source(&error);
+    match source.and_then(|source| source.downcast_ref::<io::Error>()) {
+        Some(cause) if error.kind() == ErrorKind::LocalBodySink => Failure::write(path, cause),
+        Some(_) | None => Failure::Call(error),
     }
 }
 

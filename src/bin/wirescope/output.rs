@@ -5,8 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use wirescope::message::fields::Fields;
-use wirescope::message::framing::Version;
+use wirescope::body::Head;
 use wirescope::{Completion, HopRequest, Response, RoundTrip};
 
 use crate::args::Args;
@@ -62,10 +61,13 @@ pub(crate) fn write(
         .map_err(|error| told_apart(name, error))
 }
 
-/// As [`write`], for a response that is there as a whole. The heads of redirects are not kept.
-pub(crate) fn write_whole(args: &Args, index: usize, done: &Completion) -> Result<(), Failure> {
+/// As [`write`], for a response that is over: its body is there as a whole, or went nowhere. The heads of redirects are
+/// not kept.
+pub(crate) fn write_done(args: &Args, index: usize, done: &Completion) -> Result<(), Failure> {
     let head = || match (done.version(), done.status(), done.fields()) {
-        (Some(version), Some(status), Some(fields)) => head(version, status, done.reason(), fields),
+        (Some(version), Some(status), Some(fields)) => {
+            head_as_it_came(&Head::new(version, status, done.reason(), fields))
+        }
         _ => Vec::new(),
     };
     let (mut body, name) = begin(args, index, head)?;
@@ -116,20 +118,21 @@ fn told_apart(to: &Path, error: io::Error) -> Failure {
 
 fn head_of(response: &Response) -> Vec<u8> {
     let (version, status) = (response.version(), response.status());
-    head(version, status, response.reason(), response.fields())
+    let (reason, fields) = (response.reason(), response.fields());
+    head_as_it_came(&Head::new(version, status, reason, fields))
 }
 
 /// The head as it came: status line, field lines, empty line.
-fn head(version: Version, status: u16, reason: &[u8], fields: &Fields) -> Vec<u8> {
-    let mut head = format!("{version} {status} ").into_bytes();
-    head.extend_from_slice(reason);
-    head.extend_from_slice(b"\r\n");
-    for line in fields.iter() {
-        head.extend_from_slice(line.name().as_bytes());
-        head.extend_from_slice(b": ");
-        head.extend_from_slice(line.value());
-        head.extend_from_slice(b"\r\n");
+pub(crate) fn head_as_it_came(head: &Head<'_>) -> Vec<u8> {
+    let mut bytes = format!("{} {} ", head.version(), head.status()).into_bytes();
+    bytes.extend_from_slice(head.reason());
+    bytes.extend_from_slice(b"\r\n");
+    for line in head.fields().iter() {
+        bytes.extend_from_slice(line.name().as_bytes());
+        bytes.extend_from_slice(b": ");
+        bytes.extend_from_slice(line.value());
+        bytes.extend_from_slice(b"\r\n");
     }
-    head.extend_from_slice(b"\r\n");
-    head
+    bytes.extend_from_slice(b"\r\n");
+    bytes
 }

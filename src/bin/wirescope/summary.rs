@@ -40,7 +40,7 @@ pub(crate) struct Whole {
 impl Summary {
     /// Counts what came of a call, also of one that is tried again.
     pub(crate) fn came(&mut self, done: &Completion) {
-        self.content += done.body().len() as u64;
+        self.content += done.body_bytes();
         self.reached += u64::from(done.connection().is_some());
         self.reused += u64::from(done.is_connection_reused());
     }

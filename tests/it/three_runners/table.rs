@@ -4,6 +4,7 @@ use wirescope::config::{EarlyResponse, Strictness};
 use wirescope::testkit::{Gate, Script};
 use wirescope::{RedirectPolicy, Request};
 
+use super::supplies::put;
 use super::{After, On, Play, Reading, ask, get};
 use crate::harness::{SHORT, ok, once, serve};
 
@@ -159,6 +160,53 @@ pub(super) fn readers() -> Vec<Case> {
             }),
         ),
         (
+            "dropped at the head with all buffered",
+            Box::new(|| {
+                let call = get().read(Reading::Dropped(0));
+                Play::new(vec![serve(CHUNKED)], vec![call, get()])
+            }),
+        ),
+        (
+            "dropped at the head of nothing",
+            Box::new(|| {
+                let call = get().read(Reading::Dropped(0));
+                Play::new(vec![serve(ok(""))], vec![call, get()])
+            }),
+        ),
+        (
+            "read byte by byte",
+            Box::new(|| {
+                let call = || get().read(Reading::Pieces(1));
+                Play::new(vec![serve(ok("hello world"))], vec![call(), call()])
+            }),
+        ),
+        (
+            "read in pieces until the end",
+            Box::new(|| {
+                let script = once("HTTP/1.1 200 OK\r\n\r\nuntil the end").close();
+                Play::new(vec![script], vec![get().read(Reading::Pieces(4))])
+            }),
+        ),
+        (
+            "read in pieces and cut",
+            Box::new(|| {
+                let script = once("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhel").close();
+                Play::new(vec![script], vec![get().read(Reading::Pieces(2))])
+            }),
+        ),
+        (
+            "read in pieces behind a gate",
+            Box::new(|| {
+                let gate = Gate::new();
+                let script = once("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
+                    .wait_for(gate.clone())
+                    .send("hello")
+                    .expect_gone();
+                let call = get().opens(&gate).read(Reading::Pieces(2));
+                Play::new(vec![script], vec![call])
+            }),
+        ),
+        (
             "dropped in the body",
             Box::new(|| {
                 let script =
@@ -181,7 +229,8 @@ pub(super) fn readers() -> Vec<Case> {
                 let gate = Gate::new();
                 let script = once("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
                     .wait_for(gate.clone())
-                    .send("hello");
+                    .send("hello")
+                    .expect_gone();
                 Play::new(vec![script], vec![get().opens(&gate)])
             }),
         ),
@@ -554,6 +603,20 @@ pub(super) fn secured() -> Vec<Case> {
             Box::new(|| {
                 let post = ask("POST", "/").with(|request| request.body("hello"));
                 Play::new(vec![serve(ok("a"))], vec![post]).on(On::Tls)
+            }),
+        ),
+        (
+            "tls, put in pieces",
+            Box::new(|| {
+                let call = put(b"hello world", 4, None);
+                Play::new(vec![serve(ok("a"))], vec![call]).on(On::Tls)
+            }),
+        ),
+        (
+            "tls, read in pieces",
+            Box::new(|| {
+                let call = get().read(Reading::Pieces(2));
+                Play::new(vec![serve(ok("hello"))], vec![call, get()]).on(On::Tls)
             }),
         ),
     ]
