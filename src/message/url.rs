@@ -17,6 +17,7 @@
 
 mod authority;
 mod error;
+mod given;
 mod origin;
 mod plain;
 mod split;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 
 use self::authority::{Authority, HostKind};
 pub use self::error::UrlError;
+pub use self::given::GivenUrl;
 pub use self::origin::{Host, Origin, Scheme};
 use self::split::Split;
 
@@ -395,13 +397,6 @@ impl FromStr for Url {
 
     fn from_str(text: &str) -> Result<Self, UrlError> {
         Self::parse(text)
-    }
-}
-
-/// Clones, so that what takes a text or a [`Url`] takes a borrowed one too.
-impl From<&Url> for Url {
-    fn from(url: &Url) -> Self {
-        url.clone()
     }
 }
 

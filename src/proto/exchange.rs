@@ -25,10 +25,6 @@ pub(crate) struct Exchange {
 
 /// What a step came to.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a box would be an allocation per request"
-)]
 pub(crate) enum Progress {
     /// Nothing that the call has to know.
     Going,

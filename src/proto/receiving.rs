@@ -91,10 +91,6 @@ pub(crate) struct FinalHead {
 
 /// What a step of the response side came to.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a box would be an allocation per request"
-)]
 pub(crate) enum Received {
     /// More bytes are needed, or the caller has to take what is there.
     Waiting,
