@@ -21,7 +21,7 @@ use crate::message::dial::DialProfile;
 use crate::message::method::Method;
 use crate::message::overrides::Overrides;
 use crate::message::pool::PoolStats;
-use crate::message::url::Url;
+use crate::message::url::GivenUrl;
 use crate::net::random;
 use crate::net::resolver::{Resolve, SystemResolver};
 use crate::net::tls::TlsConfig;
@@ -125,8 +125,8 @@ impl Client {
         ClientBuilder::new()
     }
 
-    /// Begins a GET request. The URL is given as text or as a [`Url`], its own or borrowed: one that is asked for
-    /// often is read once.
+    /// Begins a GET request. The URL is given as text, or as a [`Url`](crate::message::url::Url), so that one that
+    /// is asked for often is read once.
     ///
     /// ```
     /// # fn main() -> Result<(), wirescope::Error> {
@@ -142,74 +142,65 @@ impl Client {
     ///
     /// # Errors
     /// [`ErrorKind::LocalUrl`](crate::ErrorKind::LocalUrl) with the rule that the URL breaks.
-    pub fn get<U>(&self, url: U) -> Result<Request>
-    where
-        U: TryInto<Url>,
-        Error: From<U::Error>,
-    {
-        Request::new(self.clone(), Method::GET, url.try_into()?)
+    pub fn get<'a>(&self, url: impl Into<GivenUrl<'a>>) -> Result<Request> {
+        self.request(Method::GET, url)
     }
 
     /// Begins a HEAD request.
     ///
     /// # Errors
     /// As [`Client::get`].
-    pub fn head<U>(&self, url: U) -> Result<Request>
-    where
-        U: TryInto<Url>,
-        Error: From<U::Error>,
-    {
-        Request::new(self.clone(), Method::HEAD, url.try_into()?)
+    pub fn head<'a>(&self, url: impl Into<GivenUrl<'a>>) -> Result<Request> {
+        self.request(Method::HEAD, url)
     }
 
     /// Begins a POST request.
     ///
     /// # Errors
     /// As [`Client::get`].
-    pub fn post<U>(&self, url: U) -> Result<Request>
-    where
-        U: TryInto<Url>,
-        Error: From<U::Error>,
-    {
-        Request::new(self.clone(), Method::POST, url.try_into()?)
+    pub fn post<'a>(&self, url: impl Into<GivenUrl<'a>>) -> Result<Request> {
+        self.request(Method::POST, url)
     }
 
     /// Begins a PUT request.
     ///
     /// # Errors
     /// As [`Client::get`].
-    pub fn put<U>(&self, url: U) -> Result<Request>
-    where
-        U: TryInto<Url>,
-        Error: From<U::Error>,
-    {
-        Request::new(self.clone(), Method::PUT, url.try_into()?)
+    pub fn put<'a>(&self, url: impl Into<GivenUrl<'a>>) -> Result<Request> {
+        self.request(Method::PUT, url)
     }
 
     /// Begins a DELETE request.
     ///
     /// # Errors
     /// As [`Client::get`].
-    pub fn delete<U>(&self, url: U) -> Result<Request>
-    where
-        U: TryInto<Url>,
-        Error: From<U::Error>,
-    {
-        Request::new(self.clone(), Method::DELETE, url.try_into()?)
+    pub fn delete<'a>(&self, url: impl Into<GivenUrl<'a>>) -> Result<Request> {
+        self.request(Method::DELETE, url)
     }
 
-    /// Begins a request with any method, given by name or as a [`Method`].
+    /// Begins a request with any method, given by name or as a [`Method`]. The URL is given as for [`Client::get`].
+    ///
+    /// ```
+    /// # fn main() -> Result<(), wirescope::Error> {
+    /// # let client = wirescope::Client::new()?;
+    /// use wirescope::message::method::Method;
+    ///
+    /// let url = "http://example.com/";
+    /// let requests = [client.request("PROPFIND", url)?, client.request(Method::GET, url)?];
+    /// # drop(requests);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`Client::get`], and [`RequestRule::Method`](crate::error::RequestRule::Method) when the method is no
     /// token.
-    pub fn request<M, U>(&self, method: M, url: U) -> Result<Request>
+    pub fn request<'a, M>(&self, method: M, url: impl Into<GivenUrl<'a>>) -> Result<Request>
     where
         M: TryInto<Method>,
-        U: TryInto<Url>,
-        Error: From<M::Error> + From<U::Error>,
+        Error: From<M::Error>,
     {
-        Request::new(self.clone(), method.try_into()?, url.try_into()?)
+        Request::new(self.clone(), method.try_into()?, url.into().read()?)
     }
 
     /// Closes idle connections that were idle for too long, that the peer closed, or that it spoke on. This

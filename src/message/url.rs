@@ -17,6 +17,7 @@
 
 mod authority;
 mod error;
+mod given;
 mod origin;
 mod plain;
 mod split;
@@ -24,9 +25,11 @@ mod split;
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use self::authority::{Authority, HostKind};
 pub use self::error::UrlError;
+pub use self::given::GivenUrl;
 pub use self::origin::{Host, Origin, Scheme};
 use self::split::Split;
 
@@ -43,7 +46,8 @@ pub const MAX_URL_BYTES: usize = 64 * 1024;
 /// what was asked for. [`encode_stray`] does that for text that people type.
 ///
 /// User information is kept for whoever asks for it by name and shown by neither `Display` nor `Debug`
-/// (RFC 9110 §4.2.4). Equality compares everything that is kept, user information too.
+/// (RFC 9110 §4.2.4). Equality compares everything that is kept, user information too. Cloning allocates
+/// nothing: the text is shared.
 ///
 /// ```
 /// use wirescope::message::url::{Host, Scheme, Url};
@@ -58,7 +62,13 @@ pub const MAX_URL_BYTES: usize = 64 * 1024;
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Url {
-    text: String,
+    text: Arc<str>,
+    parts: Parts,
+}
+
+/// Where the parts of a URL end in its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Parts {
     front: Front,
     /// Ends of the path, of the query, and of the fragment.
     path: u32,
@@ -69,7 +79,7 @@ pub struct Url {
 }
 
 /// What is known of the text before the path.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Front {
     scheme: Scheme,
     kind: HostKind,
@@ -80,41 +90,23 @@ struct Front {
 }
 
 impl Url {
-    /// Reads an absolute URL. Costs one allocation.
+    /// Reads an absolute URL. Costs one allocation if the URL is in its normal form and has nothing but scheme, host,
+    /// port, path and query, else two.
     ///
     /// # Errors
     /// The [`UrlError`] of the first rule found broken. A text without a scheme is [`UrlError::Scheme`].
     pub fn parse(text: &str) -> Result<Self, UrlError> {
         match plain::parse(text) {
             Some(url) => Ok(url),
-            None => Self::parse_any(text),
+            None => parse_any(text).map(Self::of),
         }
     }
 
-    /// Reads a URL by the whole grammar.
-    fn parse_any(text: &str) -> Result<Self, UrlError> {
-        if text.is_empty() {
-            return Err(UrlError::Empty);
+    fn of((text, parts): (String, Parts)) -> Self {
+        Self {
+            text: text.into(),
+            parts,
         }
-        let split = Split::new(text)?;
-        let Some(scheme) = split.scheme else {
-            return Err(UrlError::Scheme);
-        };
-        let Some((authority, at)) = split.authority else {
-            return Err(UrlError::EmptyHost {
-                offset: split.path_at,
-            });
-        };
-        let authority = Authority::parse(authority, at)?;
-        let mut buffer = String::with_capacity(text.len() + 1);
-        let front = Front::write(&mut buffer, scheme, &authority)?;
-        buffer.push_str(if split.path.is_empty() {
-            "/"
-        } else {
-            split.path
-        });
-        let hidden = (authority.userinfo, authority.zone);
-        Self::finish(buffer, front, split.query, split.fragment, hidden)
     }
 
     /// Resolves a reference, such as the value of a Location field, against this URL as the target URI
@@ -137,6 +129,10 @@ impl Url {
     /// # Ok::<_, wirescope::message::url::UrlError>(())
     /// ```
     pub fn join(&self, reference: &str) -> Result<Self, UrlError> {
+        self.resolve(reference).map(Self::of)
+    }
+
+    fn resolve(&self, reference: &str) -> Result<(String, Parts), UrlError> {
         let split = Split::new(reference)?;
         let fragment = split.fragment.or_else(|| self.fragment());
         let mut buffer = String::with_capacity(self.text.len() + reference.len() + 1);
@@ -148,17 +144,17 @@ impl Url {
             let scheme = split.scheme.unwrap_or_else(|| self.scheme());
             let front = Front::write(&mut buffer, scheme, &authority)?;
             push_resolved(&mut buffer, split.path.split('/').skip(1));
-            return Self::finish(buffer, front, split.query, fragment, (None, authority.zone));
+            return finish(buffer, front, split.query, fragment, (None, authority.zone));
         }
         if split.scheme.is_some() {
             return Err(UrlError::EmptyHost {
                 offset: split.path_at,
             });
         }
-        buffer.push_str(self.span(0, self.front.authority));
+        buffer.push_str(self.span(0, self.parts.front.authority));
         let query = self.push_relative(&mut buffer, &split);
         let hidden = (self.userinfo(), self.zone());
-        Self::finish(buffer, self.front, query, fragment, hidden)
+        finish(buffer, self.parts.front, query, fragment, hidden)
     }
 
     /// Writes the path of a reference that has no authority, and returns the query that goes with it
@@ -178,43 +174,16 @@ impl Url {
         split.query
     }
 
-    /// Completes a text that ends with its path.
-    fn finish(
-        mut text: String,
-        front: Front,
-        query: Option<&str>,
-        fragment: Option<&str>,
-        (userinfo, zone): (Option<&str>, Option<&str>),
-    ) -> Result<Self, UrlError> {
-        let path = end_of(&text)?;
-        push_part(&mut text, "?", query, "");
-        let target = end_of(&text)?;
-        push_part(&mut text, "#", fragment, "");
-        let shown = end_of(&text)?;
-        push_part(&mut text, "", userinfo, "@");
-        let userinfo = end_of(&text)?;
-        push_part(&mut text, "%25", zone, "");
-        end_of(&text)?;
-        Ok(Self {
-            text,
-            front,
-            path,
-            target,
-            shown,
-            userinfo,
-        })
-    }
-
     /// Returns the scheme.
     #[must_use]
     pub fn scheme(&self) -> Scheme {
-        self.front.scheme
+        self.parts.front.scheme
     }
 
     /// Returns the host.
     #[must_use]
     pub fn host(&self) -> Host<'_> {
-        match self.front.kind {
+        match self.parts.front.kind {
             HostKind::Name => Host::Name(self.host_str()),
             HostKind::V4(addr) => Host::V4(addr),
             HostKind::V6(addr) => Host::V6(addr, self.zone()),
@@ -225,13 +194,13 @@ impl Url {
     /// its zone.
     #[must_use]
     pub fn host_str(&self) -> &str {
-        self.span(self.front.host_start(), self.front.host)
+        self.span(self.parts.front.host_start(), self.parts.front.host)
     }
 
     /// Returns the port, the default of the scheme if none was given.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.front.port
+        self.parts.front.port
     }
 
     /// Returns the port unless it is the default of the scheme.
@@ -244,38 +213,40 @@ impl Url {
     /// information nor a zone is part of it (RFC 9110 §7.2, RFC 9112 §3.2).
     #[must_use]
     pub fn authority(&self) -> &str {
-        self.span(self.front.host_start(), self.front.authority)
+        self.span(self.parts.front.host_start(), self.parts.front.authority)
     }
 
     /// Returns path and query, which is the request target in origin-form (RFC 9112 §3.2.1).
     #[must_use]
     pub fn request_target(&self) -> &str {
-        self.span(self.front.authority, self.target)
+        self.span(self.parts.front.authority, self.parts.target)
     }
 
     /// Returns scheme, authority, path and query, which is the request target in absolute-form
     /// (RFC 9112 §3.2.2).
     #[must_use]
     pub fn absolute_form(&self) -> &str {
-        self.span(0, self.target)
+        self.span(0, self.parts.target)
     }
 
     /// Returns the path, which begins with a slash.
     #[must_use]
     pub fn path(&self) -> &str {
-        self.span(self.front.authority, self.path)
+        self.span(self.parts.front.authority, self.parts.path)
     }
 
     /// Returns the query without its question mark.
     #[must_use]
     pub fn query(&self) -> Option<&str> {
-        self.span(self.path, self.target).strip_prefix('?')
+        self.span(self.parts.path, self.parts.target)
+            .strip_prefix('?')
     }
 
     /// Returns the fragment without its hash sign. It is never sent (RFC 9110 §4.2.5).
     #[must_use]
     pub fn fragment(&self) -> Option<&str> {
-        self.span(self.target, self.shown).strip_prefix('#')
+        self.span(self.parts.target, self.parts.shown)
+            .strip_prefix('#')
     }
 
     /// Says whether the URL has user information, be it empty.
@@ -313,15 +284,19 @@ impl Url {
     /// Returns the URL as text, without user information and without the zone of an address.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        self.span(0, self.shown)
+        self.span(0, self.parts.shown)
     }
 
     fn userinfo(&self) -> Option<&str> {
-        self.span(self.shown, self.userinfo).strip_suffix('@')
+        self.span(self.parts.shown, self.parts.userinfo)
+            .strip_suffix('@')
     }
 
     fn zone(&self) -> Option<&str> {
-        let hidden = self.text.get(self.userinfo as usize..).unwrap_or_default();
+        let hidden = self
+            .text
+            .get(self.parts.userinfo as usize..)
+            .unwrap_or_default();
         hidden.strip_prefix("%25")
     }
 
@@ -329,6 +304,59 @@ impl Url {
         let span = self.text.get(start as usize..end as usize);
         span.unwrap_or_default()
     }
+}
+
+/// Reads a URL by the whole grammar.
+fn parse_any(text: &str) -> Result<(String, Parts), UrlError> {
+    if text.is_empty() {
+        return Err(UrlError::Empty);
+    }
+    let split = Split::new(text)?;
+    let Some(scheme) = split.scheme else {
+        return Err(UrlError::Scheme);
+    };
+    let Some((authority, at)) = split.authority else {
+        return Err(UrlError::EmptyHost {
+            offset: split.path_at,
+        });
+    };
+    let authority = Authority::parse(authority, at)?;
+    let mut buffer = String::with_capacity(text.len() + 1);
+    let front = Front::write(&mut buffer, scheme, &authority)?;
+    buffer.push_str(if split.path.is_empty() {
+        "/"
+    } else {
+        split.path
+    });
+    let hidden = (authority.userinfo, authority.zone);
+    finish(buffer, front, split.query, split.fragment, hidden)
+}
+
+/// Completes a text that ends with its path.
+fn finish(
+    mut text: String,
+    front: Front,
+    query: Option<&str>,
+    fragment: Option<&str>,
+    (userinfo, zone): (Option<&str>, Option<&str>),
+) -> Result<(String, Parts), UrlError> {
+    let path = end_of(&text)?;
+    push_part(&mut text, "?", query, "");
+    let target = end_of(&text)?;
+    push_part(&mut text, "#", fragment, "");
+    let shown = end_of(&text)?;
+    push_part(&mut text, "", userinfo, "@");
+    let userinfo = end_of(&text)?;
+    push_part(&mut text, "%25", zone, "");
+    end_of(&text)?;
+    let parts = Parts {
+        front,
+        path,
+        target,
+        shown,
+        userinfo,
+    };
+    Ok((text, parts))
 }
 
 impl Front {
@@ -372,13 +400,6 @@ impl FromStr for Url {
     }
 }
 
-/// Clones, so that what takes a text or a [`Url`] takes a borrowed one too.
-impl From<&Url> for Url {
-    fn from(url: &Url) -> Self {
-        url.clone()
-    }
-}
-
 impl TryFrom<&str> for Url {
     type Error = UrlError;
 
@@ -410,9 +431,9 @@ impl fmt::Display for Url {
         let Some(zone) = self.zone() else {
             return f.write_str(self.as_str());
         };
-        let host = self.span(0, self.front.host);
+        let host = self.span(0, self.parts.front.host);
         write!(f, "{}%25{zone}]", host.strip_suffix(']').unwrap_or(host))?;
-        f.write_str(self.span(self.front.host, self.shown))
+        f.write_str(self.span(self.parts.front.host, self.parts.shown))
     }
 }
 

@@ -151,12 +151,18 @@ impl Plan {
         self.framing == RequestFraming::Chunked
     }
 
-    /// Takes what belongs to the client out of the caller's fields.
+    /// Takes what belongs to the client out of the caller's fields, if there are any, and decides on the framing.
     fn settle(&mut self) -> Result<(), Error> {
-        self.take_host()?;
-        self.take_connection()?;
+        let has_fields = !self.fields.is_empty();
+        if has_fields {
+            self.take_host()?;
+            self.take_connection()?;
+        }
         self.take_expect()?;
-        self.take_framing()
+        if has_fields {
+            self.take_framing()?;
+        }
+        self.decide_framing()
     }
 
     /// The caller's field lines.
@@ -311,7 +317,7 @@ impl Plan {
         Ok(())
     }
 
-    /// Decides on the framing; the caller's framing fields may choose chunked or confirm the length.
+    /// The caller's framing fields may choose chunked or confirm the length.
     fn take_framing(&mut self) -> Result<(), Error> {
         let chunked = self.wants_chunked()?;
         let declared = self.declared_length()?;
@@ -332,6 +338,14 @@ impl Plan {
         if chunked && !matches!(self.body, BodyPlan::Source(..)) {
             return Err(refused("Transfer-Encoding", FieldError::Framing));
         }
+        self.fields.remove("content-length");
+        self.fields.remove("transfer-encoding");
+        self.fields.remove("trailer");
+        Ok(())
+    }
+
+    /// The body decides on the framing.
+    fn decide_framing(&mut self) -> Result<(), Error> {
         match &self.body {
             BodyPlan::Source(Some(_), trailers) if !trailers.is_empty() => {
                 return Err(refused("Trailer", FieldError::Framing));
@@ -346,9 +360,6 @@ impl Plan {
             }
             BodyPlan::Source(None, _) => RequestFraming::Chunked,
         };
-        self.fields.remove("content-length");
-        self.fields.remove("transfer-encoding");
-        self.fields.remove("trailer");
         Ok(())
     }
 

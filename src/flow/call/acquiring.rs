@@ -229,15 +229,12 @@ impl Call {
     pub(super) fn got(&mut self, mut connection: Box<Connection>, turn: &mut Turn<'_>) {
         self.timers.keep_total();
         let reused = connection.requests > 0;
-        let idle = connection
-            .idle_since
-            .take()
-            .map(|since| turn.now.saturating_duration_since(since));
+        let idle_since = connection.idle_since.take();
         turn.emitter.emit(EventKind::GotConn, turn.now, |_| {
             Payload::GotConn(Arc::new(GotConn {
                 reused,
-                was_idle: idle.is_some(),
-                idle,
+                was_idle: idle_since.is_some(),
+                idle: idle_since.map(|since| turn.now.saturating_duration_since(since)),
                 local: connection.local,
                 remote: connection.remote,
                 requests: connection.requests,

@@ -3,10 +3,12 @@
 //! The rule guarded here: what is read here has the same meaning as by the whole grammar, and what has anything out of
 //! the ordinary is left to that. A property test holds the two to each other.
 
-use super::authority::kind_of_allowed;
-use super::{Front, MAX_URL_BYTES, Scheme, Url};
+use std::sync::Arc;
 
-/// Reads `scheme://host:port/path?query` in one pass and with one allocation. None if it is not plain: if it has upper
+use super::authority::kind_of_allowed;
+use super::{Front, MAX_URL_BYTES, Parts, Scheme, Url};
+
+/// Reads `scheme://host:port/path?query` in one pass. None if it is not plain: if it has upper
 /// case before the path, user information, brackets, a default port, a percent sign, a fragment, or a fault.
 pub(super) fn parse(text: &str) -> Option<Url> {
     let (scheme, rest) = match text.strip_prefix("http://") {
@@ -37,13 +39,12 @@ pub(super) fn parse(text: &str) -> Option<Url> {
     if !is_query || !split_behind(query, QUERY).1.is_empty() {
         return None;
     }
-    let mut kept = String::with_capacity(text.len().saturating_add(1));
-    kept.push_str(text);
-    if rest.is_empty() {
-        kept.push('/');
-    }
-    let end = u32::try_from(kept.len()).ok()?;
-    Some(Url {
+    let text: Arc<str> = match rest {
+        "" => [text, "/"].concat().into(),
+        _ => text.into(),
+    };
+    let end = u32::try_from(text.len()).ok()?;
+    let parts = Parts {
         front: Front {
             scheme,
             kind,
@@ -51,12 +52,12 @@ pub(super) fn parse(text: &str) -> Option<Url> {
             host: u32::try_from(host_end).ok()?,
             authority: u32::try_from(authority_end).ok()?,
         },
-        path: u32::try_from(kept.len().saturating_sub(query.len())).ok()?,
+        path: u32::try_from(text.len().saturating_sub(query.len())).ok()?,
         target: end,
         shown: end,
         userinfo: end,
-        text: kept,
-    })
+    };
+    Some(Url { text, parts })
 }
 
 /// Reads a port as it is written in the normal form: without zeros before it, and not the default.
