@@ -245,7 +245,7 @@ impl Call {
             conn: connection.id,
             remote: connection.remote,
             reused,
-            was_idle: idle.is_some(),
+            was_idle: idle_since.is_some(),
             tls: connection.tls.clone(),
         });
         connection.requests = connection.requests.saturating_add(1);
