@@ -220,17 +220,13 @@ impl<W: Clone, T> Lookup<W, T> {
         Left::Forgotten { coalesced, ticket }
     }
 
-    /// A waiter goes on under another number.
-    pub(crate) fn rename(&mut self, host: &str, waiter_id: u64, new_id: u64) {
-        let waiters = self
-            .flights
-            .get_mut(&folded(host))
-            .map(|flight| &mut flight.waiters);
-        let waiter =
-            waiters.and_then(|waiters| waiters.iter_mut().find(|(id, _)| *id == waiter_id));
-        if let Some((id, _)) = waiter {
-            *id = new_id;
-        }
+    /// A waiter goes on under another id; gives what is told, if it still waits.
+    pub(crate) fn rename(&mut self, host: &str, waiter_id: u64, new_id: u64) -> Option<&mut W> {
+        let flight = self.flights.get_mut(&folded(host))?;
+        let mut waiters = flight.waiters.iter_mut();
+        let (id, waiter) = waiters.find(|(id, _)| *id == waiter_id)?;
+        *id = new_id;
+        Some(waiter)
     }
 
     /// Who waits for a flight now.

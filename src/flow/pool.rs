@@ -21,6 +21,7 @@
 
 mod bounds;
 mod counters;
+mod detached;
 mod key;
 mod queue;
 mod slots;
@@ -85,9 +86,11 @@ pub(crate) enum Found<T> {
 
 /// What [`Pool::join`] came to.
 #[derive(Debug)]
-pub(crate) struct Joined<T> {
+pub(crate) struct Joined<T, W> {
     pub(crate) found: Found<T>,
     pub(crate) evicted: Option<T>,
+    /// Wakes the dial without a call that has to give up its place for this one.
+    pub(crate) gives_way: Option<W>,
     /// Calls of the client that wait, with this one if it does.
     pub(crate) depth: usize,
 }
@@ -215,7 +218,7 @@ impl<T: Pooled, W> Pool<T, W> {
         id: u64,
         (cause, wish): (Cause, Wish),
         waker: W,
-    ) -> Joined<T> {
+    ) -> Joined<T, W> {
         let key = Arc::new(Key::of(url));
         let newest = match wish {
             Wish::Any => self.slots.take_newest(&key),
@@ -226,7 +229,9 @@ impl<T: Pooled, W> Pool<T, W> {
             (None, Cause::Limits) => self.permit(&key, id, wish),
             (None, Cause::Descriptors { freed }) => self.scarce_permit(&key, id, wish, freed),
         };
+        let mut gives_way = None;
         if let Found::MustWait(limit) = found {
+            gives_way = self.unwanted(&key, limit);
             let cause = match limit {
                 QueueLimit::Descriptors => Cause::Descriptors {
                     freed: self.counters.freed(),
@@ -245,6 +250,7 @@ impl<T: Pooled, W> Pool<T, W> {
         Joined {
             found,
             evicted,
+            gives_way,
             depth: self.wants.waiting(|_| true),
         }
     }
@@ -277,8 +283,8 @@ impl<T: Pooled, W> Pool<T, W> {
         let Some(want) = self.wants.find(id) else {
             return Heard::Nobody;
         };
-        if want.stage == Stage::Detached {
-            return Heard::Nobody;
+        if want.stage == Stage::Unwanted {
+            return Heard::GiveUp;
         }
         if want.stage == Stage::Dialing {
             let key = want.key.clone();
@@ -327,7 +333,7 @@ impl<T: Pooled, W> Pool<T, W> {
         };
         match want.stage {
             Stage::Queued(_) => {}
-            Stage::Dialing | Stage::Starved | Stage::Detached => {
+            Stage::Dialing | Stage::Starved | Stage::Detached | Stage::Unwanted => {
                 self.slots.uncount(Counted::Dialing, &want.key);
             }
         }
@@ -336,31 +342,6 @@ impl<T: Pooled, W> Pool<T, W> {
             Some(Mail::MayDial) => self.serve(1),
             None => self.serve(0),
         }
-    }
-
-    /// A dial goes on without its call, as `alone`; it counts as before. What was left for the call goes to the next.
-    /// Says whether there is a point in it: of dials that go on alone and idle connections, for one key and for all,
-    /// there are no more than may be idle.
-    pub(crate) fn detach(&mut self, id: u64, alone: u64) -> (bool, Served<T, W>) {
-        let Some(want) = self.wants.find(id) else {
-            return (false, Served::nothing());
-        };
-        let (key, mail) = (want.key.clone(), want.mail.take());
-        (want.id, want.stage, want.waker) = (alone, Stage::Detached, None);
-        let detached = || {
-            self.wants
-                .iter()
-                .filter(|want| want.stage == Stage::Detached)
-        };
-        let of_key = detached().filter(|want| *want.key == *key).count();
-        let all = detached().count();
-        let is_kept = of_key.saturating_add(self.slots.idle_of(&key)) <= self.bounds.idle_per_key
-            && all.saturating_add(self.slots.total().idle) <= self.bounds.idle_total;
-        let served = match mail {
-            Some(Mail::Handed(conn, generation)) => self.put(&key, conn, generation),
-            Some(Mail::MayDial) | None => Served::nothing(),
-        };
-        (is_kept, served)
     }
 
     /// A dial is over, with a connection or without. What was left for its call goes to the next.
@@ -538,7 +519,11 @@ impl<T: Pooled, W> Pool<T, W> {
                 };
                 may.then_some((want.id, cause))
             }
-            Stage::Queued(_) | Stage::Dialing | Stage::Starved | Stage::Detached => None,
+            Stage::Queued(_)
+            | Stage::Dialing
+            | Stage::Starved
+            | Stage::Detached
+            | Stage::Unwanted => None,
         })
     }
 

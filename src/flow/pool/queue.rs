@@ -38,8 +38,10 @@ pub(super) enum Stage {
     Dialing,
     /// It gives its dial up, because the system had no descriptor for it.
     Starved,
-    /// It was a dial's, which goes on without it and takes nothing.
+    /// It is no call but a dial that goes on without one, and takes nothing.
     Detached,
+    /// The same, and it has to give its place up.
+    Unwanted,
 }
 
 /// Why a call waits.
@@ -78,6 +80,8 @@ pub(crate) enum Heard<T> {
     Nothing,
     /// It dials the only connection of its key, so none can come back.
     Nobody,
+    /// It is a dial without a call, and its place is wanted.
+    GiveUp,
 }
 
 /// The calls, the oldest first.
