@@ -86,7 +86,7 @@ impl Running {
                 return None;
             }
             Heard::Nothing => true,
-            Heard::Nobody => false,
+            Heard::Nobody | Heard::GiveUp => false,
         };
         let input = match self.waits.parker() {
             Some(parker) => (!parker.wait(deadline)).then_some(Input::Timeout),

@@ -106,13 +106,16 @@ impl Engine {
         wish: (Cause, Wish),
         alarm: Alarm,
         now: Instant,
-    ) -> (Joined<Idle>, u64) {
+    ) -> (Joined<Idle, Alarm>, u64) {
         let (mut joined, generation) = {
             let mut pool = lock(&self.pool);
             (pool.join(url, call.get(), wish, alarm), pool.generation())
         };
         let evicted = joined.evicted.take();
         self.close_all(evicted.map(|idle| (idle, CloseReason::Evicted)), now);
+        if let Some(alarm) = joined.gives_way.take() {
+            alarm.wake();
+        }
         (joined, generation)
     }
 

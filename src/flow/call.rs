@@ -94,7 +94,7 @@ pub(crate) struct Call {
     /// What is known of descriptors and of waiting for them, in this attempt.
     scarcity: Scarcity,
     /// The dial that goes on without this call, until the driver takes it.
-    detached: Option<Box<Call>>,
+    detached: Option<Box<Self>>,
 }
 
 /// The settings of one call.

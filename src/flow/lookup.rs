@@ -223,14 +223,12 @@ impl<W: Clone, T> Lookup<W, T> {
         Left::Forgotten { coalesced, ticket }
     }
 
-    /// A waiter goes on under another number.
-    pub(crate) fn rename(&mut self, host: &str, waiter_id: u64, new_id: u64) {
-        let flight = self.flights.get_mut(&folded(host));
-        let waiters = flight.map(|flight| &mut flight.waiters);
-        if let Some(waiters) = waiters {
-            let waiter = waiters.remove(&waiter_id);
-            waiters.extend(waiter.map(|waiter| (new_id, waiter)));
-        }
+    /// A waiter goes on under another id; gives what is told, if it still waits.
+    pub(crate) fn rename(&mut self, host: &str, waiter_id: u64, new_id: u64) -> Option<&mut W> {
+        let flight = self.flights.get_mut(&folded(host))?;
+        let waiter = flight.waiters.remove(&waiter_id)?;
+        let (_, waiter) = flight.waiters.entry(new_id).or_insert(waiter);
+        Some(waiter)
     }
 
     /// Who waits for a flight now.

@@ -24,6 +24,7 @@
 
 mod bounds;
 mod counters;
+mod detached;
 mod idle;
 mod key;
 mod line;
@@ -215,7 +216,7 @@ impl<T: Pooled, W> Pool<T, W> {
         id: u64,
         (cause, wish): (Cause, Wish),
         waker: W,
-    ) -> Joined<T> {
+    ) -> Joined<T, W> {
         let slot = self.slots.open_for(url);
         let newest = match wish {
             Wish::Any => self.slots.take_newest(slot),
@@ -226,7 +227,9 @@ impl<T: Pooled, W> Pool<T, W> {
             (None, Cause::Limits) => self.permit(slot, id, wish),
             (None, Cause::Descriptors { freed }) => self.scarce_permit(slot, id, wish, freed),
         };
+        let mut gives_way = None;
         if let Found::MustWait(limit) = found {
+            gives_way = self.unwanted(slot, limit);
             let cause = match limit {
                 QueueLimit::Descriptors => Cause::Descriptors {
                     freed: self.counters.freed(),
@@ -245,6 +248,7 @@ impl<T: Pooled, W> Pool<T, W> {
         Joined {
             found,
             evicted,
+            gives_way,
             depth: self.slots.total().waiting,
         }
     }
@@ -279,8 +283,8 @@ impl<T: Pooled, W> Pool<T, W> {
             return Heard::Nobody;
         };
         let slot = want.slot;
-        if want.stage == Stage::Detached {
-            return Heard::Nobody;
+        if want.stage == Stage::Unwanted {
+            return Heard::GiveUp;
         }
         if want.stage == Stage::Dialing {
             if want.wish == Wish::Fresh || self.slots.connections_of(slot) <= 1 {
@@ -327,7 +331,7 @@ impl<T: Pooled, W> Pool<T, W> {
         };
         match want.stage {
             Stage::Queued(_) => {}
-            Stage::Dialing | Stage::Starved | Stage::Detached => {
+            Stage::Dialing | Stage::Starved | Stage::Detached | Stage::Unwanted => {
                 self.slots.uncount(Counted::Dialing, want.slot);
             }
         }
@@ -338,34 +342,6 @@ impl<T: Pooled, W> Pool<T, W> {
         };
         self.slots.release(want.slot);
         served
-    }
-
-    /// A dial goes on without its call, as `alone`; it counts as before. What was left for the call goes to the next.
-    /// Says whether there is a point in it: of dials that go on alone and idle connections, for one key and for all,
-    /// there are no more than may be idle.
-    pub(crate) fn detach(&mut self, id: u64, alone: u64) -> (bool, Served<T, W>) {
-        let Some(want) = self.remove(id) else {
-            return (false, Served::nothing());
-        };
-        let slot = want.slot;
-        self.push(Want {
-            id: alone,
-            slot,
-            wish: want.wish,
-            stage: Stage::Detached,
-            waker: None,
-            mail: None,
-        });
-        self.detached.insert((slot, alone));
-        let of_key = self.detached.range((slot, 0)..=(slot, u64::MAX)).count();
-        let all = self.detached.len();
-        let is_kept = of_key.saturating_add(self.slots.idle_of(slot)) <= self.bounds.idle_per_key
-            && all.saturating_add(self.slots.total().idle) <= self.bounds.idle_total;
-        let served = match want.mail {
-            Some(Mail::Handed(conn, generation)) => self.put_back(slot, conn, generation),
-            Some(Mail::MayDial) | None => Served::nothing(),
-        };
-        (is_kept, served)
     }
 
     /// A dial is over, with a connection or without. What was left for its call goes to the next.

@@ -375,3 +375,32 @@ fn a_detached_dial_that_fails_is_told_and_gives_its_place_back() {
         "got_conn reused=false was_idle=false",
     ]);
 }
+
+#[test]
+fn a_detached_dial_gives_way_to_a_call_of_another_origin() {
+    let hole = BlackHole::start().unwrap();
+    let (lab, mut event_loop) = looped(Peer::builder().script(hello()), |client| {
+        client.max_connections(1)
+    });
+    let url = format!("http://{}/", hole.addr());
+    let ticket = begin_until(&mut event_loop, &lab, &url, EventKind::ConnectStart);
+    cancel(&mut event_loop, ticket);
+    assert_eq!(event_loop.pool_stats().total().dialing(), 1);
+    let begun = Instant::now();
+    event_loop
+        .submit(lab.client.get(&lab.peer.url("/")).unwrap())
+        .unwrap();
+    assert_eq!(complete(&mut event_loop).body(), b"hello");
+    // Its own deadline is 10 seconds.
+    assert!(begun.elapsed() < PATIENCE);
+    drop(event_loop);
+    let seen = lab.finish();
+    seen.assert_sequence([
+        "call_canceled",
+        "queue_start limit=total",
+        "dial_done abandoned=true",
+        "queue_done outcome=may_dial",
+        "got_conn",
+    ]);
+    seen.none(EventKind::TimeoutFired);
+}

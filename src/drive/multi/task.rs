@@ -407,6 +407,10 @@ impl Running {
                 self.take_mail(mail);
                 Happened::Told
             }
+            Heard::GiveUp => {
+                self.input(Input::Cancel(CanceledBy::Drop));
+                Happened::Told
+            }
             Heard::Nothing | Heard::Nobody if self.look_at_dial() => Happened::Told,
             Heard::Nothing | Heard::Nobody => Happened::Nothing,
         }

@@ -97,6 +97,11 @@ impl Call {
         Some(detached)
     }
 
+    /// Says whether this is no call but a dial that goes on without one.
+    pub(crate) fn is_detached(&self) -> bool {
+        matches!(self.state, State::Detached(_))
+    }
+
     pub(super) fn next_of_detached(&mut self, turn: &mut Turn<'_>) -> Action {
         let State::Detached(detached) = &mut self.state else {
             return Action::Done;

@@ -63,6 +63,12 @@ impl Line {
         of_need.next().map(|(_, arrival)| *arrival)
     }
 
+    /// The oldest call with this need of each key that has room, the oldest first.
+    pub(super) fn heads(&self, need: Need) -> impl Iterator<Item = Arrival> + '_ {
+        let of_need = self.heads.range((need, 0)..=(need, Arrival::MAX));
+        of_need.map(|(_, arrival)| *arrival)
+    }
+
     pub(super) fn take_connections(&mut self, slot: Id, arrival: Arrival) {
         self.takers.insert((slot, arrival));
     }

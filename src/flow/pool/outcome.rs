@@ -29,9 +29,11 @@ pub(crate) enum Found<T> {
 
 /// What [`Pool::join`](super::Pool::join) came to.
 #[derive(Debug)]
-pub(crate) struct Joined<T> {
+pub(crate) struct Joined<T, W> {
     pub(crate) found: Found<T>,
     pub(crate) evicted: Option<T>,
+    /// Wakes the dial without a call that has to give up its place for this one.
+    pub(crate) gives_way: Option<W>,
     /// Calls of the client that wait, with this one if it does.
     pub(crate) depth: usize,
 }

@@ -40,8 +40,10 @@ pub(super) enum Stage {
     Dialing,
     /// It gives its dial up, because the system had no descriptor for it.
     Starved,
-    /// It was a dial's, which goes on without it and takes nothing.
+    /// It is no call but a dial that goes on without one, and takes nothing.
     Detached,
+    /// The same, and it has to give its place up.
+    Unwanted,
 }
 
 /// Why a call waits.
@@ -80,6 +82,8 @@ pub(crate) enum Heard<T> {
     Nothing,
     /// It dials the only connection of its key, so none can come back.
     Nobody,
+    /// It is a dial without a call, and its place is wanted.
+    GiveUp,
 }
 
 /// The calls by their arrival.
@@ -118,6 +122,10 @@ impl<T, W> Wants<T, W> {
         Some((arrival, self.list.get(&arrival)?))
     }
 
+    pub(super) fn get(&self, arrival: Arrival) -> Option<&Want<T, W>> {
+        self.list.get(&arrival)
+    }
+
     pub(super) fn get_mut(&mut self, arrival: Arrival) -> Option<&mut Want<T, W>> {
         self.list.get_mut(&arrival)
     }
@@ -137,7 +145,7 @@ impl<T, W> Want<T, W> {
             _ if self.mail.is_some() => return Claims::NONE,
             Stage::Queued(Cause::Limits) => Some(Need::Limits),
             Stage::Queued(Cause::Descriptors { .. }) => Some(Need::Descriptors),
-            Stage::Dialing | Stage::Starved | Stage::Detached => None,
+            Stage::Dialing | Stage::Starved | Stage::Detached | Stage::Unwanted => None,
         };
         let is_listening = permits.is_some() || self.waker.is_some();
         Claims {

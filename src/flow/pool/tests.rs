@@ -836,3 +836,92 @@ proptest! {
         prop_assert_eq!((left.active(), left.dialing(), left.waiting()), (0, 0, 0));
     }
 }
+
+/// A pool in which a dial of call 1 to `http://a/` goes on as 100.
+fn with_detached(bounds: Bounds) -> (TestPool, bool) {
+    let now = crate::testing::origin();
+    let mut pool = TestPool::new(bounds);
+    let taken = pool.take(&url("http://a/"), 1, Wish::Any, now);
+    assert!(matches!(taken.found, Found::MayDial));
+    let (is_kept, served) = pool.detach(1, 100);
+    assert!(served.wake.is_empty() && served.closed.is_empty());
+    (pool, is_kept)
+}
+
+#[test]
+fn a_dial_without_its_call_counts_and_takes_nothing() {
+    let now = crate::testing::origin();
+    let (mut pool, is_kept) = with_detached(FREE);
+    assert!(is_kept);
+    assert_eq!(pool.stats().total().dialing(), 1);
+    open(&mut pool, "http://a/", 2, now);
+    assert!(pool.listen(100, 7).is_silent());
+    assert_eq!(put(&mut pool, "http://a/", 5, now), None);
+    assert_eq!(pool.counts(), (1, 0), "it is idle, and left for nobody");
+    assert!(pool.listen(100, 7).is_silent());
+    let served = pool.dialed(100, true);
+    assert!(served.wake.is_empty());
+    assert_eq!(pool.stats().total().dialing(), 0);
+    assert_eq!(pool.counts(), (1, 1));
+}
+
+#[test]
+fn of_dials_without_their_calls_there_are_as_many_as_may_be_idle() {
+    let now = crate::testing::origin();
+    for (per_key, total) in [(2, 8), (8, 2)] {
+        let mut pool = TestPool::new(Bounds {
+            idle_per_key: per_key,
+            idle_total: total,
+            ..FREE
+        });
+        open_and_put(&mut pool, "http://a/", 1, now);
+        for (call, is_kept) in [(2, true), (3, false)] {
+            pool.take(&url("http://a/"), call, Wish::Fresh, now);
+            assert_eq!(pool.detach(call, call + 100).0, is_kept);
+        }
+    }
+}
+
+#[test]
+fn what_was_left_for_a_call_goes_to_the_next_when_its_dial_is_left() {
+    let now = crate::testing::origin();
+    let mut pool = TestPool::new(FREE);
+    open(&mut pool, "http://a/", 1, now);
+    for call in [2, 3] {
+        pool.take(&url("http://a/"), call, Wish::Any, now);
+        assert!(pool.listen(call, call).is_silent());
+    }
+    assert_eq!(put(&mut pool, "http://a/", 9, now), None);
+    let (is_kept, served) = pool.detach(2, 102);
+    assert!(is_kept);
+    assert_eq!(served.wake, [3]);
+    assert!(matches!(pool.read(3), Some(Mail::Handed(Conn(9, _), _))));
+}
+
+#[test]
+fn a_dial_without_its_call_gives_way_to_a_call_of_another_key() {
+    let now = crate::testing::origin();
+    let one = Bounds {
+        total: Some(1),
+        ..FREE
+    };
+    let (mut pool, _) = with_detached(one);
+    assert!(pool.listen(100, 7).is_silent());
+    let wish = (Cause::Limits, Wish::Any);
+    let joined = pool.join(&url("http://a/"), 2, wish, 2);
+    assert_eq!(joined.gives_way, None, "it can use what comes of it");
+    pool.leave(2);
+    let joined = pool.join(&url("http://b/"), 3, wish, 3);
+    assert_eq!(joined.gives_way, Some(7));
+    assert!(matches!(pool.listen(100, 7), Heard::GiveUp));
+    assert_eq!(pool.dialed(100, false).wake, [3]);
+    pool.dialed(3, true);
+    put(&mut pool, "http://b/", 1, now);
+    assert_eq!(pool.counts(), (1, 0));
+
+    let mut pool = TestPool::new(one);
+    pool.take(&url("http://a/"), 1, Wish::Fresh, now);
+    let joined = pool.join(&url("http://b/"), 2, wish, 2);
+    assert_eq!(joined.gives_way, None, "it is the dial of a call");
+    assert!(!pool.detach(1, 100).0, "another one waits for the place");
+}

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{LookupFailure, TlsFailure};
+use crate::flow::call::DetachedDial;
 use crate::testkit::sim::answer::{AnswerPlan, Behind, Moment, Shape};
 use crate::testkit::sim::link::{Accept, Cut, Handshake, Link};
 use crate::testkit::sim::random::Random;
@@ -44,6 +45,10 @@ impl Scenario {
             seed,
             origins: (0..origins).map(|_| origin(&mut random)).collect(),
             calls: (0..calls).map(|_| call(&mut random, origins)).collect(),
+            detached: match random.below(2) {
+                0 => DetachedDial::Abort,
+                _ => DetachedDial::Finish,
+            },
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::testkit::sim::caller::Caller;
 use crate::testkit::sim::happening::Happening;
 use crate::testkit::sim::network::{Incoming, StreamId};
 use crate::testkit::sim::reader::Reader;
-use crate::testkit::sim::source::{Nudge, Pace, Supply};
+use crate::testkit::sim::source::{Nudge, Pace, Supply, nudge};
 use crate::testkit::sim::world::World;
 
 mod dialing;
@@ -56,6 +56,37 @@ pub(super) struct Actor {
     /// When the next look at the deadline is planned.
     pub(super) timer: Option<Instant>,
     pub(super) started: Duration,
+}
+
+impl Actor {
+    /// A call that has not begun and asks for nothing but its plan.
+    pub(super) fn new(
+        number: usize,
+        call: Call,
+        settings: Arc<Settings>,
+        emitter: Emitter,
+    ) -> Self {
+        Self {
+            number,
+            call,
+            settings,
+            emitter,
+            buffers: Buffers::default(),
+            upload: Upload::Empty,
+            cancel: CancelHandle::default(),
+            caller: Caller::new(),
+            reader: Reader::new(),
+            lease: None,
+            contestants: Vec::new(),
+            asked: None,
+            letters: VecDeque::new(),
+            place: Place::Fresh,
+            nudge: nudge(),
+            supply: Supply::Nothing,
+            timer: None,
+            started: Duration::ZERO,
+        }
+    }
 }
 
 /// Where a call is, between two happenings.
@@ -160,8 +191,7 @@ impl Stage<'_> {
                 Action::ProbeRoute { addr } => self.probe_route(addr),
                 Action::Resolve => self.resolve(),
                 Action::EndDial { winner, forget } => self.end_dial(winner, forget),
-                // As the blocking client, the simulator has nobody to finish a dial: its settings say so.
-                Action::Detach => self.end_dial(None, false),
+                Action::Detach => self.part(),
                 Action::Connect { contestant, addr } => self.connect(contestant, addr),
                 Action::AbortConnect { contestant } => self.abort_connect(contestant),
                 Action::StartTls { contestant } => self.start_tls(contestant),

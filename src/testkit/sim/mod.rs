@@ -70,31 +70,28 @@ use std::time::{Duration, Instant, SystemTime};
 pub use self::bug::Bug;
 pub use self::caller::Caller;
 use self::happening::{Due, Happening, Planner};
-use self::interpreter::{Actor, Place};
+use self::interpreter::Actor;
 pub use self::laws::{Broken, Law, Report};
 pub use self::link::{Accept, Cut, Handshake, Link};
 pub use self::names::Name;
 use self::names::Names;
 use self::network::{Listener, Network, Side};
 pub use self::outcome::{Outcome, SimResponse};
-use self::reader::Reader;
 use self::record::Record;
 pub use self::scenario::Scenario;
-use self::source::{Supply, nudge};
 pub use self::wired::{Secure, Wired, WiredName};
 use self::world::{Ids, World};
 use crate::client::Client;
 use crate::error::Error;
 use crate::event::grammar::{Grammar, Violation};
 use crate::event::{Clock, Event, EventKind, Interest, Observer, ObserverRef, Verdict};
-use crate::flow::call::{self, Call, Settings};
+use crate::flow::call::{self, Call, DetachedDial, Settings};
 use crate::flow::lookup::Lookup;
 use crate::flow::pool::Pool;
 use crate::ids::ConnId;
 use crate::message::close::CloseReason;
 use crate::message::tls::{TlsFacts, TlsHandshake, TlsVersion};
 use crate::net::clock;
-use crate::proto::buffers::Buffers;
 use crate::request::{Ready, Request};
 use crate::testkit::check::{Checked, check_with};
 use crate::testkit::script::Script;
@@ -196,6 +193,8 @@ impl Sim {
             keep_alive: engine.keep_alive,
             tls: Arc::new(default_facts()),
             bug,
+            actors: 0,
+            parted: VecDeque::new(),
         };
         Self {
             world,
@@ -204,6 +203,17 @@ impl Sim {
             start,
             told,
         }
+    }
+
+    /// Lets dials go on that their calls do not need any more, as an event loop does. Else they are given up, as by the
+    /// blocking client.
+    #[must_use]
+    pub(super) fn finishing_dials(mut self) -> Self {
+        self.settings = Arc::new(Settings {
+            detached: DetachedDial::Finish,
+            ..(*self.settings).clone()
+        });
+        self
     }
 
     // ---- the world ----
@@ -260,7 +270,7 @@ impl Sim {
 
     /// Adds a call; it runs with the next [`run_all`](Self::run_all).
     pub fn submit(&mut self, request: Request, caller: Caller) -> Ticket {
-        let number = self.calls.len();
+        let number = self.world.next_actor();
         let simulated = match self.admit(number, request, caller) {
             Ok(actor) => {
                 let starts = actor.caller.starts;
@@ -309,25 +319,12 @@ impl Sim {
             (None, None) => self.settings.clone(),
             (timeouts, redirects) => Arc::new(self.settings.changed(timeouts, redirects)),
         };
+        let call = Call::new(id, plan, settings.clone());
         Ok(Box::new(Actor {
-            number,
-            call: Call::new(id, plan, settings.clone()),
-            settings,
-            emitter,
-            buffers: Buffers::default(),
             upload,
             cancel: cancel.unwrap_or_default(),
             caller,
-            reader: Reader::new(),
-            lease: None,
-            contestants: Vec::new(),
-            asked: None,
-            letters: VecDeque::new(),
-            place: Place::Fresh,
-            nudge: nudge(),
-            supply: Supply::Nothing,
-            timer: None,
-            started: Duration::ZERO,
+            ..Actor::new(number, call, settings, emitter)
         }))
     }
 

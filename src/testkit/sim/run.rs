@@ -140,6 +140,15 @@ impl Sim {
                 error: actor.reader.error.take(),
             }));
         }
+        self.take_over();
+    }
+
+    /// Takes over the dials that go on without their calls.
+    fn take_over(&mut self) {
+        while let Some(parted) = self.world.parted.pop_front() {
+            self.world.planner.wake(Due::Call(parted.number));
+            self.calls.push(Simulated::Running(parted));
+        }
     }
 
     fn wake_owner(&mut self, stream: StreamId) {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::client::Client;
 use crate::error::{Error, LookupFailure};
+use crate::flow::call::DetachedDial;
 use crate::message::answer::Family;
 use crate::request::Request;
 use crate::testkit::script::Script;
@@ -43,6 +44,8 @@ pub struct Scenario {
     pub(super) seed: u64,
     pub(super) calls: Vec<CallPlan>,
     pub(super) origins: Vec<OriginPlan>,
+    /// Whether dials go on that their calls do not need any more, as in an event loop, or are given up.
+    pub(super) detached: DetachedDial,
 }
 
 /// One call.
@@ -187,7 +190,11 @@ impl Scenario {
     }
 
     fn simulation(&self, client: &Client, bug: Option<Bug>) -> Sim {
-        let mut sim = Sim::with_bug(client, bug);
+        let sim = Sim::with_bug(client, bug);
+        let mut sim = match self.detached {
+            DetachedDial::Finish => sim.finishing_dials(),
+            DetachedDial::Abort => sim,
+        };
         for (number, origin) in self.origins.iter().enumerate() {
             let next = (number + 1) % self.origins.len();
             let answering = Answering {

@@ -1,5 +1,6 @@
 //! Makes a scenario that fails simpler, as long as it still fails.
 
+use crate::flow::call::DetachedDial;
 use crate::testkit::sim::answer::{AnswerPlan, Behind, Moment, Shape};
 use crate::testkit::sim::link::{Accept, Handshake, Link};
 use crate::testkit::sim::scenario::{
@@ -34,7 +35,10 @@ impl Scenario {
 
     /// Everything that is one step simpler, the largest steps first.
     fn simpler(&self) -> Vec<Self> {
-        let mut simpler = Vec::new();
+        let mut simpler = vec![Self {
+            detached: DetachedDial::Abort,
+            ..self.clone()
+        }];
         for place in 0..self.calls.len() {
             if self.calls.len() > 1 {
                 let mut next = self.clone();

@@ -1,5 +1,6 @@
 //! What the calls of one simulation share: the network, the names, the pool, the lookups, the ids.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,6 +14,7 @@ use crate::message::framing::Version;
 use crate::message::tls::TlsFacts;
 use crate::testkit::sim::bug::Bug;
 use crate::testkit::sim::happening::{Due, Planner};
+use crate::testkit::sim::interpreter::Actor;
 use crate::testkit::sim::names::Names;
 use crate::testkit::sim::network::{Liveness, Network, StreamId};
 use crate::testkit::sim::record::Record;
@@ -32,6 +34,10 @@ pub(super) struct World {
     pub(super) keep_alive: bool,
     pub(super) tls: Arc<TlsFacts>,
     pub(super) bug: Option<Bug>,
+    /// Calls, and dials that go on without theirs, so far.
+    pub(super) actors: usize,
+    /// Dials that go on without their calls, until the simulation takes them over.
+    pub(super) parted: VecDeque<Box<Actor>>,
 }
 
 /// A connection in the pool.
@@ -65,6 +71,13 @@ impl Ids {
 impl World {
     pub(super) fn now(&self) -> Instant {
         self.planner.now()
+    }
+
+    /// The number of the next call, or dial that goes on without one.
+    pub(super) fn next_actor(&mut self) -> usize {
+        let number = self.actors;
+        self.actors += 1;
+        number
     }
 
     /// An emitter for a call, or for what happens outside any call.

@@ -3,14 +3,22 @@
 use std::net::SocketAddr;
 
 use crate::error::LookupFailure;
-use crate::flow::action::{DialInput, TlsFault};
+use crate::flow::action::{DialInput, TlsFault, Wait};
 use crate::flow::dial::Dial;
 use crate::flow::lookup::{Families, FlightId, Joined};
 use crate::message::answer::{Answer, Family, LookupError};
 use crate::testkit::sim::happening::Happening;
-use crate::testkit::sim::interpreter::{Contestant, Lease, Stage, Tls};
+use crate::testkit::sim::interpreter::{Actor, Contestant, Lease, Place, Stage, Tls};
 use crate::testkit::sim::link::Handshake;
 use crate::testkit::sim::network::StreamId;
+
+/// A wait that whatever happens ends.
+const ANYTHING: Wait = Wait {
+    send: false,
+    receive: None,
+    source: false,
+    deadline: None,
+};
 
 impl Stage<'_> {
     pub(super) fn resolve(&mut self) {
@@ -139,6 +147,44 @@ impl Stage<'_> {
             let generation = self.world.pool.generation();
             self.actor.lease = Some(Lease { stream, generation });
         }
+    }
+
+    /// Makes a call of its own of the dial that goes on without this one, with its streams and its lookup. If there is no
+    /// point in it, it is given up first of all.
+    pub(super) fn part(&mut self) {
+        let (before, id) = (self.actor.call.id(), self.world.ids.call());
+        let Some(call) = self.actor.call.take_detached(id) else {
+            return;
+        };
+        let Some(dial) = call.dialing().map(Dial::id) else {
+            return;
+        };
+        let number = self.world.next_actor();
+        let (is_kept, served) = self.world.pool.detach(before.get(), id.get());
+        self.world.serve(served);
+        let asked = self.actor.asked.take();
+        if let Some(host) = &asked {
+            let lookup = &mut self.world.lookup;
+            if let Some(waiter) = lookup.rename(host, before.get(), id.get()) {
+                *waiter = number;
+            }
+        }
+        let contestants = std::mem::take(&mut self.actor.contestants);
+        for contestant in &contestants {
+            self.world.net.streams[contestant.stream].owner = Some(number);
+        }
+        let emitter = self.actor.emitter.of_dial(dial);
+        let parted = Actor {
+            contestants,
+            asked,
+            letters: std::mem::take(&mut self.actor.letters),
+            place: Place::Waiting(ANYTHING),
+            ..Actor::new(number, *call, self.actor.settings.clone(), emitter)
+        };
+        if !is_kept || !self.world.keep_alive {
+            parted.cancel.cancel();
+        }
+        self.world.parted.push_back(Box::new(parted));
     }
 
     pub(super) fn start_tls(&mut self, number: u16) {

@@ -1,11 +1,12 @@
 //! What a simulated call asks of the pool, and how it waits there.
 
-use crate::event::ClosedBy;
-use crate::flow::action::{self, Discarded, IdleAnswer, Offer, PoolInput};
+use crate::event::{CanceledBy, ClosedBy};
+use crate::flow::action::{self, Discarded, IdleAnswer, Input, Offer, PoolInput};
 use crate::flow::connection::Connection;
 use crate::flow::pool::{Found, Heard, Mail, Wish};
 use crate::message::close::CloseReason;
 use crate::testkit::sim::bug::Bug;
+use crate::testkit::sim::happening::Due;
 use crate::testkit::sim::interpreter::{Lease, Stage};
 use crate::testkit::sim::world::Idle;
 
@@ -92,6 +93,9 @@ impl Stage<'_> {
         let joined = self.world.pool.join(url, call, (cause, wish), number);
         let evicted = joined.evicted.map(|idle| (idle, CloseReason::Evicted));
         self.world.close_all(evicted);
+        if let Some(dial) = joined.gives_way {
+            self.world.planner.wake(Due::Call(dial));
+        }
         match joined.found {
             Found::MustWait(limit) => {
                 let depth = joined.depth;
@@ -107,13 +111,17 @@ impl Stage<'_> {
 
     /// Looks whether something was left for a call that has no connection, and takes it.
     pub(in crate::testkit::sim) fn hears(&mut self) -> bool {
-        if !self.actor.call.awaits_connection() {
+        if !self.actor.call.awaits_connection() && !self.actor.call.is_detached() {
             return false;
         }
         let call = self.actor.call.id().get();
         match self.world.pool.listen(call, self.actor.number) {
             Heard::Mail(mail) => {
                 self.take_mail(mail);
+                true
+            }
+            Heard::GiveUp => {
+                self.input(Input::Cancel(CanceledBy::Drop));
                 true
             }
             Heard::Nothing | Heard::Nobody => false,
