@@ -24,7 +24,7 @@ use crate::client::Client;
 use crate::drive::engine::Engine;
 use crate::drive::multi::{Ended, Loop};
 use crate::error::{Error, ErrorKind, Phase, Result};
-use crate::event::{Marks, Timings};
+use crate::event::{Marks, ObserverRef, Timings};
 use crate::flow::call::{Hop, ReachedFacts};
 use crate::ids::{CallId, ConnId};
 use crate::message::fields::Fields;
@@ -93,13 +93,15 @@ impl EventLoop {
     ///
     /// # Errors
     /// [`RequestRule::Setting`](crate::error::RequestRule::Setting) for a client that middleware wraps: middleware waits
-    /// for the response in its own code, which would hold all other calls. [`ErrorKind::Io`] when the system has no
-    /// descriptors left.
+    /// for the response in its own code, which would hold all other calls; and, named `observe`, for one with an observer
+    /// that [may wait](crate::event::Observer::may_wait), as the channel of
+    /// [`Overflow::Block`](crate::event::Overflow::Block) does. [`ErrorKind::Io`] when the system has no descriptors left.
     pub fn new(client: &Client) -> Result<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         if client.is_wrapped() {
             return Err(Error::setting("wrap"));
         }
+        refuse_waiting(&client.engine().observers)?;
         let calls = Loop::new(client.engine().beside()).map_err(no_loop)?;
         Ok(Self {
             client: client.clone(),
@@ -124,7 +126,7 @@ impl EventLoop {
     /// # Errors
     /// `Local…` when the request contradicts itself, as [`Request::send`] does; and
     /// [`RequestRule::Setting`](crate::error::RequestRule::Setting) when it was begun with another client, whose
-    /// settings it would not have here. Every other error comes with the completion.
+    /// settings it would not have here, or has an observer that [may wait](crate::event::Observer::may_wait). Every other error comes with the completion.
     pub fn submit(&mut self, request: Request) -> Result<Ticket> {
         let takes = Takes::collected(self.body_max);
         self.begin(request, takes)
@@ -471,8 +473,17 @@ fn ready(client: &Client, engine: &Engine, request: Request) -> Result<Ready> {
     if !client.is_same(request.client()) {
         return Err(Error::setting("client"));
     }
+    refuse_waiting(request.observers())?;
     let is_to_http10 = engine.speaks_http10(request.url());
     request.ready(is_to_http10)
+}
+
+/// Refuses observers that would make all calls of a loop wait.
+fn refuse_waiting(observers: &[ObserverRef]) -> Result<()> {
+    if observers.iter().any(ObserverRef::may_wait) {
+        return Err(Error::setting("observe"));
+    }
+    Ok(())
 }
 
 /// The loop as a whole could not be made, or could not wait.

@@ -44,6 +44,12 @@ pub trait Observer: Send + Sync {
         Interest::DEFAULT
     }
 
+    /// Says whether telling it may wait, for whoever reads for example. False by default. An
+    /// [`EventLoop`](crate::EventLoop) refuses such an observer: all its calls would wait.
+    fn may_wait(&self) -> bool {
+        false
+    }
+
     /// Is told an event.
     fn on_event(&self, event: &Event) -> Verdict;
 }
@@ -97,6 +103,13 @@ impl ObserverRef {
                 .guard(|| self.0.observer.interest())
                 .unwrap_or_default()
         }
+    }
+
+    /// Says whether telling it may make a call wait.
+    pub(crate) fn may_wait(&self) -> bool {
+        self.0
+            .guard(|| self.0.observer.may_wait())
+            .unwrap_or_default()
     }
 
     fn is_delivering(&self) -> bool {
@@ -200,7 +213,8 @@ pub enum Overflow {
     DropNewest,
     /// The oldest event in the channel is lost.
     DropOldest,
-    /// The call waits for room at most that long, then the new event is lost.
+    /// The call waits for room at most that long, then the new event is lost. Not for calls of an
+    /// [`EventLoop`](crate::EventLoop), which refuses such a channel: all its calls would wait.
     Block(Duration),
     /// There is always room; memory grows with what is not read.
     Unbounded,
@@ -315,6 +329,10 @@ impl Observer for ChannelObserver {
         } else {
             self.interest
         }
+    }
+
+    fn may_wait(&self) -> bool {
+        matches!(self.shared.overflow, Overflow::Block(_))
     }
 
     fn on_event(&self, event: &Event) -> Verdict {

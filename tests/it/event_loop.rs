@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use wirescope::config::Timeouts;
-use wirescope::error::{Limit, Timer};
-use wirescope::event::{Event, EventKind, Interest, Observer, ObserverRef, Verdict};
+use wirescope::error::{Limit, RequestRule, Timer};
+use wirescope::event::{
+    Event, EventKind, Interest, Observer, ObserverRef, Overflow, Verdict, channel_with,
+};
 use wirescope::resolver::from_fn;
 use wirescope::testkit::{BlackHole, Gate, Peer, PeerBuilder, RefusedPort, Script};
 use wirescope::{
@@ -307,6 +309,42 @@ fn middleware_is_refused() {
     let client = Client::builder().wrap(|next| next).build().unwrap();
     let error = EventLoop::new(&client).unwrap_err();
     assert!(error.to_string().contains("wrap"), "{error}");
+}
+
+#[test]
+fn observers_that_may_wait_are_refused() {
+    let waiting = || {
+        channel_with(
+            2,
+            Overflow::Block(Duration::from_millis(1)),
+            Interest::DEFAULT,
+        )
+    };
+    let (observer, events) = waiting();
+    let client = Client::builder().observe(observer).build().unwrap();
+    let error = EventLoop::new(&client).unwrap_err();
+    let setting = ErrorKind::LocalRequest(RequestRule::Setting);
+    assert_eq!(error.kind(), setting);
+    assert!(error.to_string().contains("observe"), "{error}");
+    drop(events);
+
+    let (lab, mut event_loop) = plain(serve(ok("a")));
+    let (observer, events) = waiting();
+    let request = || lab.request("GET", "/").observe(observer.clone());
+    let error = event_loop.submit(request()).unwrap_err();
+    assert_eq!(error.kind(), setting);
+    assert_eq!(event_loop.calls(), 0);
+    let handle = event_loop.spawn().unwrap();
+    let error = handle.submit(request()).unwrap_err();
+    assert_eq!((error.kind(), handle.calls()), (setting, 0));
+    assert!(events.try_recv().is_err(), "nothing was told");
+    assert_eq!(
+        request().send().unwrap().status(),
+        200,
+        "on a thread it may"
+    );
+    drop((handle, observer));
+    lab.finish();
 }
 
 #[test]
