@@ -115,7 +115,7 @@ impl<T: Taker> Loop<T> {
     /// limit is for the whole call, from its response on, unless it has a total.
     ///
     /// # Errors
-    /// Why its plan was refused before any I/O, or that the loop has as many calls as it can.
+    /// Why its plan was refused before any I/O.
     pub(crate) fn submit(
         &mut self,
         ready: Ready,

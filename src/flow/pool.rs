@@ -38,12 +38,12 @@ mod slots;
 mod tests;
 mod versions;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
 pub(crate) use self::bounds::{Bounds, Life, Lifespan};
 use self::counters::Counters;
+use self::detached::Detached;
 pub(crate) use self::key::{Key, deciding};
 use self::line::{Arrival, Claims, Need, Room as KeyRoom};
 pub(crate) use self::outcome::{Found, Joined, Room, Served, Taken};
@@ -66,7 +66,7 @@ pub(crate) struct Pool<T, W> {
     slots: Slots<T>,
     wants: Wants<T, W>,
     /// Dials that go on without their calls.
-    detached: BTreeSet<(Id, u64)>,
+    detached: Detached,
     versions: Versions,
     counters: Counters,
     /// Counts the calls of `close_idle`: a connection that was taken before one is not put back after it.
@@ -81,7 +81,7 @@ impl<T: Pooled, W> Pool<T, W> {
             bounds,
             slots: Slots::new(bounds.per_key),
             wants: Wants::new(),
-            detached: BTreeSet::new(),
+            detached: Detached::default(),
             versions: Versions::default(),
             counters: Counters::default(),
             generation: 0,
@@ -205,7 +205,7 @@ impl<T: Pooled, W> Pool<T, W> {
         let want = self.wants.remove(arrival)?;
         let claims = want.claims();
         self.slots.claim(want.slot, arrival, claims, Claims::NONE);
-        self.detached.remove(&(want.slot, id));
+        self.detached.remove(want.slot, id);
         Some(want)
     }
 

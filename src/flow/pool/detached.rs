@@ -1,11 +1,50 @@
 //! Dials that go on without their calls. They count against the limits, are bounded as idle connections are, and give way
 //! to a call that waits for their place and could not use what comes of them.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::event::QueueLimit;
 use crate::flow::pool::line::Need;
 use crate::flow::pool::queue::{Mail, Stage, Want, Wish};
 use crate::flow::pool::slab::Id;
 use crate::flow::pool::{Pool, Pooled, Served};
+
+/// Which dials go on without their calls.
+#[derive(Debug, Default)]
+pub(super) struct Detached {
+    by_slot: BTreeMap<Id, BTreeSet<u64>>,
+    total: usize,
+}
+
+impl Detached {
+    fn insert(&mut self, slot: Id, id: u64) {
+        if self.by_slot.entry(slot).or_default().insert(id) {
+            self.total = self.total.saturating_add(1);
+        }
+    }
+
+    pub(super) fn remove(&mut self, slot: Id, id: u64) {
+        let Some(of_slot) = self.by_slot.get_mut(&slot) else {
+            return;
+        };
+        if of_slot.remove(&id) {
+            self.total = self.total.saturating_sub(1);
+        }
+        if of_slot.is_empty() {
+            self.by_slot.remove(&slot);
+        }
+    }
+
+    fn count(&self, slot: Id) -> usize {
+        self.by_slot.get(&slot).map_or(0, BTreeSet::len)
+    }
+
+    /// The first of each other slot: the oldest there, since ids only grow.
+    fn firsts_beside(&self, slot: Id) -> impl Iterator<Item = (Id, u64)> + '_ {
+        let others = self.by_slot.iter().filter(move |(of, _)| **of != slot);
+        others.filter_map(|(of, ids)| Some((*of, *ids.first()?)))
+    }
+}
 
 impl<T: Pooled, W> Pool<T, W> {
     /// A dial goes on without its call, as `alone`; it counts as before. What was left for the call goes to the next.
@@ -25,7 +64,7 @@ impl<T: Pooled, W> Pool<T, W> {
             waker: None,
             mail: None,
         });
-        self.detached.insert((slot, alone));
+        self.detached.insert(slot, alone);
         let is_kept = self.keeps_detached(slot);
         let served = match want.mail {
             Some(Mail::Handed(conn, generation)) => self.put_back(slot, conn, generation),
@@ -35,9 +74,9 @@ impl<T: Pooled, W> Pool<T, W> {
     }
 
     fn keeps_detached(&self, slot: Id) -> bool {
-        let of_slot = self.detached.range((slot, 0)..=(slot, u64::MAX)).count();
+        let of_slot = self.detached.count(slot);
         let of_slot = of_slot.saturating_add(self.slots.idle_of(slot));
-        let of_all = self.detached.len();
+        let of_all = self.detached.total;
         let of_all = of_all.saturating_add(self.slots.total().idle);
         let is_in_the_way = self.is_full() && self.waits_for_another(slot);
         of_slot <= self.bounds.idle_per_key && of_all <= self.bounds.idle_total && !is_in_the_way
@@ -61,10 +100,10 @@ impl<T: Pooled, W> Pool<T, W> {
             QueueLimit::Total => {}
             QueueLimit::PerOrigin | QueueLimit::Descriptors => return None,
         }
-        let others = self.detached.iter().filter(|(of, _)| *of != slot);
-        let arrivals = others.filter_map(|(of, id)| Some((self.wants.arrival(*id)?, *of, *id)));
+        let others = self.detached.firsts_beside(slot);
+        let arrivals = others.filter_map(|(of, id)| Some((self.wants.arrival(id)?, of, id)));
         let (arrival, of, id) = arrivals.min()?;
-        self.detached.remove(&(of, id));
+        self.detached.remove(of, id);
         self.change(arrival, |want| {
             want.stage = Stage::Unwanted;
             want.waker.take()

@@ -146,7 +146,7 @@ pub(super) fn readers() -> Vec<Case> {
             "read in pieces",
             Box::new(|| {
                 Play::new(
-                    vec![once(CHUNKED).close()],
+                    vec![once(CHUNKED).expect_gone()],
                     vec![get().read(Reading::Pieces(3))],
                 )
             }),
