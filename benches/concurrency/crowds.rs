@@ -14,9 +14,9 @@ use crate::concurrency::crowd::Crowd;
 
 /// The names of all, the limit first.
 pub(crate) const NAMES: &str = if cfg!(feature = "peers") {
-    "raw,wirescope,wirescope-traced,hyper,curl"
+    "raw,wirescope,wirescope-sink,wirescope-traced,hyper,curl"
 } else {
-    "raw,wirescope,wirescope-traced"
+    "raw,wirescope,wirescope-sink,wirescope-traced"
 };
 
 /// Makes a client for so many connections to an address, which speaks TLS if there is an authority to trust.
@@ -28,6 +28,9 @@ pub(crate) fn named(
 ) -> Outcome<Box<dyn Crowd>> {
     Ok(match name {
         "wirescope" => Box::new(wirescope::Calls::new(addr, authority, connections, None)?),
+        "wirescope-sink" => {
+            Box::new(wirescope::Calls::new(addr, authority, connections, None)?.into_sinks())
+        }
         "wirescope-traced" => {
             let told = Some(wirescope::Told::default());
             Box::new(wirescope::Calls::new(addr, authority, connections, told)?)

@@ -36,6 +36,7 @@ pub(crate) struct Engine {
     pub(crate) wakers: Wakers,
     pub(super) pool: Mutex<Pool<Idle, Alarm>>,
     lookup: Mutex<Lookup<Arc<Mailbox>, Ticket>>,
+    #[expect(clippy::vec_box, reason = "they are lent as they are")]
     memories: Mutex<Vec<Box<Memory>>>,
     /// Whether a connection became idle of which something was reported that nobody looked at.
     unseen: AtomicBool,

@@ -7,8 +7,12 @@ use std::time::Duration;
 use crate::body::{BodySink, Head};
 use crate::drive::multi::Taker;
 use crate::error::Error;
+use crate::message::framing::Framing;
 use crate::proto::receiving::FinalHead;
 use crate::response::{COLLECT_LIMIT, too_long};
+
+/// Most bytes of room that are made for a body because its head announced that many.
+const ROOM: usize = 256 * 1024;
 
 /// Where content goes.
 pub(super) enum Takes {
@@ -82,7 +86,13 @@ impl Taker for Takes {
 
     fn begin(&mut self, head: &FinalHead) -> io::Result<()> {
         match self {
-            Self::Collected { .. } => Ok(()),
+            Self::Collected { body, max } => {
+                if let Framing::Length(length) = head.framing {
+                    let length = usize::try_from(length).unwrap_or(usize::MAX);
+                    body.reserve_exact(length.min(*max).min(ROOM));
+                }
+                Ok(())
+            }
             Self::Sink { sink, .. } => {
                 let head = &head.head;
                 let reason = head.reason.as_bytes();

@@ -4,7 +4,7 @@ use crate::drive::apply::Running;
 use crate::drive::lease::Memory;
 
 /// Bytes of content that one receive takes at the most.
-const CONTENT: usize = 16 * 1024;
+const CONTENT: usize = 64 * 1024;
 
 /// What a call has while it goes on.
 pub(super) struct Scratch {

@@ -98,6 +98,7 @@ impl Call {
     }
 
     /// Says whether this is no call but a dial that goes on without one.
+    #[cfg(feature = "testkit")]
     pub(crate) fn is_detached(&self) -> bool {
         matches!(self.state, State::Detached(_))
     }
