@@ -195,7 +195,8 @@ impl Request {
     }
 
     /// Sends what a source gives that may say "not now", of this length in bytes or, without one, chunked. What waits
-    /// meanwhile is this call alone. Else as [`Request::body_reader`]; like that, it cannot be sent again.
+    /// meanwhile is this call alone. Of a known length, the body is over when so many bytes have come and the source says
+    /// "not now" or that there are no more. Else as [`Request::body_reader`]; like that, it cannot be sent again.
     #[must_use]
     pub fn body_source(mut self, source: impl BodySource + 'static, bytes: Option<u64>) -> Self {
         self.body = Body::Polled(Box::new(source), bytes);

@@ -64,6 +64,7 @@ fn connection() -> Idle {
             peer_takes: None,
             version: None,
             last_event: 0,
+            seq: 0,
         }),
     }
 }

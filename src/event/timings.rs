@@ -44,7 +44,8 @@ pub(crate) struct Marks {
     end: Option<Moment>,
     get_conn: Option<Moment>,
     conn_end: Option<Moment>,
-    got_conn: bool,
+    /// Whether the connection had served before.
+    reused: bool,
     dns_start: Option<Moment>,
     connect_first: Option<Moment>,
     connect_won: Option<(Moment, Moment)>,
@@ -76,7 +77,6 @@ impl Marks {
             EventKind::GetConn => self.get_conn = Some(self.moment(now)),
             EventKind::GotConn => {
                 self.conn_end = Some(self.moment(now));
-                self.got_conn = true;
             }
             EventKind::GetConnFailed => {
                 let now = self.moment(now);
@@ -134,6 +134,23 @@ impl Marks {
     /// Notes when the contestant that connected had started.
     pub(crate) fn connected(&mut self, started: Instant, now: Instant) {
         self.connect_won = Some((self.moment(started), self.moment(now)));
+    }
+
+    /// Notes that a connection came which was not dialed for this attempt: the phases of a dial do not count, and waiting
+    /// for it was waiting for a connection.
+    pub(crate) fn joined(&mut self) {
+        self.dns_start = None;
+        self.connect_first = None;
+        self.connect_won = None;
+        self.names_since = None;
+        self.names_later = Duration::ZERO;
+        self.tls_start = None;
+        self.tls_done = None;
+    }
+
+    /// Notes whether the connection of the attempt had served before.
+    pub(crate) fn reused(&mut self, reused: bool) {
+        self.reused = reused;
     }
 
     /// Notes that the race has nobody to start until names come.
@@ -208,7 +225,7 @@ impl Marks {
             connect_win: self.connect_won.map(|(started, won)| length(started, won)),
             headers: span(self.final_start, self.head),
             early_response: self.early_response(),
-            reused: self.got_conn && self.connect_won.is_none(),
+            reused: self.reused,
             at: Moments {
                 lookup: since(self.connect_first.or(self.conn_end)),
                 connect: since(self.connect_won.map(|(_, won)| won).or(self.conn_end)),

@@ -104,6 +104,7 @@ mod tests {
         ] {
             marks.note(kind, origin + Duration::from_millis(ms));
         }
+        marks.reused(true);
         marks.first_write(origin + Duration::from_millis(1));
         marks.timings(origin)
     }

@@ -520,6 +520,22 @@ fn a_call_whose_source_is_waited_for_can_be_canceled() {
 }
 
 #[test]
+fn a_body_of_known_length_is_over_although_its_source_has_not_said_so() {
+    for door in Door::BOTH {
+        let lab = Lab::new([Script::new().expect_request().send(ok("got it"))]);
+        let (mut writer, reader) = pipe(10);
+        writer.write_all(b"hello").unwrap();
+        let request = lab.request("POST", "/").body_source(reader, Some(5));
+        let (status, _) = door.send(&lab.client, request).unwrap();
+        assert_eq!(status, 200, "{door:?}");
+        drop(writer);
+        let seen = lab.finish();
+        let put = seen.only(EventKind::PutIdleConn);
+        assert!(put[0].to_string().contains("\"error\":null"), "{}", put[0]);
+    }
+}
+
+#[test]
 fn a_source_that_breaks_off_or_lies_fails_its_call() {
     type Case = (fn(PipeWriter), Option<u64>, fn(ErrorKind) -> bool);
     let cases: [Case; 3] = [

@@ -72,6 +72,7 @@ impl Call {
     pub(super) fn reuse(&mut self, connection: Box<Connection>, turn: &mut Turn<'_>) {
         turn.emitter
             .join_connection(connection.id, connection.last_event);
+        turn.emitter.marks().joined();
         self.got(connection, turn);
     }
 
@@ -229,6 +230,7 @@ impl Call {
     pub(super) fn got(&mut self, mut connection: Box<Connection>, turn: &mut Turn<'_>) {
         self.timers.keep_total();
         let reused = connection.requests > 0;
+        turn.emitter.marks().reused(reused);
         let idle_since = connection.idle_since.take();
         turn.emitter.emit(EventKind::GotConn, turn.now, |_| {
             Payload::GotConn(Arc::new(GotConn {

@@ -103,6 +103,11 @@ impl Source {
         };
         match pulled {
             Pulled::Bytes(_) => Taken::More,
+            // All that was announced has come, and whether there is more cannot be waited for.
+            Pulled::NotNow if is_all => {
+                self.end(outbound);
+                Taken::Ended
+            }
             Pulled::NotNow => {
                 self.supply = Supply::NotNow(now);
                 Taken::NotNow

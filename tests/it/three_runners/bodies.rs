@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use wirescope::Request;
 use wirescope::body::{BodySink, BodySource, Head};
-use wirescope::testkit::Gate;
 use wirescope::testkit::sim::Caller;
 
 /// A reader of an event loop: it takes a piece, says "not now", and takes the next one when it was woken.
@@ -129,8 +128,6 @@ pub(super) struct Supply {
     pub(super) piece: usize,
     /// What the head says of the length.
     pub(super) length: Option<u64>,
-    /// Opened when the source says that there is no more.
-    pub(super) gate: Gate,
 }
 
 impl Supply {
@@ -157,7 +154,6 @@ impl Supply {
         Ready {
             left: self.body,
             piece: self.piece,
-            gate: self.gate.clone(),
         }
     }
 }
@@ -165,7 +161,6 @@ impl Supply {
 struct Ready {
     left: &'static [u8],
     piece: usize,
-    gate: Gate,
 }
 
 impl BodySource for Ready {
@@ -174,9 +169,6 @@ impl BodySource for Ready {
         let (now, later) = self.left.split_at(count);
         into[..count].copy_from_slice(now);
         self.left = later;
-        if count == 0 {
-            self.gate.open();
-        }
         Poll::Ready(Ok(count))
     }
 }

@@ -1,7 +1,7 @@
 //! Uploads whose sources say "not now".
 
 use wirescope::Request;
-use wirescope::testkit::{Gate, Script};
+use wirescope::testkit::Script;
 
 use super::bodies::Supply;
 use super::table::Case;
@@ -14,15 +14,13 @@ pub(super) fn put(body: &'static [u8], piece: usize, length: Option<u64>) -> Ask
         body,
         piece,
         length,
-        gate: Gate::new(),
     })
 }
 
-/// The peer has the body and answers when its source has said that there is no more: an answer before that comes early.
-fn ended(call: &Ask) -> Script {
+/// The peer has the whole body of known length, although its source has not said that there is no more, and answers.
+fn whole(call: &Ask) -> Script {
     let supply = call.supply.as_ref().unwrap();
-    let script = Script::new().expect_bytes(supply.body);
-    script.wait_for(supply.gate.clone()).send(ok("done"))
+    Script::new().expect_bytes(supply.body).send(ok("done"))
 }
 
 pub(super) fn supplies() -> Vec<Case> {
@@ -42,7 +40,7 @@ pub(super) fn supplies() -> Vec<Case> {
             Box::new(|| {
                 let calls = vec![put(HELLO, 5, Some(11)), put(HELLO, 1, Some(11))];
                 let script = calls.iter().fold(Script::new(), |script, call| {
-                    script.expect_head().followed_by(ended(call))
+                    script.expect_head().followed_by(whole(call))
                 });
                 Play::new(vec![script.expect_gone()], calls)
             }),
@@ -65,7 +63,7 @@ pub(super) fn supplies() -> Vec<Case> {
                     .expect_contains("\r\nExpect: 100-continue\r\n")
                     .send(INTERIM);
                 let call = put(HELLO, 6, Some(11)).with(Request::expect_continue);
-                let script = script.followed_by(ended(&call)).expect_gone();
+                let script = script.followed_by(whole(&call)).expect_gone();
                 Play::new(vec![script], vec![call])
             }),
         ),
