@@ -28,7 +28,8 @@ pub(crate) struct Bounds {
     pub(crate) ttl: Duration,
     /// Names in the cache. Default 1024: the working set of a crawler.
     pub(crate) names: usize,
-    /// Names being looked up at once. Default 1024: more only wait for the resolver's threads.
+    /// Names being looked up at once. Default 16384: all that the calls of a busy event loop ask for; most of them only
+    /// wait for the threads of the resolver.
     pub(crate) flights: usize,
     /// Calls waiting for one name. Default 16384: one burst of a busy event loop.
     pub(crate) waiters: usize,
@@ -42,7 +43,7 @@ impl Default for Bounds {
         Self {
             ttl: Duration::from_secs(10),
             names: 1024,
-            flights: 1024,
+            flights: 16 * 1024,
             waiters: 16 * 1024,
             addresses: 64,
         }

@@ -18,7 +18,7 @@ use crate::net::workers::{Job, Rules, Workers};
 /// stop the others; more than 16 would only press a name server that is in trouble.
 const THREADS_MAX: usize = 16;
 /// Jobs that wait for a thread: both families of all names that may be looked up at once.
-const QUEUE_MAX: usize = 2048;
+const QUEUE_MAX: usize = 32 * 1024;
 /// How long a thread without work stays: the parts of a page come within it.
 const IDLE: Duration = Duration::from_secs(10);
 /// Stack of a thread. Modules of the system's name service switch run on it and want room.

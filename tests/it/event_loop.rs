@@ -251,6 +251,34 @@ fn tls_calls_run_at_once_and_their_connections_are_used_again() {
 }
 
 #[test]
+fn many_thousand_names_are_looked_up_at_once() {
+    const NAMES: usize = 3_000;
+    let refused = RefusedPort::reserve().unwrap();
+    let gate = Gate::new();
+    let all_asked = gate.clone();
+    let resolver = from_fn(move |_| {
+        assert!(all_asked.wait(PATIENCE));
+        Ok(vec![[127, 0, 0, 1].into()])
+    });
+    let (lab, mut event_loop) = looped(Peer::builder().script(Script::new()), |client| {
+        client.resolver(resolver)
+    });
+    let port = refused.addr().port();
+    for number in 0..NAMES {
+        let url = format!("http://host-{number}.example:{port}/");
+        event_loop.submit(lab.client.get(&url).unwrap()).unwrap();
+    }
+    gate.open();
+    let kinds: Vec<_> = run_all(&mut event_loop)
+        .into_iter()
+        .map(|done| error_of(done).kind())
+        .collect();
+    assert_eq!(kinds, vec![ErrorKind::Connect; NAMES]);
+    drop(event_loop);
+    lab.finish_unfollowed();
+}
+
+#[test]
 fn names_are_looked_up_without_holding_the_loop() {
     let gate = Gate::new();
     let asked = gate.clone();
