@@ -65,7 +65,8 @@ pub trait BodySource: Send {
 ///
 /// It is dropped when the call is over; if [`end`](BodySink::end) was not called by then, the content is not whole.
 /// Its errors fail the call with [`ErrorKind::LocalBodySink`](crate::ErrorKind::LocalBodySink), and a panic in it with
-/// [`ErrorKind::LocalPanic`](crate::ErrorKind::LocalPanic); either costs the connection, unless all was received.
+/// [`ErrorKind::LocalPanic`](crate::ErrorKind::LocalPanic); either costs the connection, unless all was received. The
+/// completion says so; events tell of it as of a response that is dropped: the body was closed early.
 pub trait BodySink: Send {
     /// Learns of the response whose content follows, by its head. Does nothing by default.
     ///

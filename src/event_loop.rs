@@ -1,5 +1,6 @@
 //! The door for many calls: thousands of them on the thread that turns the loop.
 
+mod completion;
 mod handle;
 mod inbox;
 mod pending;
@@ -8,34 +9,25 @@ mod runner;
 mod takes;
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
+pub use self::completion::Completion;
 pub use self::handle::Handle;
 pub use self::inbox::Inbox;
 pub use self::pending::Pending;
 use self::reply::Reply;
-use self::takes::{Taken, Takes};
+use self::takes::Takes;
 use crate::body::BodySink;
 use crate::client::Client;
 use crate::drive::engine::Engine;
-use crate::drive::multi::{Ended, Loop};
+use crate::drive::multi::Loop;
 use crate::error::{Error, ErrorKind, Phase, Result};
-use crate::event::{Marks, ObserverRef, Timings};
-use crate::flow::call::{Hop, ReachedFacts};
-use crate::ids::{CallId, ConnId};
-use crate::message::fields::Fields;
-use crate::message::framing::Version;
+use crate::event::ObserverRef;
 use crate::message::pool::PoolStats;
-use crate::message::tls::TlsFacts;
-use crate::message::url::Url;
 use crate::net::clock;
-use crate::proto::receiving::FinalHead;
 use crate::request::{Ready, Request};
-use crate::response::retry_after;
 
 /// Bytes of a body that are collected unless the loop was told otherwise.
 const BODY_MAX: usize = 16 * 1024 * 1024;
@@ -126,7 +118,8 @@ impl EventLoop {
     /// # Errors
     /// `Local…` when the request contradicts itself, as [`Request::send`] does; and
     /// [`RequestRule::Setting`](crate::error::RequestRule::Setting) when it was begun with another client, whose
-    /// settings it would not have here, or has an observer that [may wait](crate::event::Observer::may_wait). Every other error comes with the completion.
+    /// settings it would not have here, or has an observer that [may wait](crate::event::Observer::may_wait). Every other
+    /// error comes with the completion.
     pub fn submit(&mut self, request: Request) -> Result<Ticket> {
         let takes = Takes::collected(self.body_max);
         self.begin(request, takes)
@@ -163,7 +156,7 @@ impl EventLoop {
 
     fn begin(&mut self, request: Request, takes: Takes) -> Result<Ticket> {
         let ready = ready(&self.client, self.calls.engine(), request)?;
-        let number = self.calls.submit(ready, takes.limit(), takes)?;
+        let number = self.calls.submit(ready, takes)?;
         Ok(Ticket {
             of: self.id,
             number,
@@ -276,194 +269,6 @@ impl fmt::Debug for EventLoop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EventLoop")
             .field("calls", &self.calls())
-            .finish_non_exhaustive()
-    }
-}
-
-/// What became of a call of an event loop.
-pub struct Completion {
-    ticket: Ticket,
-    call: CallId,
-    url: Url,
-    head: Option<Box<FinalHead>>,
-    taken: Taken,
-    trailers: Option<Fields>,
-    error: Option<Error>,
-    marks: Marks,
-    ended: Instant,
-    reached: Option<ReachedFacts>,
-    hops: Vec<Hop>,
-}
-
-impl Completion {
-    fn of(id: u64, ended: Ended<Takes>) -> Self {
-        let Ended {
-            number,
-            mut running,
-            head,
-            taker,
-            error,
-        } = ended;
-        let mut taken = taker.into_taken();
-        let call = &running.call;
-        Self {
-            ticket: Ticket { of: id, number },
-            call: call.id(),
-            url: call.plan().url.clone(),
-            head,
-            trailers: call.trailers().cloned(),
-            error: error.or_else(|| taken.error.take()),
-            taken,
-            marks: running.emitter.take_marks(),
-            ended: running.now,
-            reached: call.reached().cloned(),
-            hops: call.hops().to_vec(),
-        }
-    }
-
-    /// The ticket of the call.
-    #[must_use]
-    pub fn ticket(&self) -> Ticket {
-        self.ticket
-    }
-
-    /// The call, as its events name it.
-    #[must_use]
-    pub fn call(&self) -> CallId {
-        self.call
-    }
-
-    /// The URL that was asked for; after redirects, the last one.
-    #[must_use]
-    pub fn url(&self) -> &Url {
-        &self.url
-    }
-
-    /// The status code, from 200 to 999 (or 101), if a response came; also of one whose body broke.
-    #[must_use]
-    pub fn status(&self) -> Option<u16> {
-        self.head.as_ref().map(|head| head.head.status)
-    }
-
-    /// The reason phrase as it came, empty without a response. It decides nothing (RFC 9112 §4).
-    #[must_use]
-    pub fn reason(&self) -> &[u8] {
-        self.head
-            .as_ref()
-            .map_or(&[], |head| head.head.reason.as_bytes())
-    }
-
-    /// The version of the response, if one came.
-    #[must_use]
-    pub fn version(&self) -> Option<Version> {
-        self.head.as_ref().map(|head| head.head.version)
-    }
-
-    /// The field lines, in wire order and case, if a response came.
-    #[must_use]
-    pub fn fields(&self) -> Option<&Fields> {
-        self.head.as_ref().map(|head| &head.head.fields)
-    }
-
-    /// The first value of a field as text.
-    #[must_use]
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.fields()?.get_str(name)
-    }
-
-    /// How long the peer asks to wait, as [`Response::retry_after`](crate::Response::retry_after) reads it.
-    #[must_use]
-    pub fn retry_after(&self, now: SystemTime) -> Option<Duration> {
-        retry_after(self.fields()?, now)
-    }
-
-    /// The body; of one that broke or was too long, what came of it; empty if it went into a sink.
-    #[must_use]
-    pub fn body(&self) -> &[u8] {
-        &self.taken.body
-    }
-
-    /// Takes the body.
-    #[must_use]
-    pub fn into_body(self) -> Vec<u8> {
-        self.taken.body
-    }
-
-    /// Counts the bytes of the body that were collected, or that the sink took.
-    #[must_use]
-    pub fn body_bytes(&self) -> u64 {
-        self.taken.bytes
-    }
-
-    /// The trailer section of a chunked body that came whole. Fields that frame, route, authenticate or set cookies are
-    /// left out (RFC 9110 §6.5.1).
-    #[must_use]
-    pub fn trailers(&self) -> Option<&Fields> {
-        self.trailers.as_ref().filter(|_| self.error.is_none())
-    }
-
-    /// Why the call failed, or why its body is not whole. A status of 400 or above is no error.
-    #[must_use]
-    pub fn error(&self) -> Option<&Error> {
-        self.error.as_ref()
-    }
-
-    /// The completion, if nothing failed.
-    ///
-    /// # Errors
-    /// What the call failed with; [`ErrorKind::Limit`] with `body_bytes` for a body that is too long.
-    pub fn into_result(mut self) -> Result<Self> {
-        match self.error.take() {
-            Some(error) => Err(error),
-            None => Ok(self),
-        }
-    }
-
-    /// Where the time went. Needs no observer; folded anew each time it is asked for.
-    #[must_use]
-    pub fn timings(&self) -> Timings {
-        self.marks.timings(self.ended)
-    }
-
-    /// The hops that were left by following redirects, in order; empty without any.
-    #[must_use]
-    pub fn history(&self) -> &[Hop] {
-        &self.hops
-    }
-
-    /// The connection that the response came over.
-    #[must_use]
-    pub fn connection(&self) -> Option<ConnId> {
-        self.reached.as_ref().map(|reached| reached.conn)
-    }
-
-    /// Whether the connection had served an earlier request.
-    #[must_use]
-    pub fn is_connection_reused(&self) -> bool {
-        self.reached.as_ref().is_some_and(|reached| reached.reused)
-    }
-
-    /// The address of the peer.
-    #[must_use]
-    pub fn remote_addr(&self) -> Option<SocketAddr> {
-        self.reached.as_ref().map(|reached| reached.remote)
-    }
-
-    /// What TLS agreed on, if TLS was spoken.
-    #[must_use]
-    pub fn tls(&self) -> Option<&Arc<TlsFacts>> {
-        self.reached
-            .as_ref()
-            .and_then(|reached| reached.tls.as_ref())
-    }
-}
-
-impl fmt::Debug for Completion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Completion")
-            .field("ticket", &self.ticket)
-            .field("status", &self.status())
-            .field("error", &self.error)
             .finish_non_exhaustive()
     }
 }

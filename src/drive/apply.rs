@@ -16,6 +16,7 @@ use crate::drive::lease::{Idle, Lease, Memory};
 use crate::drive::nudge::Lent;
 use crate::drive::pool::Gone;
 use crate::drive::waits::Waits;
+use crate::error::Error;
 use crate::event::{CanceledBy, Emitter};
 use crate::flow::action::{
     Action, Begun, Cause, ExchangeInput, Input, PoolInput, Scarce, TlsFault, Wait,
@@ -277,6 +278,12 @@ impl Running {
             rules: &settings.rules,
         };
         (call, turn)
+    }
+
+    /// Adds what is known of the call to an error of code of the caller's.
+    pub(crate) fn explain(&mut self, error: Error) -> Error {
+        let (call, mut turn) = self.turn();
+        call.explain(error, &mut turn)
     }
 
     /// Reads the clock: once per return from the system.

@@ -454,11 +454,7 @@ impl Contestant {
     fn interest(&self) -> Option<(BorrowedFd<'_>, Interest)> {
         match self {
             Self::Opening(socket) | Self::Connecting(socket) => {
-                let interest = Interest {
-                    read: false,
-                    write: true,
-                };
-                Some((socket.as_fd(), interest))
+                Some((socket.as_fd(), Interest::WRITE))
             }
             Self::Open(transport, Handshake::UnderWay) => {
                 Some((transport.as_fd(), transport.handshake_interest()))

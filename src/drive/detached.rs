@@ -11,6 +11,7 @@ impl Running {
     pub(crate) fn part(&mut self, waits: Waits) -> Option<Box<Self>> {
         let alone = next_call();
         let call = *self.call.take_detached(alone)?;
+        let dial = call.dialing().map(Dial::id)?;
         let is_kept = self.engine.detach(self.call.id(), alone, self.now);
         let names = self.hand_over_names(alone, &waits);
         let mut contestants = std::mem::take(&mut self.contestants);
@@ -18,7 +19,6 @@ impl Running {
         if let Waits::InLoop(bell) = &waits {
             contestants.give(bell.owner());
         }
-        let dial = call.dialing().map(Dial::id)?;
         let detached = Box::new(Self {
             call,
             engine: self.engine.clone(),

@@ -38,7 +38,7 @@ pub(crate) struct Engine {
     lookup: Mutex<Lookup<Arc<Mailbox>, Ticket>>,
     #[expect(clippy::vec_box, reason = "they are lent as they are")]
     memories: Mutex<Vec<Box<Memory>>>,
-    /// Whether a connection became idle of which something was reported that nobody looked at.
+    /// Whether something was reported of an idle connection, or was when it became idle, that nobody looked at.
     unseen: AtomicBool,
 }
 
@@ -181,9 +181,9 @@ impl Engine {
         self.unseen.load(Ordering::Relaxed)
     }
 
-    /// Notes that idle connections are looked at.
-    pub(crate) fn see(&self) {
-        self.unseen.store(false, Ordering::Relaxed);
+    /// Notes that idle connections are looked at; says whether one had to be.
+    pub(crate) fn see(&self) -> bool {
+        self.unseen.swap(false, Ordering::Relaxed)
     }
 
     /// An emitter for what happens outside any call.

@@ -15,6 +15,8 @@
 
 mod deadlines;
 mod gate;
+mod look;
+mod place;
 mod scratch;
 mod spare;
 mod task;
@@ -46,6 +48,9 @@ use crate::proto::receiving::FinalHead;
 pub(crate) trait Taker {
     /// Says whether it may say "not now", and is lent a waker for that.
     fn is_polled(&self) -> bool;
+
+    /// How long the whole call may take, from its response on, unless it has a total of its own.
+    fn limit(&self) -> Option<Duration>;
 
     /// Learns of the response whose content follows.
     ///
@@ -79,18 +84,8 @@ pub(crate) struct Loop<T> {
     ended: VecDeque<Ended<T>>,
     scratch: Scratch,
     woken: Vec<Owner>,
-    idle: Idle,
     gate: Arc<Gate>,
     poller: Poller,
-}
-
-/// Whether idle connections are to be looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Idle {
-    /// When the time of one is over.
-    Quiet,
-    /// In the next turn.
-    Reported,
 }
 
 impl<T: Taker> Loop<T> {
@@ -105,35 +100,28 @@ impl<T: Taker> Loop<T> {
             ended: VecDeque::new(),
             scratch: Scratch::new(),
             woken: Vec::new(),
-            idle: Idle::Quiet,
             gate: Arc::new(gate),
             poller,
         })
     }
 
-    /// Begins a call, as far as it goes without waiting, and says its number, which no other call of this loop gets. The
-    /// limit is for the whole call, from its response on, unless it has a total.
+    /// Begins a call, as far as it goes without waiting, and says its number, which no other call of this loop gets.
     ///
     /// # Errors
     /// Why its plan was refused before any I/O.
-    pub(crate) fn submit(
-        &mut self,
-        ready: Ready,
-        limit: Option<Duration>,
-        taker: T,
-    ) -> Result<u64, Error> {
+    pub(crate) fn submit(&mut self, ready: Ready, taker: T) -> Result<u64, Error> {
         let prepared = self.gate.prepare(ready)?;
-        Ok(self.begin(prepared, limit, taker))
+        Ok(self.begin(prepared, taker))
     }
 
     /// Begins a call that the gate of this loop has made, as far as it goes without waiting, and says its number.
-    pub(crate) fn begin(&mut self, prepared: Prepared, limit: Option<Duration>, taker: T) -> u64 {
+    pub(crate) fn begin(&mut self, prepared: Prepared, taker: T) -> u64 {
         let Prepared {
             number,
             mut running,
         } = prepared;
         self.scratch.lend(&mut running);
-        let task = Task::begin(running, limit, taker);
+        let task = Task::begin(running, taker);
         self.tasks.insert(number, Box::new(task));
         self.advance(number);
         number
@@ -177,7 +165,7 @@ impl<T: Taker> Loop<T> {
         let mut woken = std::mem::take(&mut self.woken);
         for owner in woken.drain(..) {
             match owner {
-                Owner::Nobody => self.idle = Idle::Reported,
+                Owner::Nobody => self.engine().note_unseen(),
                 Owner::Loop | Owner::Everybody => {}
                 Owner::One(number) => self.wake(number),
             }
@@ -204,7 +192,7 @@ impl<T: Taker> Loop<T> {
     /// How long a turn may wait at the most; none means for ever.
     pub(crate) fn next_wait(&self) -> Option<Duration> {
         let has_work = !self.ready.is_empty() || !self.ended.is_empty();
-        if has_work || self.is_idle_reported() || self.poller.is_rung() {
+        if has_work || self.engine().is_unseen() || self.poller.is_rung() {
             return Some(Duration::ZERO);
         }
         let next = [self.engine().idle_until(), self.deadlines.next()];
@@ -318,19 +306,12 @@ impl<T: Taker> Loop<T> {
         }
     }
 
-    /// Says whether something was reported of an idle connection, or was when it became idle.
-    fn is_idle_reported(&self) -> bool {
-        self.idle == Idle::Reported || self.engine().is_unseen()
-    }
-
     /// Looks at idle connections, if something was reported of one or its time is over; says how many were closed.
-    fn look_at_idle(&mut self) -> usize {
+    fn look_at_idle(&self) -> usize {
         let now = clock::now();
         let until = self.engine().idle_until();
-        let is_due = self.is_idle_reported() || until.is_some_and(|until| until <= now);
-        self.idle = Idle::Quiet;
-        self.engine().see();
-        if is_due {
+        let is_over = until.is_some_and(|until| until <= now);
+        if self.engine().see() || is_over {
             self.engine().tend_idle(now)
         } else {
             0

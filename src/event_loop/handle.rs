@@ -184,7 +184,7 @@ impl Lifeline {
             number: prepared.number(),
         };
         let reply = Reply::new(ticket, prepared.call(), to, self.shared.clone());
-        let order = Order::Begin(Box::new(prepared), takes, reply);
+        let order = Order::Begin(prepared, takes, reply);
         match self.shared.inlet.put(order) {
             Ok(()) => Ok(ticket),
             Err(order) => {

@@ -6,14 +6,11 @@ use std::sync::atomic::Ordering;
 use crossbeam_channel::Sender;
 
 use crate::error::{Error, ErrorKind, Phase};
-use crate::event::Marks;
 use crate::event_loop::handle::Shared;
-use crate::event_loop::takes::Taken;
 use crate::event_loop::{Completion, Ticket};
 use crate::flow::call::Call;
 use crate::ids::CallId;
 use crate::message::url::Url;
-use crate::net::clock;
 
 /// Where the completion of a call goes. Dropped, it tells that the call was lost with its loop.
 pub(super) struct Reply {
@@ -67,19 +64,7 @@ impl Reply {
     }
 
     fn lost(&self, error: Error) -> Completion {
-        Completion {
-            ticket: self.ticket,
-            call: self.call,
-            url: self.url.clone(),
-            head: None,
-            taken: Taken::default(),
-            trailers: None,
-            error: Some(error),
-            marks: Marks::default(),
-            ended: clock::now(),
-            reached: None,
-            hops: Vec::new(),
-        }
+        Completion::lost(self.ticket, self.call, self.url.clone(), error)
     }
 }
 

@@ -19,7 +19,7 @@ const ORDERS: usize = 256;
 /// What other threads want of the loop.
 pub(super) enum Order {
     /// A call.
-    Begin(Box<Prepared>, Takes, Reply),
+    Begin(Prepared, Takes, Reply),
     /// The end of the call of this number.
     Cancel(u64),
 }
@@ -140,7 +140,7 @@ impl Runner {
             Order::Begin(prepared, takes, reply) => {
                 let number = prepared.number();
                 self.replies.insert(number, reply);
-                self.event_loop.calls.begin(*prepared, takes.limit(), takes);
+                self.event_loop.calls.begin(prepared, takes);
             }
             Order::Cancel(number) => {
                 self.event_loop.calls.cancel(number);
@@ -168,7 +168,7 @@ impl Runner {
 
     fn give_completions(&mut self) {
         while let Some(done) = self.event_loop.try_next() {
-            if let Some(reply) = self.replies.remove(&done.ticket.number) {
+            if let Some(reply) = self.replies.remove(&done.ticket().number) {
                 reply.send(done);
             }
         }

@@ -51,14 +51,6 @@ impl Takes {
         }
     }
 
-    /// How long the call may take in all, from its response on, unless it has a total of its own.
-    pub(super) fn limit(&self) -> Option<Duration> {
-        match self {
-            Self::Collected { .. } => Some(COLLECT_LIMIT),
-            Self::Sink { .. } => None,
-        }
-    }
-
     pub(super) fn into_taken(self) -> Taken {
         match self {
             Self::Collected { mut body, max } => {
@@ -82,6 +74,13 @@ impl Takes {
 impl Taker for Takes {
     fn is_polled(&self) -> bool {
         matches!(self, Self::Sink { .. })
+    }
+
+    fn limit(&self) -> Option<Duration> {
+        match self {
+            Self::Collected { .. } => Some(COLLECT_LIMIT),
+            Self::Sink { .. } => None,
+        }
     }
 
     fn begin(&mut self, head: &FinalHead) -> io::Result<()> {

@@ -344,12 +344,8 @@ mod tests {
         watch.give(Owner::One(8));
         rustix::io::write(&other, &[1]).unwrap();
         assert_eq!(woken(&mut poller, None), [Owner::One(8)]);
-        let read = Interest {
-            read: true,
-            write: false,
-        };
         assert!(watch.maybe().read);
-        watch.exhausted(read);
+        watch.exhausted(Interest::READ);
         assert!(!watch.maybe().read && watch.maybe().write);
         watch.give(Owner::Nobody);
         drop(other);

@@ -28,16 +28,6 @@ const LEAST_TIMEOUT: Duration = Duration::from_micros(1);
 /// rest is waited for in a poll. A connect that is quicker costs no system call more.
 const CANCELABLE: Duration = Duration::from_millis(20);
 
-const READ: Interest = Interest {
-    read: true,
-    write: false,
-};
-
-const WRITE: Interest = Interest {
-    read: false,
-    write: true,
-};
-
 /// Timeouts up to this are kept to the tick by any kernel.
 const EXACT: Duration = Duration::from_millis(60);
 
@@ -226,7 +216,7 @@ impl Unconnected {
     pub(crate) fn take_report(&self) -> bool {
         self.watch.as_ref().is_some_and(|watch| {
             let is_reported = watch.maybe().write;
-            watch.exhausted(WRITE);
+            watch.exhausted(Interest::WRITE);
             is_reported
         })
     }
@@ -237,7 +227,7 @@ impl Unconnected {
         syscall(Syscall::Option);
         self.inner.set_tcp_nodelay(true)?;
         if let Some(watch) = self.watch {
-            watch.expect(WRITE);
+            watch.expect(Interest::WRITE);
             return Ok(Socket {
                 inner: self.inner,
                 receiving: Receiving::Watched(watch),
@@ -325,7 +315,7 @@ impl Socket {
             match result {
                 Ok(count) => return Ok(Some(count)),
                 Err(rustix::io::Errno::AGAIN) => {
-                    self.exhausted(WRITE);
+                    self.exhausted(Interest::WRITE);
                     return Ok(None);
                 }
                 Err(rustix::io::Errno::INTR) => {}
@@ -389,7 +379,7 @@ impl Socket {
     fn has_nothing(&self, error: rustix::io::Errno) -> bool {
         let is_empty = error == rustix::io::Errno::AGAIN;
         if is_empty {
-            self.exhausted(READ);
+            self.exhausted(Interest::READ);
         }
         is_empty || error == rustix::io::Errno::INTR
     }
@@ -442,7 +432,7 @@ impl Socket {
                 }
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::AGAIN) => {
-                    self.exhausted(READ);
+                    self.exhausted(Interest::READ);
                     return Ok(Incoming::TimedOut);
                 }
                 Err(error) => return Err(error.into()),

@@ -253,11 +253,7 @@ impl Transport {
 
     /// Says whether nothing was reported of a watched connection that was not looked at; nothing is known of others.
     pub(crate) fn is_quiet(&self) -> bool {
-        let read = Interest {
-            read: true,
-            write: false,
-        };
-        self.socket.is_watched() && !self.may_be_ready(read)
+        self.socket.is_watched() && !self.may_be_ready(Interest::READ)
     }
 
     /// Says whether a watched socket may be ready for this.
@@ -268,11 +264,7 @@ impl Transport {
     /// Says whether a receive on a watched connection may find something. Under TLS only trying tells, since bytes may
     /// wait inside.
     pub(crate) fn may_receive(&self) -> bool {
-        self.tls.is_some()
-            || self.may_be_ready(Interest {
-                read: true,
-                write: false,
-            })
+        self.tls.is_some() || self.may_be_ready(Interest::READ)
     }
 
     /// Says whether received bytes may wait inside TLS, so that the socket must not be waited for.
@@ -364,14 +356,7 @@ impl Secured {
     /// As `flush`, waiting for room until the deadline.
     fn flush_waiting(&mut self, socket: &Socket, deadline: Option<Instant>) -> io::Result<()> {
         while !self.flush(socket)? {
-            let ready = for_socket(
-                socket.as_fd(),
-                Interest {
-                    read: false,
-                    write: true,
-                },
-                deadline,
-            )?;
+            let ready = for_socket(socket.as_fd(), Interest::WRITE, deadline)?;
             if !ready.is_any() {
                 break;
             }

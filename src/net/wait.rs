@@ -21,6 +21,18 @@ pub(crate) struct Interest {
     pub(crate) write: bool,
 }
 
+impl Interest {
+    pub(crate) const READ: Self = Self {
+        read: true,
+        write: false,
+    };
+
+    pub(crate) const WRITE: Self = Self {
+        read: false,
+        write: true,
+    };
+}
+
 /// What a socket is ready for. An error or a hang-up is readiness for what was asked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Ready {
@@ -193,11 +205,7 @@ mod tests {
     #[test]
     fn of_several_sockets_those_that_are_ready_are_told() {
         let (one, other) = UnixStream::pair().unwrap();
-        let read = Interest {
-            read: true,
-            write: false,
-        };
-        let sockets = [(one.as_fd(), read), (other.as_fd(), read)];
+        let sockets = [one.as_fd(), other.as_fd()].map(|socket| (socket, Interest::READ));
         rustix::io::write(&one, &[1]).unwrap();
         let ready = for_any(&sockets, None, None).unwrap();
         let readable = Ready {

@@ -3,11 +3,9 @@
 use std::time::Instant;
 
 use crate::drive::apply::{Rest, Running};
+use crate::drive::multi::look::Happened;
+use crate::drive::multi::place::{Place, STEPS};
 use crate::drive::multi::scratch::Scratch;
-use crate::drive::multi::task::{Happened, Place};
-
-/// Steps of one dial in one turn.
-const STEPS: usize = 16;
 
 /// A dial of the loop. Dropping it gives it up.
 pub(super) struct Spare {
@@ -38,7 +36,7 @@ impl Spare {
 
     /// Notes that the dial goes into the ready queue; says whether it was not there.
     pub(super) fn queue(&mut self) -> bool {
-        std::mem::replace(&mut self.place, Place::Queued) == Place::Parked
+        self.place.queue()
     }
 
     /// Goes on as far as possible, in the memory of the loop.

@@ -2,31 +2,26 @@
 
 use std::io;
 use std::task::{Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::drive::apply::{Rest, Running};
 use crate::drive::multi::Taker;
+use crate::drive::multi::look::Happened;
+use crate::drive::multi::place::{Place, STEPS};
 use crate::drive::multi::scratch::Scratch;
 use crate::drive::waits::Waits;
 use crate::error::{Error, ErrorKind, Phase, Timer};
 use crate::event::CanceledBy;
-use crate::flow::action::{ExchangeInput, Input, Receive, Wait};
-use crate::flow::pool::Heard;
+use crate::flow::action::{ExchangeInput, Input};
 use crate::net::cancel::CancelHandle;
 use crate::net::poll::Bell;
-use crate::net::wait::Interest;
 use crate::proto::receiving::FinalHead;
-
-/// Steps of one call in one turn. A step is a receive, a wake-up, or a piece of content that is taken.
-const STEPS: usize = 16;
 
 /// A call of the loop.
 pub(super) struct Task<T> {
     running: Box<Running>,
     stage: Stage,
     place: Place,
-    /// How long the call may take in all, from its response on, unless it has a total of its own.
-    limit: Option<Duration>,
     taker: T,
     /// The planned look at the deadline.
     pub(super) plan: Option<Instant>,
@@ -47,14 +42,6 @@ struct Content {
     head: Box<FinalHead>,
     /// What was received and not taken yet.
     rest: Vec<u8>,
-}
-
-/// Where a call is between its turns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
-    Parked,
-    /// In the ready queue.
-    Queued,
 }
 
 /// How far a call came.
@@ -80,15 +67,6 @@ pub(crate) struct Ended<T> {
     pub(crate) error: Option<Error>,
 }
 
-/// What ended a wait.
-pub(super) enum Happened {
-    Nothing,
-    /// The core was told.
-    Told,
-    /// This is to be told.
-    Input(Input),
-}
-
 /// What the taker did with what it was offered.
 enum Offered {
     /// It took all of it.
@@ -108,13 +86,12 @@ enum Next {
 
 impl<T: Taker> Task<T> {
     /// A call that begins.
-    pub(super) fn begin(mut running: Box<Running>, limit: Option<Duration>, taker: T) -> Self {
+    pub(super) fn begin(mut running: Box<Running>, taker: T) -> Self {
         running.input(Input::Start);
         Self {
             running,
             stage: Stage::Response,
             place: Place::Parked,
-            limit,
             taker,
             plan: None,
         }
@@ -122,7 +99,7 @@ impl<T: Taker> Task<T> {
 
     /// Notes that the call goes into the ready queue; says whether it was not there.
     pub(super) fn queue(&mut self) -> bool {
-        std::mem::replace(&mut self.place, Place::Queued) == Place::Parked
+        self.place.queue()
     }
 
     /// Says whether the handle of the call was used.
@@ -215,7 +192,9 @@ impl<T: Taker> Task<T> {
     /// The call is over for this reason, unless it failed for another.
     fn over(&mut self, kind: ErrorKind) -> Next {
         let error = self.running.call.take_error();
-        Next::Ended(Err(error.unwrap_or_else(|| Error::new(kind, self.phase()))))
+        Next::Ended(Err(
+            error.unwrap_or_else(|| Error::new(kind, Phase::Receive))
+        ))
     }
 
     fn respond(&mut self) -> Result<Next, Error> {
@@ -225,7 +204,7 @@ impl<T: Taker> Task<T> {
             self.running.input(Input::Follow);
             return Ok(Next::On);
         }
-        if let Some(limit) = self.limit {
+        if let Some(limit) = self.taker.limit() {
             let Running { call, emitter, .. } = &mut *self.running;
             call.limit_total(limit, emitter);
         }
@@ -343,14 +322,13 @@ impl<T: Taker> Task<T> {
 
     /// Until when the taker is waited for: as long as the whole call may take.
     fn deadline(&self) -> Option<Instant> {
-        let total = self.running.settings.timeouts.total;
-        let own = self.running.emitter.started().zip(total);
-        own.and_then(|(started, total)| started.checked_add(total))
+        self.running.call.own_end(&self.running.emitter)
     }
 
     /// The call as it ended; what is left of it is given up.
     pub(super) fn end(mut self, number: u64, result: Result<(), Error>) -> Ended<T> {
         self.running.give_up();
+        let error = result.err().map(|error| self.running.explain(error));
         Ended {
             number,
             running: self.running,
@@ -359,7 +337,7 @@ impl<T: Taker> Task<T> {
                 Stage::Content(content) | Stage::GivenUp(content) => Some(content.head),
             },
             taker: self.taker,
-            error: result.err(),
+            error,
         }
     }
 }
@@ -381,70 +359,4 @@ fn offer(taker: &mut impl Taker, content: &[u8], waker: &Waker) -> Result<Offere
 
 fn sink_failed(error: io::Error) -> Error {
     Error::new(ErrorKind::LocalBodySink, Phase::Receive).with_source(Box::new(error))
-}
-
-impl Running {
-    /// Looks whether something has happened that the call waits for, without waiting. What has happened counts before
-    /// the deadline, as it does in a poll.
-    pub(super) fn look(&mut self, wait: Wait, into: &mut [u8]) -> Happened {
-        let happened = match wait.receive {
-            None => self.look_for_connection(),
-            Some(receive) => self.look_at_peer(wait, receive, into),
-        };
-        let is_due = wait.deadline.is_some_and(|deadline| deadline <= self.now);
-        if is_due && matches!(happened, Happened::Nothing) {
-            return Happened::Input(Input::Timeout);
-        }
-        happened
-    }
-
-    /// What is left for the call goes before what came of its dial.
-    fn look_for_connection(&mut self) -> Happened {
-        self.hear();
-        let alarm = self.ear.get_or_insert_default().listen();
-        match self.engine.listen(self.call.id(), alarm) {
-            Heard::Mail(mail) => {
-                self.take_mail(mail);
-                Happened::Told
-            }
-            Heard::GiveUp => {
-                self.input(Input::Cancel(CanceledBy::Drop));
-                Happened::Told
-            }
-            Heard::Nothing | Heard::Nobody if self.look_at_dial() => Happened::Told,
-            Heard::Nothing | Heard::Nobody => Happened::Nothing,
-        }
-    }
-
-    fn look_at_peer(&mut self, wait: Wait, receive: Receive, into: &mut [u8]) -> Happened {
-        let Some(lease) = &self.lease else {
-            return Happened::Input(ExchangeInput::Ended { clean: false }.into());
-        };
-        let may_send = wait.send
-            && lease.transport.may_be_ready(Interest {
-                read: false,
-                write: true,
-            });
-        if lease.transport.may_receive() {
-            if let Some(input) = self.receive_ready(receive, into) {
-                return Happened::Input(input);
-            }
-            // What came is no whole record, and there may be more, of which nobody will report.
-            let more = Interest {
-                read: true,
-                write: false,
-            };
-            let lease = self.lease.as_ref();
-            if lease.is_some_and(|lease| lease.transport.may_be_ready(more)) {
-                return Happened::Told;
-            }
-        }
-        if may_send {
-            return Happened::Input(ExchangeInput::Writable.into());
-        }
-        if wait.source && self.take_nudge() {
-            return Happened::Input(ExchangeInput::SourceReady.into());
-        }
-        Happened::Nothing
-    }
 }

@@ -189,20 +189,10 @@ impl Call {
     }
 
     fn take_tried(&mut self) -> (Vec<Tried>, Vec<LookedUp>) {
-        match &mut self.state {
-            State::Dialing(dial) => (dial.tried(), dial.take_names()),
-            State::Fresh
-            | State::Ready
-            | State::Pooling(_)
-            | State::Joining(..)
-            | State::Queued(_)
-            | State::Detached(_)
-            | State::Exchanging(..)
-            | State::Returning(..)
-            | State::Closing(..)
-            | State::Left(_)
-            | State::Over(_) => (Vec::new(), Vec::new()),
-        }
+        let State::Dialing(dial) = &mut self.state else {
+            return (Vec::new(), Vec::new());
+        };
+        (dial.tried(), dial.take_names())
     }
 
     pub(super) fn opened(&self, won: Won, now: Instant) -> Box<Connection> {

@@ -1,7 +1,7 @@
 //! The deadlines of a call: armed as the exchange stands, and what becomes of one that fires.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::{ErrorKind, Timer};
 use crate::event::{Emitter, EventKind, Payload, TimeoutFired};
@@ -25,6 +25,13 @@ impl Call {
         if let (Some(started), false) = (emitter.started(), self.is_over()) {
             self.timers.tighten(Timer::Total, started, limit);
         }
+    }
+
+    /// Until when the whole call may take by its own settings: also when it is over, and its content is still waited with.
+    pub(crate) fn own_end(&self, emitter: &Emitter) -> Option<Instant> {
+        emitter
+            .started()?
+            .checked_add(self.settings.timeouts.total?)
     }
 
     /// Takes back a bound that was for reading the body of a hop: the call has its own from here on.

@@ -362,6 +362,14 @@ impl Call {
         self.close(exchange, connection, CloseReason::BodyNotRead, turn);
     }
 
+    /// Adds what is known of the call to an error of code of the caller's, which came up outside of the core.
+    pub(crate) fn explain(&self, error: Error, turn: &mut Turn<'_>) -> Error {
+        if error.call().is_some() {
+            return error;
+        }
+        error.with_report(self.report(self.exchange(), turn))
+    }
+
     pub(super) fn report(&self, exchange: Option<&Exchange>, turn: &mut Turn<'_>) -> Report {
         let (bytes_out, bytes_in) = bytes_of(exchange);
         let url = &self.plan.url;

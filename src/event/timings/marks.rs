@@ -1,0 +1,448 @@
+//! The moments of a call, noted as its events pass, and the pure fold of them into timings.
+//!
+//! The rule guarded here: the phases sum to the total exactly, whatever happened.
+
+use std::num::NonZeroU64;
+use std::time::{Duration, Instant};
+
+use crate::event::kind::EventKind;
+use crate::event::timings::{Moments, Phases, Timings};
+
+/// A moment of a call, counted from its first one. There are many of them in every call, so that they are kept small.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Moment(NonZeroU64);
+
+impl Moment {
+    fn since(origin: Instant, now: Instant) -> Self {
+        let elapsed = now.saturating_duration_since(origin);
+        let nanos = elapsed
+            .as_secs()
+            .saturating_mul(1_000_000_000)
+            .saturating_add(u64::from(elapsed.subsec_nanos()));
+        Self(NonZeroU64::MIN.saturating_add(nanos))
+    }
+
+    fn elapsed(self) -> Duration {
+        Duration::from_nanos(self.0.get().saturating_sub(1))
+    }
+}
+
+/// The moments of a call, noted as they pass.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Marks {
+    /// The moment from which all others count.
+    origin: Option<Instant>,
+    /// What was counted last: many events happen at the same time.
+    counted: Option<(Instant, Moment)>,
+    start: Option<Moment>,
+    /// When the hop under way began, if it is not the first.
+    hop: Option<Moment>,
+    /// The hops before.
+    hops: Vec<Phases>,
+    /// When the last repeat of the hop began, if there was one.
+    repeated: Option<Moment>,
+    end: Option<Moment>,
+    get_conn: Option<Moment>,
+    conn_end: Option<Moment>,
+    /// Whether the connection had served before.
+    reused: bool,
+    dns_start: Option<Moment>,
+    connect_first: Option<Moment>,
+    connect_won: Option<(Moment, Moment)>,
+    /// Since when the race is blocked on nothing but names, if it is.
+    names_since: Option<Moment>,
+    /// How long it was, after its first contestant.
+    names_later: Duration,
+    tls_start: Option<Moment>,
+    tls_done: Option<Moment>,
+    first_write: Option<Moment>,
+    wrote_request: Option<Moment>,
+    expect_start: Option<Moment>,
+    expect_done: Option<Moment>,
+    first_byte: Option<Moment>,
+    final_start: Option<Moment>,
+    head: Option<Moment>,
+    body_done: Option<Moment>,
+    caller_in_send: Duration,
+    caller_in_receive: Duration,
+}
+
+impl Marks {
+    /// Notes the moment of an event, if any phase counts from it or to it.
+    #[inline]
+    pub(crate) fn note(&mut self, kind: EventKind, now: Instant) {
+        match kind {
+            EventKind::CallStart => self.start = Some(self.moment(now)),
+            EventKind::CallDone => self.end = Some(self.moment(now)),
+            EventKind::GetConn => self.get_conn = Some(self.moment(now)),
+            EventKind::GotConn => {
+                self.conn_end = Some(self.moment(now));
+            }
+            EventKind::GetConnFailed => {
+                let now = self.moment(now);
+                self.conn_end = Some(now);
+                self.names_came(now);
+            }
+            EventKind::DnsStart => self.dns_start = Some(self.moment(now)),
+            EventKind::ConnectStart => {
+                let now = self.moment(now);
+                self.connect_first = self.connect_first.or(Some(now));
+                self.names_came(now);
+            }
+            EventKind::TlsHandshakeStart => self.tls_start = Some(self.moment(now)),
+            EventKind::TlsHandshakeDone => self.tls_done = Some(self.moment(now)),
+            EventKind::WroteRequest => self.wrote_request = Some(self.moment(now)),
+            EventKind::Wait100Continue => self.expect_start = Some(self.moment(now)),
+            EventKind::ExpectDone => self.expect_done = Some(self.moment(now)),
+            EventKind::GotFirstResponseByte => self.first_byte = Some(self.moment(now)),
+            EventKind::FinalResponseStart => self.final_start = Some(self.moment(now)),
+            EventKind::GotResponseHead => self.head = Some(self.moment(now)),
+            EventKind::ResponseBodyDone => self.body_done = Some(self.moment(now)),
+            _ => {}
+        }
+    }
+
+    /// Forgets the moments of an attempt that is made again; its time counts as `retry`.
+    pub(crate) fn repeat(&mut self, now: Instant) {
+        let now = self.moment(now);
+        *self = Self {
+            origin: self.origin,
+            start: self.start,
+            hop: self.hop,
+            hops: std::mem::take(&mut self.hops),
+            repeated: Some(now),
+            ..Self::default()
+        };
+    }
+
+    /// Keeps the phases of a hop that is left; its time counts as `redirect`.
+    pub(crate) fn next_hop(&mut self, now: Instant) {
+        let now = self.moment(now);
+        let began = self.hop.or(self.start).unwrap_or(now);
+        let phases = self.phases(began, None, now);
+        let mut hops = std::mem::take(&mut self.hops);
+        hops.push(phases);
+        *self = Self {
+            origin: self.origin,
+            start: self.start,
+            hop: Some(now),
+            hops,
+            ..Self::default()
+        };
+    }
+
+    /// Notes when the contestant that connected had started.
+    pub(crate) fn connected(&mut self, started: Instant, now: Instant) {
+        self.connect_won = Some((self.moment(started), self.moment(now)));
+    }
+
+    /// Notes that a connection came which was not dialed for this attempt: the phases of a dial do not count, and waiting
+    /// for it was waiting for a connection.
+    pub(crate) fn joined(&mut self) {
+        self.dns_start = None;
+        self.connect_first = None;
+        self.connect_won = None;
+        self.names_since = None;
+        self.names_later = Duration::ZERO;
+        self.tls_start = None;
+        self.tls_done = None;
+    }
+
+    /// Notes whether the connection of the attempt had served before.
+    pub(crate) fn reused(&mut self, reused: bool) {
+        self.reused = reused;
+    }
+
+    /// Notes that the race has nobody to start until names come.
+    pub(crate) fn blocked_on_names(&mut self, now: Instant) {
+        let now = self.moment(now);
+        self.names_since = self.names_since.or(Some(now));
+    }
+
+    fn names_came(&mut self, now: Moment) {
+        if let Some(since) = self.names_since.take() {
+            self.names_later += length(since, now);
+        }
+    }
+
+    /// Notes that the first byte of the request was handed to the kernel.
+    pub(crate) fn first_write(&mut self, now: Instant) {
+        let now = self.moment(now);
+        self.first_write = self.first_write.or(Some(now));
+    }
+
+    /// Adds time that was spent in the caller's body source.
+    pub(crate) fn caller_sends(&mut self, spent: Duration) {
+        if self.final_start.is_none() {
+            self.caller_in_send += spent;
+        } else {
+            self.caller_in_receive += spent;
+        }
+    }
+
+    /// Adds time that the response waited for its reader.
+    pub(crate) fn caller_reads(&mut self, spent: Duration) {
+        self.caller_in_receive += spent;
+    }
+
+    /// When the call began, if it did.
+    pub(crate) fn started(&self) -> Option<Instant> {
+        self.instant(self.start?)
+    }
+
+    /// When the connection was wanted, if it was.
+    pub(crate) fn wanted(&self) -> Option<Instant> {
+        self.instant(self.get_conn?)
+    }
+
+    /// The moment that counts for now; the first one is that from which the others count.
+    fn moment(&mut self, now: Instant) -> Moment {
+        match self.counted {
+            Some((at, moment)) if at == now => moment,
+            _ => {
+                let moment = Moment::since(*self.origin.get_or_insert(now), now);
+                self.counted = Some((now, moment));
+                moment
+            }
+        }
+    }
+
+    fn instant(&self, moment: Moment) -> Option<Instant> {
+        self.origin?.checked_add(moment.elapsed())
+    }
+
+    /// Folds the moments into timings; a call that has not ended is taken to end now.
+    pub(crate) fn timings(&self, now: Instant) -> Timings {
+        let now = Moment::since(self.origin.unwrap_or(now), now);
+        let start = self.start.unwrap_or(now);
+        let end = self.end.unwrap_or(now).max(start);
+        let since = |mark: Option<Moment>| mark.map(|at| length(start, at));
+        Timings {
+            phases: self.phases(start, self.hop, end),
+            hops: self.hops.clone(),
+            ttfb: since(self.first_byte),
+            ttfb_final: since(self.final_start),
+            connect_win: self.connect_won.map(|(started, won)| length(started, won)),
+            headers: span(self.final_start, self.head),
+            early_response: self.early_response(),
+            reused: self.reused,
+            at: Moments {
+                lookup: since(self.connect_first.or(self.conn_end)),
+                connect: since(self.connect_won.map(|(_, won)| won).or(self.conn_end)),
+                tls: since(self.tls_done),
+                send: since(self.first_write.or(self.conn_end)),
+                sent: since(self.wrote_request),
+            },
+        }
+    }
+
+    fn early_response(&self) -> Option<Duration> {
+        let early = span(self.final_start, self.wrote_request)?;
+        (!early.is_zero()).then_some(early)
+    }
+
+    /// The phases from a start to an end; what lies before the start of a later hop was spent on redirects.
+    fn phases(&self, start: Moment, hop: Option<Moment>, end: Moment) -> Phases {
+        let conn_end = self.conn_end.unwrap_or(end);
+        let names_later = self.names_later
+            + self
+                .names_since
+                .map_or(Duration::ZERO, |from| length(from, conn_end));
+        let dns = self
+            .dns_start
+            .map(|from| length(from, self.connect_first.unwrap_or(conn_end)) + names_later);
+        let connected = self.connect_won.map(|(_, won)| won);
+        let tcp = self
+            .connect_first
+            .map(|from| length(from, connected.unwrap_or(conn_end)).saturating_sub(names_later));
+        // Of several handshakes, what lies behind the connect of the winner.
+        let tls = self.tls_start.map(|from| {
+            length(
+                connected.map_or(from, |at| from.max(at)),
+                self.tls_done.unwrap_or(conn_end),
+            )
+        });
+        let made = sum([dns, tcp, tls]);
+        let queue = self
+            .get_conn
+            .map(|from| length(from, conn_end).saturating_sub(made));
+        // A final response ends the wait for a 100 with its first byte, although the head has yet to say what it is.
+        let received = self.final_start.unwrap_or(end);
+        let wait100 = self
+            .expect_start
+            .map(|from| length(from, self.expect_done.unwrap_or(end).min(received)));
+        let sent = self.wrote_request.unwrap_or(end).min(received);
+        let caller_in_send = self.caller_in_send;
+        let send = self.first_write.map(|from| {
+            length(from, sent)
+                .saturating_sub(wait100.unwrap_or_default())
+                .saturating_sub(caller_in_send)
+        });
+        let wait = self.wrote_request.map(|from| length(from, received));
+        let receive = self.final_start.map(|from| {
+            length(from, self.body_done.unwrap_or(end)).saturating_sub(self.caller_in_receive)
+        });
+        let caller = self.caller_in_send + self.caller_in_receive;
+        let caller = (!caller.is_zero()).then_some(caller);
+        let total = length(start, end);
+        let redirect = hop.map(|began| length(start, began));
+        let retry = self
+            .repeated
+            .map(|until| length(hop.unwrap_or(start), until));
+        let known = sum([
+            queue, dns, tcp, tls, send, wait100, wait, receive, caller, retry, redirect,
+        ]);
+        Phases {
+            queue,
+            dns,
+            tcp,
+            tls,
+            send,
+            wait100,
+            wait,
+            receive,
+            caller,
+            retry,
+            redirect,
+            other: total.saturating_sub(known),
+            total,
+        }
+    }
+}
+
+fn length(from: Moment, to: Moment) -> Duration {
+    to.elapsed().saturating_sub(from.elapsed())
+}
+
+fn span(from: Option<Moment>, to: Option<Moment>) -> Option<Duration> {
+    Some(length(from?, to?))
+}
+
+fn sum<const N: usize>(spans: [Option<Duration>; N]) -> Duration {
+    spans.into_iter().flatten().sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use EventKind as K;
+    use proptest::prelude::*;
+
+    fn fold(marks: &[(EventKind, u64)]) -> Timings {
+        let origin = crate::testing::origin();
+        let mut fold = Marks::default();
+        for (kind, ms) in marks {
+            fold.note(*kind, origin + Duration::from_millis(*ms));
+        }
+        fold.first_write(origin + Duration::from_millis(60));
+        fold.timings(origin + Duration::from_millis(1000))
+    }
+
+    fn total_of(phases: &Phases) -> Duration {
+        let Phases {
+            queue,
+            dns,
+            tcp,
+            tls,
+            send,
+            wait100,
+            wait,
+            receive,
+            caller,
+            retry,
+            redirect,
+            other,
+            total: _,
+        } = *phases;
+        sum([
+            queue,
+            dns,
+            tcp,
+            tls,
+            send,
+            wait100,
+            wait,
+            receive,
+            caller,
+            retry,
+            redirect,
+            Some(other),
+        ])
+    }
+
+    #[test]
+    fn phases_of_a_plain_call() {
+        let timings = fold(&[
+            (K::CallStart, 0),
+            (K::GetConn, 1),
+            (K::DnsStart, 2),
+            (K::ConnectStart, 20),
+            (K::GotConn, 60),
+            (K::WroteRequest, 61),
+            (K::GotFirstResponseByte, 100),
+            (K::FinalResponseStart, 110),
+            (K::GotResponseHead, 112),
+            (K::ResponseBodyDone, 150),
+            (K::CallDone, 151),
+        ]);
+        let phases = timings.phases();
+        assert_eq!(phases.dns, Some(Duration::from_millis(18)));
+        assert_eq!(phases.tcp, Some(Duration::from_millis(40)));
+        assert_eq!(phases.tls, None);
+        assert_eq!(phases.wait, Some(Duration::from_millis(49)));
+        assert_eq!(phases.receive, Some(Duration::from_millis(40)));
+        assert_eq!(timings.ttfb(), Some(Duration::from_millis(100)));
+        assert_eq!(timings.ttfb_final(), Some(Duration::from_millis(110)));
+        assert_eq!(timings.headers(), Some(Duration::from_millis(2)));
+        assert_eq!(total_of(phases), phases.total);
+    }
+
+    #[test]
+    fn what_did_not_happen_is_none_and_never_zero() {
+        let phases = *fold(&[(K::CallStart, 0), (K::CallDone, 5)]).phases();
+        assert_eq!(
+            (
+                phases.dns,
+                phases.tcp,
+                phases.tls,
+                phases.wait,
+                phases.receive
+            ),
+            (None, None, None, None, None)
+        );
+        assert_eq!(phases.total, Duration::from_millis(5));
+    }
+
+    proptest! {
+        /// Moments in the order of the grammar, any of the later ones missing: the phases sum to the total.
+        #[test]
+        fn phases_sum_to_the_total(steps in prop::collection::vec(0u64..50, 14), stop in 1usize..14, early in any::<bool>(), slow_head in any::<bool>()) {
+            let mut order = [K::CallStart, K::GetConn, K::DnsStart, K::ConnectStart, K::TlsHandshakeStart, K::TlsHandshakeDone,
+                K::GotConn, K::Wait100Continue, K::ExpectDone, K::WroteRequest, K::GotFirstResponseByte,
+                K::FinalResponseStart, K::ResponseBodyDone, K::CallDone];
+            if slow_head {
+                // The first byte of a final head ends no wait for a 100 as long as its status is not read.
+                let [.., done, wrote, first, begun, _, _] = &mut order;
+                (*done, *wrote, *first, *begun) = (*first, *begun, *done, *wrote);
+            }
+            let origin = crate::testing::origin();
+            let mut marks = Marks::default();
+            let mut now = origin;
+            for (index, (kind, step)) in order.iter().zip(&steps).enumerate() {
+                if index >= stop && *kind != K::CallDone || early && *kind == K::WroteRequest {
+                    continue;
+                }
+                now += Duration::from_millis(*step);
+                if *kind == K::TlsHandshakeStart {
+                    marks.connected(origin, now);
+                }
+                if *kind == K::Wait100Continue {
+                    marks.first_write(now);
+                }
+                marks.note(*kind, now);
+            }
+            let timings = marks.timings(now);
+            prop_assert_eq!(total_of(timings.phases()), timings.total());
+        }
+    }
+}
