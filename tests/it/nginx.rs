@@ -586,7 +586,10 @@ fn the_command_makes_many_calls_at_a_time() {
         assert_eq!(statuses(&events), [200; 2_000]);
         let opened = of_kind(&events, "conn_opened").count();
         assert!((1..=50).contains(&opened), "{opened}");
-        let reused = of_kind(&events, "got_conn").filter(|got| got["reused"] == true);
-        assert_eq!(reused.count(), 2_000 - opened);
+        // A connection whose call was served by another one before it was ready may never be used.
+        let first_uses = of_kind(&events, "got_conn").filter(|got| got["reused"] == false);
+        assert!((1..=opened).contains(&first_uses.count()));
+        let retries = of_kind(&events, "retry").count();
+        assert_eq!(of_kind(&events, "got_conn").count(), 2_000 + retries);
     }
 }
