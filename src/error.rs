@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use crate::error::rule::{
-    ChunkRule, FieldError, FramingRule, HeadRule, Limit, LookupFailure, RedirectRule, RequestRule,
-    TlsFailure,
+    ChunkRule, FieldError, FramingRule, HeadRule, Limit, LookupFailure, ProxyRule, RedirectRule,
+    RequestRule, TlsFailure,
 };
 use crate::ids::{CallId, ConnId};
 use crate::message::answer::{Family, LookupError};
@@ -204,6 +204,8 @@ pub enum ErrorKind {
     LocalField(FieldError),
     /// The request or a setting cannot be used.
     LocalRequest(RequestRule),
+    /// A proxy cannot be used.
+    LocalProxy(ProxyRule),
     /// The caller's body source ended before the declared length; the connection was closed.
     LocalBodyShort {
         /// Bytes the source gave.
@@ -767,6 +769,12 @@ impl From<FieldError> for Error {
     }
 }
 
+impl From<ProxyRule> for Error {
+    fn from(rule: ProxyRule) -> Self {
+        Self::local(ErrorKind::LocalProxy(rule))
+    }
+}
+
 impl From<RequestRule> for Error {
     fn from(rule: RequestRule) -> Self {
         Self::local(ErrorKind::LocalRequest(rule))
@@ -789,6 +797,7 @@ impl ErrorKind {
             Self::LocalUrl(_) => "local_url",
             Self::LocalField(_) => "local_field",
             Self::LocalRequest(_) => "local_request",
+            Self::LocalProxy(_) => "local_proxy",
             Self::LocalBodyShort { .. } => "local_body_short",
             Self::LocalBodyLong { .. } => "local_body_long",
             Self::LocalBodySource => "local_body_source",
@@ -825,6 +834,7 @@ impl fmt::Display for ErrorKind {
             Self::LocalUrl(rule) => write!(f, "bad url: {rule}"),
             Self::LocalField(rule) => write!(f, "bad field: {rule}"),
             Self::LocalRequest(rule) => write!(f, "bad request: {rule}"),
+            Self::LocalProxy(rule) => write!(f, "bad proxy: {rule}"),
             Self::LocalBodyShort { sent, declared } => {
                 write!(f, "the body source ended after {sent} of {declared} bytes")
             }

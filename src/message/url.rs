@@ -15,7 +15,7 @@
 //! |-----------------------------------| as_str
 //! ```
 
-mod authority;
+pub(crate) mod authority;
 mod error;
 mod given;
 mod origin;
