@@ -167,6 +167,8 @@ pub enum TriedOutcome {
     TlsStalled,
     /// It connected, and TLS failed.
     Tls(TlsFailure),
+    /// It is a proxy that was reached, and there is no tunnel through it.
+    Tunnel,
 }
 
 impl fmt::Display for TriedOutcome {
@@ -190,6 +192,7 @@ impl fmt::Display for TriedOutcome {
             Self::Lost => f.write_str("lost"),
             Self::TlsStalled => f.write_str("tls stalled"),
             Self::Tls(failure) => write!(f, "tls: {failure}"),
+            Self::Tunnel => f.write_str("no tunnel"),
         }
     }
 }
@@ -369,6 +372,8 @@ pub enum Phase {
     Connect,
     /// The TLS handshake.
     Tls,
+    /// Having a proxy make a tunnel.
+    Tunnel,
     /// Sending the request.
     Send,
     /// Waiting for a 100 (Continue).
@@ -393,6 +398,7 @@ impl Phase {
             Self::Lookup => "lookup",
             Self::Connect => "connect",
             Self::Tls => "tls",
+            Self::Tunnel => "tunnel",
             Self::Send => "send",
             Self::Expect => "expect",
             Self::FirstByte => "first_byte",
@@ -409,6 +415,7 @@ impl Phase {
             Self::Lookup => "while looking the name up",
             Self::Connect => "while connecting",
             Self::Tls => "in the tls handshake",
+            Self::Tunnel => "while the proxy made a tunnel",
             Self::Send => "while sending the request",
             Self::Expect => "while waiting for 100 (continue)",
             Self::FirstByte => "while waiting for the response",
