@@ -52,6 +52,7 @@ impl Dial {
     }
 
     pub(super) fn tell_tls_start(&self, number: u16, now: Instant, emitter: &mut Emitter) {
+        emitter.marks().tls_began(TlsRole::Origin, now);
         let server_name = self.facts.server_name.clone();
         emitter.emit(EventKind::TlsHandshakeStart, now, |_| {
             Payload::TlsHandshakeStart(Arc::new(TlsHandshakeStart {
@@ -110,6 +111,7 @@ pub(super) fn tell_tls_done(
     now: Instant,
     emitter: &mut Emitter,
 ) {
+    emitter.marks().tls_ended(TlsRole::Origin, now);
     emitter.emit(EventKind::TlsHandshakeDone, now, |_| {
         let (facts, error) = match result {
             Ok(facts) => (Some(facts), None),
