@@ -16,6 +16,15 @@ use crate::message::no_proxy::NoProxy;
 use crate::message::proxy::{Proxy, ProxySource};
 use crate::message::url::Url;
 
+/// The proxy that a caller gives for one request.
+#[derive(Debug, Clone)]
+pub(crate) enum GivenProxy {
+    /// None.
+    Nobody,
+    /// This one.
+    One(Arc<Proxy>),
+}
+
 /// How proxies are chosen.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Proxies {
@@ -55,11 +64,12 @@ pub(crate) struct Choice {
 
 impl Proxies {
     /// This proxy for all hops, or none.
-    pub(crate) fn one(proxy: Option<Proxy>) -> Self {
-        Self {
-            rule: proxy.map_or(Rule::Off, |proxy| Rule::One(Arc::new(proxy))),
-            exempt: None,
-        }
+    pub(crate) fn one(given: GivenProxy) -> Self {
+        let rule = match given {
+            GivenProxy::Nobody => Rule::Off,
+            GivenProxy::One(proxy) => Rule::One(proxy),
+        };
+        Self { rule, exempt: None }
     }
 
     /// What the environment says.
@@ -85,8 +95,8 @@ impl Proxies {
     }
 
     /// Another proxy for all hops, or none; the caller's list stays.
-    pub(crate) fn replaced(&self, proxy: Option<Proxy>) -> Self {
-        Self::one(proxy).but_for(self.exempt.clone())
+    pub(crate) fn replaced(&self, given: GivenProxy) -> Self {
+        Self::one(given).but_for(self.exempt.clone())
     }
 
     /// Decides about a hop; nothing if there is nothing to decide.
@@ -116,6 +126,12 @@ impl Proxies {
     fn exempted(&self, url: &Url) -> Option<Choice> {
         let rule = self.exempt.as_deref()?.rule_for(url)?;
         Some(Choice::exempt(rule))
+    }
+}
+
+impl From<Option<Proxy>> for GivenProxy {
+    fn from(proxy: Option<Proxy>) -> Self {
+        proxy.map_or(Self::Nobody, |proxy| Self::One(Arc::new(proxy)))
     }
 }
 

@@ -238,8 +238,8 @@ fn rfc_f26_a_variable_that_cannot_be_read_is_named_and_not_shown() {
 
 #[test]
 fn an_explicit_proxy_is_for_all_but_the_hosts_of_the_list() {
-    let proxy = || Some(Proxy::parse("p").unwrap());
-    let one = Proxies::one(proxy());
+    let given = |text| GivenProxy::from(Some(Proxy::parse(text).unwrap()));
+    let one = Proxies::one(given("p"));
     // Other than with one of the environment, for this machine too.
     for url in [
         "http://example.com/",
@@ -253,7 +253,7 @@ fn an_explicit_proxy_is_for_all_but_the_hosts_of_the_list() {
     let one = one.but_for(list);
     assert_eq!(shown(&one, "http://b.test/"), "http://p:80 by explicit");
     assert_eq!(shown(&one, "http://a.test/"), "none by no_proxy a.test");
-    let replaced = one.replaced(Some(Proxy::parse("q").unwrap()));
+    let replaced = one.replaced(given("q"));
     assert_eq!(
         shown(&replaced, "http://b.test/"),
         "http://q:80 by explicit"
@@ -262,7 +262,7 @@ fn an_explicit_proxy_is_for_all_but_the_hosts_of_the_list() {
         shown(&replaced, "http://a.test/"),
         "none by no_proxy a.test"
     );
-    assert_eq!(shown(&one.replaced(None), "http://b.test/"), "-");
+    assert_eq!(shown(&one.replaced(None.into()), "http://b.test/"), "-");
     assert_eq!(shown(&Proxies::default(), "http://b.test/"), "-");
 }
 
