@@ -23,6 +23,7 @@ use crate::message::answer::{AnswerSource, Family};
 use crate::message::close::CloseReason;
 use crate::message::fields::Fields;
 use crate::message::framing::Framing;
+use crate::message::proxy::ProxyScheme;
 use crate::message::tls::{TlsFacts, TlsHandshake, TlsVersion};
 
 /// Builds the events of a script; empty lines and what follows `#` count for nothing.
@@ -264,6 +265,13 @@ fn around(kind: EventKind, v: &Values<'_>) -> Payload {
             body_bytes: v.some("body_bytes"),
             expect: v.is("expect"),
             label: None,
+        })),
+        EventKind::ProxySelected => Payload::ProxySelected(Arc::new(ProxySelected {
+            scheme: Some(ProxyScheme::Http),
+            host: Some(v.text("host", "p")),
+            port: Some(v.number("port", 3128)),
+            source: ProxySource::Explicit,
+            rule: None,
         })),
         EventKind::TimeoutFired => Payload::TimeoutFired(Arc::new(TimeoutFired {
             timer: v.tag(
