@@ -52,6 +52,7 @@ mod network;
 mod outcome;
 mod pipe;
 mod player;
+mod proxied;
 mod random;
 mod reader;
 mod record;
@@ -75,6 +76,7 @@ pub use self::laws::{Broken, Law, Report};
 pub use self::link::{Accept, Cut, Handshake, Link};
 pub use self::names::Name;
 use self::names::Names;
+pub use self::network::Secures;
 use self::network::{Listener, Network, Side};
 pub use self::outcome::{Outcome, SimResponse};
 use self::record::Record;
@@ -224,6 +226,7 @@ impl Sim {
             scripts: vec![Arc::new(script)],
             links: Vec::new(),
             tls: None,
+            secures: Secures::AtOnce,
             asked: 0,
             accepted: 0,
         };
@@ -519,6 +522,13 @@ impl Listening<'_> {
     /// Speaks TLS from the first byte on; the handshake is made before the script begins.
     pub fn tls(self, handshake: Handshake) -> Self {
         self.0.tls = Some(handshake);
+        self
+    }
+
+    /// Makes this handshake where the script says so, with [`Script::start_tls`].
+    pub fn tls_on_demand(self, handshake: Handshake) -> Self {
+        self.0.tls = Some(handshake);
+        self.0.secures = Secures::OnDemand;
         self
     }
 }
