@@ -213,6 +213,8 @@ payloads! {
         target "target": Arc<str> => &str,
         /// The URL of the hop, redacted.
         url "url": Arc<str> => &str,
+        /// `host:port` of the proxy that it is to be reached through.
+        proxy "proxy": Option<Arc<str>> => Option<&Arc<str>>,
     }
     /// Payload of [`EventKind::PoolLookup`](crate::event::EventKind::PoolLookup).
     PoolLookup {
@@ -408,7 +410,9 @@ payloads! {
         local "local": Option<SocketAddr> => Option<SocketAddr>,
         /// The address of the peer.
         remote "remote": SocketAddr => SocketAddr,
-        /// Whether TLS is spoken.
+        /// Whether a proxy stands between.
+        proxied "proxied": bool => bool,
+        /// Whether TLS is spoken with the server.
         tls "tls": bool => bool,
         /// Time since the dial began.
         setup "setup_ns": Duration => Duration,

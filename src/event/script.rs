@@ -304,6 +304,7 @@ fn around(kind: EventKind, v: &Values<'_>) -> Payload {
         EventKind::GetConn => Payload::GetConn(Arc::new(GetConn {
             target: v.text("target", "h:80"),
             url: v.text("url", "http://h/"),
+            proxy: None,
         })),
         EventKind::PoolLookup => Payload::PoolLookup(Arc::new(PoolLookup {
             key: v.text("key", "http://h:80"),
@@ -497,6 +498,7 @@ fn dialed(kind: EventKind, v: &Values<'_>) -> Payload {
         EventKind::ConnOpened => Payload::ConnOpened(Arc::new(ConnOpened {
             local: Some(v.addr()),
             remote: v.addr(),
+            proxied: false,
             tls: v.is("tls"),
             setup: ZERO,
         })),

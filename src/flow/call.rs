@@ -533,6 +533,7 @@ impl Call {
                 Payload::GetConn(Arc::new(GetConn {
                     target: format!("{}:{}", plan.url.host_str(), plan.url.port()).into(),
                     url: redaction.url(&plan.url).into(),
+                    proxy: plan.via().proxy().map(|proxy| proxy.authority().into()),
                 }))
             });
         self.timers
