@@ -173,6 +173,8 @@ pub enum TriedOutcome {
     TlsStalled,
     /// It connected, and TLS failed.
     Tls(TlsFailure),
+    /// It is a proxy that was reached, and there is no tunnel through it.
+    Tunnel,
 }
 
 impl fmt::Display for TriedOutcome {
@@ -196,6 +198,7 @@ impl fmt::Display for TriedOutcome {
             Self::Lost => f.write_str("lost"),
             Self::TlsStalled => f.write_str("tls stalled"),
             Self::Tls(failure) => write!(f, "tls: {failure}"),
+            Self::Tunnel => f.write_str("no tunnel"),
         }
     }
 }

@@ -906,6 +906,8 @@ tags! {
     TargetForm {
         /// Path and query.
         Origin => "origin",
+        /// The whole URL, for a proxy.
+        Absolute => "absolute",
         /// `*`, for OPTIONS.
         Asterisk => "asterisk",
     }

@@ -17,3 +17,4 @@ pub mod quoted;
 pub mod status;
 pub mod tls;
 pub mod url;
+pub(crate) mod via;

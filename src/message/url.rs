@@ -229,6 +229,11 @@ impl Url {
         self.span(0, self.parts.target)
     }
 
+    /// Returns scheme and authority, which is what asks a proxy about a whole server (RFC 9112 §3.2.4).
+    pub(crate) fn without_path(&self) -> &str {
+        self.span(0, self.parts.front.authority)
+    }
+
     /// Returns the path, which begins with a slash.
     #[must_use]
     pub fn path(&self) -> &str {

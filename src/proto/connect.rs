@@ -55,6 +55,7 @@ pub(crate) fn write_connect(
         method: "CONNECT",
         target,
         host: target.as_bytes(),
+        proxy: None,
         user_agent: !fields.contains("user-agent"),
         accept: false,
         fields: &lines,
