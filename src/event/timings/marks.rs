@@ -6,11 +6,13 @@ use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
 use crate::event::kind::EventKind;
+use crate::event::payload::TlsRole;
+use crate::event::timings::dialed::Dialed;
 use crate::event::timings::{Moments, Phases, Timings};
 
 /// A moment of a call, counted from its first one. There are many of them in every call, so that they are kept small.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Moment(NonZeroU64);
+pub(super) struct Moment(NonZeroU64);
 
 impl Moment {
     fn since(origin: Instant, now: Instant) -> Self {
@@ -29,15 +31,15 @@ impl Moment {
 
 /// A time that adds up, in nanoseconds.
 #[derive(Debug, Clone, Copy, Default)]
-struct Span(u64);
+pub(super) struct Span(u64);
 
 impl Span {
-    fn add(&mut self, more: Duration) {
+    pub(super) fn add(&mut self, more: Duration) {
         let nanos = u64::try_from(more.as_nanos()).unwrap_or(u64::MAX);
         self.0 = self.0.saturating_add(nanos);
     }
 
-    fn get(self) -> Duration {
+    pub(super) fn get(self) -> Duration {
         Duration::from_nanos(self.0)
     }
 }
@@ -65,20 +67,6 @@ pub(crate) struct Marks {
     dialed: Option<Box<Dialed>>,
     paused: Option<Box<Paused>>,
     before: Option<Box<Before>>,
-}
-
-/// The moments of a connection that was made for the attempt.
-#[derive(Debug, Clone, Copy, Default)]
-struct Dialed {
-    dns_start: Option<Moment>,
-    connect_first: Option<Moment>,
-    connect_won: Option<(Moment, Moment)>,
-    /// Since when the race is blocked on nothing but names, if it is.
-    names_since: Option<Moment>,
-    /// How long it was, after its first contestant.
-    names_later: Span,
-    tls_start: Option<Moment>,
-    tls_done: Option<Moment>,
 }
 
 /// What held the body of the request back.
@@ -119,12 +107,8 @@ impl Marks {
                     dialed.names_came(now);
                 }
             }
-            EventKind::DnsStart
-            | EventKind::ConnectStart
-            | EventKind::TlsHandshakeStart
-            | EventKind::TlsHandshakeDone => {
-                let now = self.moment(now);
-                self.dialed.get_or_insert_default().note(kind, now);
+            EventKind::DnsStart | EventKind::ConnectStart | EventKind::ProxyConnectStart => {
+                self.in_dial(now, |dialed, now| dialed.note(kind, now));
             }
             EventKind::WroteRequest => self.wrote_request = Some(self.moment(now)),
             EventKind::Wait100Continue => {
@@ -175,8 +159,33 @@ impl Marks {
 
     /// Notes when the contestant that connected had started.
     pub(crate) fn connected(&mut self, started: Instant, now: Instant) {
-        let won = (self.moment(started), self.moment(now));
-        self.dialed.get_or_insert_default().connect_won = Some(won);
+        let started = self.moment(started);
+        self.in_dial(now, |dialed, now| dialed.connected(started, now));
+    }
+
+    /// Notes that a handshake began.
+    pub(crate) fn tls_began(&mut self, to: TlsRole, now: Instant) {
+        self.in_dial(now, |dialed, now| dialed.tls_began(to, now));
+    }
+
+    /// Notes that a handshake ended, well or not.
+    pub(crate) fn tls_ended(&mut self, to: TlsRole, now: Instant) {
+        self.in_dial(now, |dialed, now| dialed.tls_ended(to, now));
+    }
+
+    /// Notes that a proxy did what it was asked for: the handshake, or the tunnel.
+    pub(crate) fn proxy_did(&mut self, now: Instant) {
+        self.in_dial(now, Dialed::proxy_did);
+    }
+
+    /// Notes that the race has nobody to start until names come.
+    pub(crate) fn blocked_on_names(&mut self, now: Instant) {
+        self.in_dial(now, Dialed::blocked_on_names);
+    }
+
+    fn in_dial(&mut self, now: Instant, note: impl FnOnce(&mut Dialed, Moment)) {
+        let now = self.moment(now);
+        note(self.dialed.get_or_insert_default(), now);
     }
 
     /// Notes that a connection came which was not dialed for this attempt: the phases of a dial do not count, and waiting
@@ -188,13 +197,6 @@ impl Marks {
     /// Notes whether the connection of the attempt had served before.
     pub(crate) fn reused(&mut self, reused: bool) {
         self.reused = reused;
-    }
-
-    /// Notes that the race has nobody to start until names come.
-    pub(crate) fn blocked_on_names(&mut self, now: Instant) {
-        let now = self.moment(now);
-        let dialed = self.dialed.get_or_insert_default();
-        dialed.names_since = dialed.names_since.or(Some(now));
     }
 
     /// Notes that the first byte of the request was handed to the kernel.
@@ -296,8 +298,8 @@ impl Marks {
         end: Moment,
     ) -> Phases {
         let conn_end = self.conn_end.unwrap_or(end);
-        let [dns, tcp, tls] = self.of_dial().phases(conn_end);
-        let made = sum([dns, tcp, tls]);
+        let [dns, tcp, proxy, tls] = self.of_dial().phases(conn_end);
+        let made = sum([dns, tcp, proxy, tls]);
         let queue = self
             .get_conn
             .map(|from| length(from, conn_end).saturating_sub(made));
@@ -325,12 +327,13 @@ impl Marks {
         let redirect = hop.map(|began| length(start, began));
         let retry = repeated.map(|until| length(hop.unwrap_or(start), until));
         let known = sum([
-            queue, dns, tcp, tls, send, wait100, wait, receive, caller, retry, redirect,
+            queue, dns, tcp, proxy, tls, send, wait100, wait, receive, caller, retry, redirect,
         ]);
         Phases {
             queue,
             dns,
             tcp,
+            proxy,
             tls,
             send,
             wait100,
@@ -345,53 +348,11 @@ impl Marks {
     }
 }
 
-impl Dialed {
-    fn note(&mut self, kind: EventKind, now: Moment) {
-        match kind {
-            EventKind::DnsStart => self.dns_start = Some(now),
-            EventKind::ConnectStart => {
-                self.connect_first = self.connect_first.or(Some(now));
-                self.names_came(now);
-            }
-            EventKind::TlsHandshakeStart => self.tls_start = Some(now),
-            EventKind::TlsHandshakeDone => self.tls_done = Some(now),
-            _ => {}
-        }
-    }
-
-    fn names_came(&mut self, now: Moment) {
-        if let Some(since) = self.names_since.take() {
-            self.names_later.add(length(since, now));
-        }
-    }
-
-    /// The lookup, the connect and the TLS handshake, of a dial that was over by then.
-    fn phases(self, end: Moment) -> [Option<Duration>; 3] {
-        let blocked = self.names_since.map(|from| length(from, end));
-        let names_later = self.names_later.get() + blocked.unwrap_or_default();
-        let dns = self
-            .dns_start
-            .map(|from| length(from, self.connect_first.unwrap_or(end)) + names_later);
-        let connected = self.connect_won.map(|(_, won)| won);
-        let tcp = self
-            .connect_first
-            .map(|from| length(from, connected.unwrap_or(end)).saturating_sub(names_later));
-        // Of several handshakes, what lies behind the connect of the winner.
-        let tls = self.tls_start.map(|from| {
-            length(
-                connected.map_or(from, |at| from.max(at)),
-                self.tls_done.unwrap_or(end),
-            )
-        });
-        [dns, tcp, tls]
-    }
-}
-
-fn length(from: Moment, to: Moment) -> Duration {
+pub(super) fn length(from: Moment, to: Moment) -> Duration {
     to.elapsed().saturating_sub(from.elapsed())
 }
 
-fn span(from: Option<Moment>, to: Option<Moment>) -> Option<Duration> {
+pub(super) fn span(from: Option<Moment>, to: Option<Moment>) -> Option<Duration> {
     Some(length(from?, to?))
 }
 
@@ -420,6 +381,7 @@ mod tests {
             queue,
             dns,
             tcp,
+            proxy,
             tls,
             send,
             wait100,
@@ -435,6 +397,7 @@ mod tests {
             queue,
             dns,
             tcp,
+            proxy,
             tls,
             send,
             wait100,
