@@ -86,7 +86,7 @@ use self::world::{Ids, World};
 use crate::client::Client;
 use crate::error::Error;
 use crate::event::grammar::{Grammar, Violation};
-use crate::event::{Clock, Event, EventKind, Interest, Observer, ObserverRef, Verdict};
+use crate::event::{Clock, Event, EventKind, Interest, Observer, ObserverRef, Telling, Verdict};
 use crate::flow::call::{self, Call, DetachedDial, Settings};
 use crate::flow::lookup::Lookup;
 use crate::flow::pool::Pool;
@@ -181,6 +181,8 @@ impl Sim {
         });
         let mut observers = engine.observers.clone();
         observers.push(ObserverRef::new(told.clone()));
+        let clock = Clock::new(start, SystemTime::UNIX_EPOCH);
+        let telling = Telling::new(clock, engine.telling.redaction().clone());
         let world = World {
             planner: Planner::new(start),
             net: Network::new(),
@@ -189,8 +191,7 @@ impl Sim {
             pool: Pool::new(pool),
             lookup: Lookup::new(lookup),
             ids: Ids::default(),
-            clock: Clock::new(start, SystemTime::UNIX_EPOCH),
-            redaction: engine.redaction.clone(),
+            telling: Arc::new(telling),
             observers,
             keep_alive: engine.keep_alive,
             tls: Arc::new(default_facts()),
