@@ -16,4 +16,5 @@ mod nudge;
 pub(crate) mod pool;
 mod receive;
 pub(crate) mod start;
+pub(crate) mod switched;
 pub(crate) mod waits;

@@ -127,6 +127,12 @@ impl Emitter {
         }
     }
 
+    /// Another emitter, for the same observers: of what outlives the call.
+    pub(crate) fn apart(&self) -> Self {
+        let observers = self.observers.clone();
+        Self::new(self.clock, observers, self.redaction.clone())
+    }
+
     pub(crate) fn begin_call(&mut self, call: CallId) {
         self.scope.call = Some(call);
     }

@@ -55,3 +55,4 @@ mod strace;
 mod support;
 mod three_runners;
 mod tls;
+mod upgrade;

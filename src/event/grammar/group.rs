@@ -68,6 +68,7 @@ impl Group {
             | K::GotHeaderField
             | K::GotResponseHead
             | K::Redirect
+            | K::Upgraded
             | K::ResponseBodyStart
             | K::ResponseBodyChunk
             | K::GotTrailerField
