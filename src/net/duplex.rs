@@ -50,8 +50,8 @@ struct Limits {
     write: Option<Duration>,
 }
 
-/// Bytes that went through, without those that had been received before.
-#[derive(Debug, Default)]
+/// Bytes that went through, those among them that had been received before.
+#[derive(Debug)]
 pub(crate) struct Traffic {
     pub(crate) received: AtomicU64,
     pub(crate) sent: AtomicU64,
@@ -60,6 +60,10 @@ pub(crate) struct Traffic {
 impl Duplex {
     /// Takes a connection over, and bytes that were received on it.
     pub(crate) fn new(transport: Transport, first: Vec<u8>) -> Self {
+        let traffic = Traffic {
+            received: AtomicU64::new(first.len() as u64),
+            sent: AtomicU64::new(0),
+        };
         Self {
             socket: transport.shared(),
             line: Mutex::new(Line {
@@ -69,7 +73,7 @@ impl Duplex {
             }),
             writer: Mutex::new(Writer::Open),
             limits: Mutex::new(Limits::default()),
-            traffic: Arc::default(),
+            traffic: Arc::new(traffic),
         }
     }
 

@@ -181,6 +181,11 @@ impl Exchange {
         self.receiving.has_switched() && self.sending.is_finished()
     }
 
+    /// Bytes that were received are no part of the response, but of the protocol behind it.
+    pub(crate) fn leave_behind(&mut self, count: usize) {
+        self.receiving.leave_behind(count);
+    }
+
     /// A final head is in: a body that waits is not sent, and nothing is sent to a peer that closes.
     fn answered(&mut self, close: Option<CloseReason>, turn: &mut Turn<'_>) {
         self.sending.abandon_source(turn.now);

@@ -315,6 +315,11 @@ impl Receiving {
         self.seen >= Seen::FirstByte
     }
 
+    /// Bytes that were received are no part of the response.
+    pub(crate) fn leave_behind(&mut self, count: usize) {
+        self.bytes = self.bytes.saturating_sub(count as u64);
+    }
+
     /// Bytes received.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes

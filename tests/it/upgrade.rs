@@ -265,7 +265,7 @@ fn an_offer_that_is_not_taken_is_an_ordinary_exchange() {
 
 #[test]
 fn rfc_a32_another_protocol_waits_until_the_request_is_fully_sent() {
-    const BODY: usize = 3 * 1024 * 1024;
+    const BODY: usize = 6 * 1024 * 1024;
     type Send = fn(Request) -> Request;
     let bodies: [Send; 3] = [
         |request| request.body(vec![b'x'; BODY]),

@@ -89,11 +89,12 @@ impl Call {
 
     /// The connection is the caller's, who speaks another protocol on it: the call has done what it can.
     pub(super) fn handed_over(&mut self, turn: &mut Turn<'_>) {
-        let State::Exchanging(exchange, mut connection) =
+        let State::Exchanging(mut exchange, mut connection) =
             std::mem::replace(&mut self.state, State::Over(None))
         else {
             return;
         };
+        exchange.leave_behind(turn.buffers.inbound.len());
         connection.count(exchange.bytes_out(), exchange.receiving().bytes());
         put_idle(Some(CloseReason::Upgraded), 0, turn);
         connection.last_event = turn.emitter.leave_connection();

@@ -160,8 +160,8 @@ impl Stage<'_> {
             self.world.planner.wake(Due::Gates);
         }
         if self.actor.call.is_switch() && self.actor.caller.speaks.is_some() {
-            self.hear_first();
-            return self.speak_on(Speech::default());
+            let speech = self.hear_first();
+            return self.speak_on(speech);
         }
         self.next_read()
     }

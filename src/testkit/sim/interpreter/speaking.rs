@@ -16,7 +16,7 @@ const ROOM: usize = 4 * 1024;
 pub(in crate::testkit::sim) struct Speech {
     /// Bytes that were said.
     said: usize,
-    /// Bytes that were heard, without those that came behind the head.
+    /// Bytes that were heard.
     heard: usize,
 }
 
@@ -30,12 +30,16 @@ impl Stage<'_> {
     }
 
     /// Takes what came behind the head.
-    pub(in crate::testkit::sim) fn hear_first(&mut self) {
+    pub(in crate::testkit::sim) fn hear_first(&mut self) -> Speech {
         let inbound = &mut self.actor.buffers.inbound;
         let first = inbound.filled();
         self.actor.reader.body.extend_from_slice(first);
         let count = first.len();
         inbound.consume(count);
+        Speech {
+            said: 0,
+            heard: count,
+        }
     }
 
     /// Says and hears what can be now; gives what is left to do, or none when the connection has ended.
@@ -54,6 +58,7 @@ impl Stage<'_> {
                 }
                 Err(error) => {
                     self.actor.reader.error = Some(Error::new(ErrorKind::io(&error), Phase::Done));
+                    self.hang_up(speech);
                     return None;
                 }
             }
@@ -102,7 +107,8 @@ impl Stage<'_> {
             return;
         };
         self.world.close_stream(lease.stream);
-        connection.count(speech.said as u64, speech.heard as u64);
+        let unheard = self.actor.buffers.inbound.len();
+        connection.count(speech.said as u64, (speech.heard + unheard) as u64);
         let (reason, now) = (CloseReason::Upgraded, self.world.now());
         let by = ClosedBy::of(reason);
         connection.tell_closed_outside(reason, by, now, &mut self.actor.emitter);
