@@ -15,6 +15,7 @@ pub(crate) mod names;
 mod nudge;
 pub(crate) mod pool;
 mod receive;
+mod speaking;
 pub(crate) mod start;
 pub(crate) mod switched;
 pub(crate) mod waits;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::error::{Error, FieldError, RequestRule};
 use crate::message::fields::is_token_byte;
 use crate::message::url::Url;
+use crate::proto::connect::authority_form;
 use crate::proto::plan::refused;
 
 /// Checks the name of a protocol: a token, with or without a `/` and a version (RFC 9110 §7.8).
@@ -38,7 +39,9 @@ pub(crate) fn connect_target(text: &str) -> Result<Arc<str>, RequestRule> {
         return Err(RequestRule::ConnectTarget);
     }
     let url = Url::parse(&format!("http://{text}/")).map_err(|_| RequestRule::ConnectTarget)?;
-    Ok(format!("{}:{}", url.host_str(), url.port()).into())
+    let host = url.host_str().trim_matches(['[', ']']);
+    let target = authority_form(host, url.port()).ok_or(RequestRule::ConnectTarget)?;
+    Ok(target.into())
 }
 
 #[cfg(test)]
@@ -63,6 +66,7 @@ mod tests {
             "db.example:",
             "db.example:x",
             "db.example:-1",
+            "db.example:0",
             "db.example:65536",
             "db.example:0x50",
             "u@db.example:80",

@@ -168,7 +168,7 @@ impl Stage<'_> {
 
     /// Speaks as far as that goes; says whether the call goes on at once.
     fn speak_on(&mut self, speech: Speech) -> bool {
-        match self.speak(speech) {
+        match self.converse(speech) {
             Some(speech) => {
                 self.actor.reader.state = State::Speaking(speech);
                 false

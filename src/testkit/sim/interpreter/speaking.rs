@@ -43,7 +43,7 @@ impl Stage<'_> {
     }
 
     /// Says and hears what can be now; gives what is left to do, or none when the connection has ended.
-    pub(in crate::testkit::sim) fn speak(&mut self, mut speech: Speech) -> Option<Speech> {
+    pub(in crate::testkit::sim) fn converse(&mut self, mut speech: Speech) -> Option<Speech> {
         let id = self.actor.lease?.stream;
         let words = self.actor.caller.speaks.as_deref().unwrap_or_default();
         let planner = &mut self.world.planner;
