@@ -29,6 +29,34 @@ impl fmt::Display for TlsVersion {
     }
 }
 
+/// Who the peer of a handshake is to us.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TlsRole {
+    /// A proxy, which carries our bytes to the origin: a client certificate is not for it, and what is known of its
+    /// sessions is not for an origin of the same name.
+    Proxy,
+    /// The origin.
+    Origin,
+}
+
+impl TlsRole {
+    /// The name in exports.
+    #[must_use]
+    pub fn tag(self) -> &'static str {
+        match self {
+            Self::Proxy => "proxy",
+            Self::Origin => "origin",
+        }
+    }
+}
+
+impl fmt::Display for TlsRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.tag())
+    }
+}
+
 /// How a handshake went.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -21,6 +21,7 @@ use rustls::{CipherSuite, HandshakeKind, ProtocolVersion};
 
 use super::certificate;
 use super::engine::{ALPN, TlsClient, TlsName};
+use super::hello::offers_resumption;
 use super::{PlainRead, Progress, TlsError};
 use crate::error::TlsFailure;
 use crate::message::tls::{CertificateFacts, TlsFacts, TlsHandshake, TlsVersion};
@@ -102,7 +103,7 @@ impl TlsStage {
     /// # Errors
     /// `Config` if the configuration offers nothing.
     pub(super) fn new(client: &TlsClient, name: &TlsName) -> Result<Self, TlsError> {
-        let conn = UnbufferedClientConnection::new(client.config.clone(), name.0.clone())?;
+        let conn = UnbufferedClientConnection::new(client.config().clone(), name.0.clone())?;
         let mut stage = Self {
             conn,
             incoming: Vec::new(),
@@ -112,7 +113,7 @@ impl TlsStage {
             read: 0,
             peer: Peer::Silent,
             quiet: 0,
-            sha256: client.sha256,
+            sha256: client.sha256(),
         };
         stage.advance()?;
         Ok(stage)
@@ -122,6 +123,11 @@ impl TlsStage {
     /// of it is still outgoing, so that message and the first request leave together.
     pub(crate) fn is_handshaking(&self) -> bool {
         self.conn.is_handshaking()
+    }
+
+    /// Says whether the hello, while it is outgoing, offers to resume a session.
+    pub(crate) fn offers_resumption(&self) -> bool {
+        offers_resumption(&self.outgoing)
     }
 
     /// The buffer to which received ciphertext is appended; bytes in it may not be changed or removed.
