@@ -13,7 +13,7 @@ use crate::error::TlsFailure;
 use crate::event::EventKind;
 use crate::flow::action::{DialInput, Input, TlsFault};
 use crate::flow::dial::Dial;
-use crate::message::tls::TlsFacts;
+use crate::message::tls::{TlsFacts, TlsRole};
 use crate::net::poll::Owner;
 use crate::net::route::has_route;
 use crate::net::socket::{Begun, Unconnected};
@@ -179,12 +179,18 @@ impl Running {
     }
 
     pub(crate) fn start_tls(&mut self, number: u16) {
-        if let Err(fault) = self.begin_tls(number) {
+        let begun = self.begin_tls(number);
+        self.input(DialInput::TlsStarted {
+            contestant: number,
+            resumption: matches!(begun, Ok(true)),
+        });
+        if let Err(fault) = begun {
             self.shaken(number, Err(fault));
         }
     }
 
-    fn begin_tls(&mut self, number: u16) -> Result<(), TlsFault> {
+    /// Says whether the resumption of a session is offered.
+    fn begin_tls(&mut self, number: u16) -> Result<bool, TlsFault> {
         let client = self.engine.tls.as_ref().map_err(|error| TlsFault {
             failure: error.tls_failure().unwrap_or(TlsFailure::Config),
             alert: None,
@@ -195,11 +201,13 @@ impl Running {
             alert: None,
             source: "the host is not a name that a certificate can speak for".into(),
         })?;
-        if let Some((transport, handshake)) = self.contestants.transport(number) {
-            transport.start_tls(client, &name).map_err(tls_fault)?;
-            *handshake = Handshake::UnderWay;
-        }
-        Ok(())
+        let client = client.client(TlsRole::Origin);
+        let Some((transport, handshake)) = self.contestants.transport(number) else {
+            return Ok(false);
+        };
+        transport.start_tls(&client, &name).map_err(tls_fault)?;
+        *handshake = Handshake::UnderWay;
+        Ok(transport.offers_resumption())
     }
 
     /// Tells the core how a handshake ended. A contestant that failed says its alert and is closed.

@@ -14,6 +14,7 @@ use crate::message::close::CloseReason;
 pub use crate::message::dial::{ConnectReason, DialProfile};
 use crate::message::fields::{FieldLine, Fields};
 use crate::message::framing::Framing;
+pub use crate::message::tls::TlsRole;
 use crate::message::tls::{CertificateFacts, TlsFacts};
 
 /// Lends a stored value in the form its accessor promises.
@@ -333,6 +334,8 @@ payloads! {
         server_name "server_name": Arc<str> => &str,
         /// The application protocols offered.
         alpn "alpn": &'static str => &'static str,
+        /// Whether the resumption of an earlier session is offered.
+        resumption "resumption": bool => bool,
         /// Which peer of the connection.
         to "to": TlsRole => TlsRole,
     }
@@ -838,11 +841,6 @@ tags! {
         /// The dial was given up.
         Canceled => "canceled",
     }
-    /// Which peer of a connection TLS is spoken with.
-    TlsRole {
-        /// The origin.
-        Origin => "origin",
-    }
     /// Who asked for a field line.
     AddedBy {
         /// The caller.
@@ -911,7 +909,7 @@ tags! {
     }
 }
 
-tagged! { AnomalyKind, CloseReason, Family, AnswerSource, ConnectReason, DialProfile }
+tagged! { AnomalyKind, CloseReason, Family, AnswerSource, ConnectReason, DialProfile, TlsRole }
 
 /// A moment of the wall clock, shown as RFC 3339 with nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

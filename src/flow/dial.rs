@@ -196,7 +196,7 @@ impl Dial {
     fn race(&mut self, now: Instant, emitter: &mut Emitter, timers: &mut Timers) -> Step {
         if self.facts.is_tls {
             if let Some(number) = self.contestants.first(Contestant::is_reached) {
-                return self.begin_tls(number, now, emitter, timers);
+                return self.begin_tls(number, now, timers);
             }
         }
         let has_candidate = !self.candidates.is_empty();

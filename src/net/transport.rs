@@ -109,6 +109,11 @@ impl Transport {
         Ok(())
     }
 
+    /// Says whether the handshake that was just begun offers to resume a session.
+    pub(crate) fn offers_resumption(&self) -> bool {
+        (self.tls.as_ref()).is_some_and(|tls| tls.stage.offers_resumption())
+    }
+
     /// Does the TLS handshake until the peer is verified; what is then still to be sent leaves with the first
     /// request. None: the deadline passed.
     pub(crate) fn handshake(

@@ -71,10 +71,10 @@ impl Dial {
             Stage::Opening | Stage::Connecting => {
                 tell_connect_done(one, end.of_connect(), None, None, now, emitter);
             }
-            Stage::Securing(_, shake) => {
+            Stage::Securing(_, shake) if shake.peer != Peer::Unasked => {
                 tell_tls_done(number, Err(end.of_tls()), None, shake.since, now, emitter);
             }
-            Stage::Reached(_) | Stage::Secured(..) => {}
+            Stage::Reached(_) | Stage::Securing(..) | Stage::Secured(..) => {}
         }
         let outcome = end.outcome(&one.stage);
         self.contestants.end(number, outcome, now);

@@ -21,20 +21,13 @@ const WEIGHT: u8 = 4;
 
 impl Dial {
     /// Begins TLS on a contestant that is connected.
-    pub(super) fn begin_tls(
-        &mut self,
-        number: u16,
-        now: Instant,
-        emitter: &mut Emitter,
-        timers: &mut Timers,
-    ) -> Step {
+    pub(super) fn begin_tls(&mut self, number: u16, now: Instant, timers: &mut Timers) -> Step {
         if let Some(one) = self.contestants.get_mut(number) {
             if let Stage::Reached(reached) = one.stage {
-                let peer = Peer::Silent;
+                let peer = Peer::Unasked;
                 one.stage = Stage::Securing(reached, Handshake { since: now, peer });
             }
         }
-        self.tell_tls_start(number, now, emitter);
         // The newest handshake has its own limit; those before end with it, or lose.
         timers.disarm(Timer::Tls);
         timers.arm(Timer::Tls, now, self.facts.tls_limit);
@@ -96,6 +89,22 @@ impl Dial {
                 .contestants
                 .iter()
                 .any(|one| one.number != number && one.is_reached())
+    }
+
+    /// Takes that a handshake has begun; `resumption`: with the offer to resume a session.
+    pub(crate) fn tls_started(
+        &mut self,
+        number: u16,
+        resumption: bool,
+        now: Instant,
+        emitter: &mut Emitter,
+    ) {
+        if let Some(one) = self.contestants.get_mut(number) {
+            if let Stage::Securing(_, handshake) = &mut one.stage {
+                handshake.peer = Peer::Silent;
+                self.tell_tls_start(number, resumption, now, emitter);
+            }
+        }
     }
 
     /// Takes that the peer of a handshake said something.

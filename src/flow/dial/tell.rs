@@ -51,13 +51,20 @@ impl Dial {
         });
     }
 
-    pub(super) fn tell_tls_start(&self, number: u16, now: Instant, emitter: &mut Emitter) {
+    pub(super) fn tell_tls_start(
+        &self,
+        number: u16,
+        resumption: bool,
+        now: Instant,
+        emitter: &mut Emitter,
+    ) {
         let server_name = self.facts.server_name.clone();
         emitter.emit(EventKind::TlsHandshakeStart, now, |_| {
             Payload::TlsHandshakeStart(Arc::new(TlsHandshakeStart {
                 contestant: number,
                 server_name,
                 alpn: "http/1.1",
+                resumption,
                 to: TlsRole::Origin,
             }))
         });
