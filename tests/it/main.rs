@@ -7,6 +7,7 @@
 )]
 
 mod architecture;
+mod bad_certificates;
 mod basic;
 mod bodies;
 mod cli;
