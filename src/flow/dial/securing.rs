@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Phase, Timer, TriedOutcome};
-use crate::event::{Emitter, ErrorFacts};
+use crate::event::{Emitter, ErrorFacts, TlsRole};
 use crate::flow::action::{Action, TlsFault};
 use crate::flow::dial::contestants::{Gravest, Handshake, Peer, Stage};
 use crate::flow::dial::ending::End;
@@ -21,18 +21,27 @@ const WEIGHT: u8 = 4;
 
 impl Dial {
     /// Begins TLS on a contestant that is connected.
-    pub(super) fn begin_tls(&mut self, number: u16, now: Instant, timers: &mut Timers) -> Step {
+    pub(super) fn begin_tls(
+        &mut self,
+        number: u16,
+        to: TlsRole,
+        now: Instant,
+        timers: &mut Timers,
+    ) -> Step {
         if let Some(one) = self.contestants.get_mut(number) {
-            if let Stage::Reached(reached) = one.stage {
+            if let Some(reached) = one.reached() {
                 let peer = Peer::Unasked;
-                one.stage = Stage::Securing(reached, Handshake { since: now, peer });
+                one.stage = Stage::Securing(reached, to, Handshake { since: now, peer });
             }
         }
         // The newest handshake has its own limit; those before end with it, or lose.
         timers.disarm(Timer::Tls);
         timers.arm(Timer::Tls, now, self.facts.tls_limit);
         self.state = State::Securing(number);
-        Step::Do(Action::StartTls { contestant: number })
+        Step::Do(Action::StartTls {
+            contestant: number,
+            to,
+        })
     }
 
     /// One contestant has the field to itself.
@@ -74,7 +83,7 @@ impl Dial {
 
     fn stall(&mut self, number: u16) {
         if let Some(one) = self.contestants.get_mut(number) {
-            if let Stage::Securing(_, handshake) = &mut one.stage {
+            if let Stage::Securing(_, _, handshake) = &mut one.stage {
                 handshake.peer = Peer::Stalled;
             }
         }
@@ -88,7 +97,7 @@ impl Dial {
             || self
                 .contestants
                 .iter()
-                .any(|one| one.number != number && one.is_reached())
+                .any(|one| one.number != number && one.is_waiting())
     }
 
     /// Takes that a handshake has begun; `resumption`: with the offer to resume a session.
@@ -100,9 +109,10 @@ impl Dial {
         emitter: &mut Emitter,
     ) {
         if let Some(one) = self.contestants.get_mut(number) {
-            if let Stage::Securing(_, handshake) = &mut one.stage {
+            if let Stage::Securing(_, role, handshake) = &mut one.stage {
                 handshake.peer = Peer::Silent;
-                self.tell_tls_start(number, resumption, now, emitter);
+                let to = *role;
+                self.tell_tls_start(number, to, resumption, now, emitter);
             }
         }
     }
@@ -110,7 +120,7 @@ impl Dial {
     /// Takes that the peer of a handshake said something.
     pub(crate) fn tls_progress(&mut self, number: u16) {
         if let Some(one) = self.contestants.get_mut(number) {
-            if let Stage::Securing(_, handshake) = &mut one.stage {
+            if let Stage::Securing(_, _, handshake) = &mut one.stage {
                 handshake.peer = Peer::Speaking;
             }
         }
@@ -128,15 +138,16 @@ impl Dial {
         let Some(one) = self.contestants.get_mut(number) else {
             return;
         };
-        let Stage::Securing(reached, handshake) = one.stage else {
+        let Stage::Securing(reached, to, handshake) = one.stage else {
             return;
         };
+        let handshake = (to, handshake.since);
         match result {
             Ok(facts) => {
-                one.stage = Stage::Secured(reached, facts.clone());
-                tell_tls_done(number, Ok(facts), None, handshake.since, now, emitter);
+                one.stage = Stage::Secured(reached, to, facts.clone());
+                tell_tls_done(number, Ok(facts), None, handshake, now, emitter);
             }
-            Err(fault) => self.broke(number, fault, handshake.since, now, emitter),
+            Err(fault) => self.broke(number, fault, handshake, now, emitter),
         }
         if self.contestants.first(|one| one.is_securing()).is_none() {
             timers.disarm(Timer::Tls);
@@ -147,13 +158,13 @@ impl Dial {
         &mut self,
         number: u16,
         fault: TlsFault,
-        since: Instant,
+        handshake: (TlsRole, Instant),
         now: Instant,
         emitter: &mut Emitter,
     ) {
-        let kind = ErrorKind::Tls(fault.failure);
-        let facts = ErrorFacts::of(&Error::new(kind, Phase::Tls));
-        tell_tls_done(number, Err(facts), fault.alert, since, now, emitter);
+        let error = Error::new(ErrorKind::Tls(fault.failure), Phase::Tls);
+        let facts = ErrorFacts::of(&error);
+        tell_tls_done(number, Err(facts), fault.alert, handshake, now, emitter);
         let outcome = TriedOutcome::Tls(fault.failure);
         if let Some(one) = self.contestants.end(number, outcome, now) {
             self.pace.failed(one.reason, self.profile);
@@ -161,9 +172,7 @@ impl Dial {
         self.contestants.blame(Gravest {
             weight: WEIGHT,
             number,
-            kind,
-            phase: Phase::Tls,
-            source: fault.source,
+            error: error.with_source(fault.source),
         });
         if matches!(self.state, State::Securing(current) if current == number) {
             self.state = State::Racing;
