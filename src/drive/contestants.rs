@@ -306,7 +306,6 @@ impl Running {
     }
 
     fn handshake(&mut self, number: u16, deadline: Option<Instant>) -> Option<Input> {
-        let certificates = self.emitter.wants(EventKind::TlsHandshakeDone);
         let (transport, _) = self.contestants.transport(number)?;
         if let Some(cancel) = &self.cancel {
             cancel.block_on_socket(self.call.id().get(), transport.shared());
@@ -314,7 +313,7 @@ impl Running {
                 return None;
             }
         }
-        let result = transport.handshake(deadline, certificates);
+        let result = transport.handshake(deadline);
         self.read_clock();
         if self.is_canceled() {
             return None;
@@ -440,11 +439,10 @@ impl Running {
 
     /// A handshake goes on as far as it can.
     fn shake(&mut self, number: u16) {
-        let certificates = self.emitter.wants(EventKind::TlsHandshakeDone);
         let Some((transport, Busy::Handshake)) = self.contestants.transport(number) else {
             return;
         };
-        match transport.handshake_now(certificates) {
+        match transport.handshake_now() {
             Ok(Shaken::Silent) => {}
             Ok(Shaken::Heard) => self.input(DialInput::TlsProgress { contestant: number }),
             Ok(Shaken::Done(facts)) => self.shaken(number, Ok(facts)),

@@ -129,7 +129,8 @@ impl TlsFacts {
         self.handshake
     }
 
-    /// The certificates of the peer in the order it sent them, its own first. Empty if nobody asked for them.
+    /// The certificates of the peer in the order it sent them, its own first. A resumed session has those of the
+    /// connection it began with.
     #[must_use]
     pub fn certificates(&self) -> &[CertificateFacts] {
         &self.certificates

@@ -119,7 +119,6 @@ impl Transport {
     pub(crate) fn handshake(
         &mut self,
         deadline: Option<Instant>,
-        certificates: bool,
     ) -> Result<Option<Arc<TlsFacts>>, Broken> {
         let Some(tls) = &mut self.tls else {
             return Err(Broken::Io(io::ErrorKind::NotConnected.into()));
@@ -132,7 +131,7 @@ impl Transport {
             }
             progress?;
             if !tls.stage.is_handshaking() {
-                let facts = tls.stage.facts(certificates).map(Arc::new);
+                let facts = tls.stage.facts().map(Arc::new);
                 return facts
                     .map(Some)
                     .ok_or_else(|| Broken::Io(io::ErrorKind::InvalidData.into()));
@@ -150,7 +149,7 @@ impl Transport {
     }
 
     /// Does what can be done of the TLS handshake without waiting.
-    pub(crate) fn handshake_now(&mut self, certificates: bool) -> Result<Shaken, Broken> {
+    pub(crate) fn handshake_now(&mut self) -> Result<Shaken, Broken> {
         let Some(tls) = &mut self.tls else {
             return Err(Broken::Io(io::ErrorKind::NotConnected.into()));
         };
@@ -162,7 +161,7 @@ impl Transport {
             }
             progress?;
             if !tls.stage.is_handshaking() {
-                let facts = tls.stage.facts(certificates).map(Arc::new);
+                let facts = tls.stage.facts().map(Arc::new);
                 return facts
                     .map(Shaken::Done)
                     .ok_or_else(|| Broken::Io(io::ErrorKind::InvalidData.into()));

@@ -120,7 +120,7 @@ impl TlsStage {
         match self.0 {}
     }
 
-    pub(crate) fn facts(&self, _: bool) -> Option<TlsFacts> {
+    pub(crate) fn facts(&self) -> Option<TlsFacts> {
         match self.0 {}
     }
 }

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::client::{
+    ClientSessionMemoryCache, ClientSessionStore as _, Resumption, WebPkiServerVerifier,
+};
 use rustls::crypto::hash::{Hash, HashAlgorithm};
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
@@ -135,21 +137,43 @@ pub(crate) struct TlsClient {
     roles: Arc<Roles>,
 }
 
-/// One configuration of rustls for each role.
+/// What each role needs.
 struct Roles {
     id: u64,
     sha256: Option<&'static dyn Hash>,
-    origin: Arc<ClientConfig>,
+    origin: InRole,
     /// Made when the first proxy is spoken to.
-    proxy: OnceLock<Arc<ClientConfig>>,
-    resumption: bool,
+    proxy: OnceLock<InRole>,
+}
+
+/// A configuration of rustls, and the sessions under it; none if they are not ours to keep.
+#[derive(Clone)]
+struct InRole {
+    config: Arc<ClientConfig>,
+    sessions: Option<Arc<ClientSessionMemoryCache>>,
+}
+
+impl InRole {
+    /// With a store of its own, unless no sessions are to be kept.
+    fn new(mut config: ClientConfig, resumption: bool) -> Self {
+        let sessions = resumption.then(|| Arc::new(ClientSessionMemoryCache::new(SESSIONS_MAX)));
+        config.resumption = match &sessions {
+            Some(sessions) => Resumption::store(sessions.clone()),
+            None => Resumption::disabled(),
+        };
+        Self {
+            config: Arc::new(config),
+            sessions,
+        }
+    }
 }
 
 impl TlsClient {
     pub(super) fn new(settings: &TlsConfig) -> Result<Self, TlsFailure> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let mut config = match &settings.material.whole {
-            Some(whole) => ClientConfig::clone(whole),
+        let whole = settings.material.whole.as_deref();
+        let mut config = match whole {
+            Some(whole) => whole.clone(),
             None => own_config(settings)?,
         };
         config.alpn_protocols = vec![ALPN.into()];
@@ -158,10 +182,14 @@ impl TlsClient {
         let roles = Roles {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             sha256: sha256(config.crypto_provider()),
-            origin: Arc::new(config),
+            origin: match whole {
+                Some(_) => InRole {
+                    config: Arc::new(config),
+                    sessions: None,
+                },
+                None => InRole::new(config, settings.resumption),
+            },
             proxy: OnceLock::new(),
-            // Whether the caller's own configuration has sessions cannot be seen, so proxies have none under it.
-            resumption: settings.resumption && settings.material.whole.is_none(),
         };
         Ok(Self {
             role: TlsRole::Origin,
@@ -187,14 +215,26 @@ impl TlsClient {
     }
 
     pub(super) fn config(&self) -> &Arc<ClientConfig> {
+        &self.in_role().config
+    }
+
+    /// Says whether a session of TLS 1.2 is known for a name. It is offered by its id where it has no ticket, which
+    /// a hello does not show: one for TLS 1.3 has an id too, of no meaning (RFC 8446 §4.1.2).
+    pub(super) fn knows_old_session(&self, name: &TlsName) -> bool {
+        let sessions = &self.in_role().sessions;
+        (sessions.as_ref()).is_some_and(|known| known.tls12_session(&name.0).is_some())
+    }
+
+    /// A caller's own configuration does not tell whether it keeps sessions, so that none of proxies are kept
+    /// under it.
+    fn in_role(&self) -> &InRole {
         let origin = &self.roles.origin;
         match self.role {
             TlsRole::Origin => origin,
             TlsRole::Proxy => self.roles.proxy.get_or_init(|| {
-                let mut config = ClientConfig::clone(origin);
-                config.resumption = resumption(self.roles.resumption);
+                let mut config = ClientConfig::clone(&origin.config);
                 config.client_auth_cert_resolver = Arc::new(Anonymous);
-                Arc::new(config)
+                InRole::new(config, origin.sessions.is_some())
             }),
         }
     }
@@ -206,14 +246,6 @@ impl fmt::Debug for TlsClient {
             .field("id", &self.roles.id)
             .field("role", &self.role)
             .finish_non_exhaustive()
-    }
-}
-
-/// A store of its own, if there is to be one.
-fn resumption(is_wanted: bool) -> Resumption {
-    match is_wanted {
-        true => Resumption::in_memory_sessions(SESSIONS_MAX),
-        false => Resumption::disabled(),
     }
 }
 
@@ -243,7 +275,6 @@ fn own_config(settings: &TlsConfig) -> Result<ClientConfig, TlsFailure> {
             .with_client_auth_cert(own.chain.clone(), own.key.clone_key())
             .map_err(|_| TlsFailure::UnusableKey)?,
     };
-    config.resumption = resumption(settings.resumption);
     if let Some(key_log) = &settings.material.key_log {
         config.key_log = key_log.clone();
     }

@@ -1,12 +1,10 @@
 //! Reads out of a ClientHello of ours what it offers: what is told is what leaves.
 
-const SESSION_TICKET: u16 = 35;
-const PRE_SHARED_KEY: u16 = 41;
-const SUPPORTED_VERSIONS: u16 = 43;
+const SESSION_TICKET: usize = 35;
+const PRE_SHARED_KEY: usize = 41;
 
 /// Says whether a hello, as the record that leaves, offers to resume a session: by a pre-shared key
-/// (RFC 8446 §4.2.11), a ticket that is not empty (RFC 5077 §3.2), or, where TLS 1.3 is not offered, the id of a
-/// session (RFC 5246 §7.4.1.2).
+/// (RFC 8446 §4.2.11) or a ticket that is not empty (RFC 5077 §3.2).
 pub(super) fn offers_resumption(hello: &[u8]) -> bool {
     read(hello).unwrap_or(false)
 }
@@ -14,23 +12,19 @@ pub(super) fn offers_resumption(hello: &[u8]) -> bool {
 fn read(hello: &[u8]) -> Option<bool> {
     // Record header (5), message header (4), version (2), random (32).
     let mut rest = hello.get(5 + 4 + 2 + 32..)?;
-    let has_id = !vector(&mut rest, 1)?.is_empty();
+    vector(&mut rest, 1)?;
     vector(&mut rest, 2)?;
     vector(&mut rest, 1)?;
     let mut extensions = vector(&mut rest, 2)?;
-    let mut is_old = true;
     while let Some(kind) = number(&mut extensions, 2) {
         let content = vector(&mut extensions, 2)?;
-        match u16::try_from(kind) {
-            Ok(PRE_SHARED_KEY) => return Some(true),
-            Ok(SESSION_TICKET) if !content.is_empty() => return Some(true),
-            Ok(SUPPORTED_VERSIONS) => {
-                is_old = !content.windows(2).any(|version| version == [3, 4]);
-            }
+        match kind {
+            PRE_SHARED_KEY => return Some(true),
+            SESSION_TICKET if !content.is_empty() => return Some(true),
             _ => {}
         }
     }
-    Some(is_old && has_id)
+    Some(false)
 }
 
 /// A number of so many bytes.

@@ -59,6 +59,8 @@ pub(crate) struct TlsStage {
     peer: Peer,
     /// Bytes of records since the last one that held data.
     quiet: usize,
+    /// Whether the hello offers to resume a session.
+    resumption: bool,
     sha256: Option<&'static dyn Hash>,
 }
 
@@ -113,9 +115,11 @@ impl TlsStage {
             read: 0,
             peer: Peer::Silent,
             quiet: 0,
+            resumption: client.knows_old_session(name),
             sha256: client.sha256(),
         };
         stage.advance()?;
+        stage.resumption |= offers_resumption(&stage.outgoing);
         Ok(stage)
     }
 
@@ -125,9 +129,9 @@ impl TlsStage {
         self.conn.is_handshaking()
     }
 
-    /// Says whether the hello, while it is outgoing, offers to resume a session.
+    /// Says whether the hello offers to resume a session.
     pub(crate) fn offers_resumption(&self) -> bool {
-        offers_resumption(&self.outgoing)
+        self.resumption
     }
 
     /// The buffer to which received ciphertext is appended; bytes in it may not be changed or removed.
@@ -251,9 +255,9 @@ impl TlsStage {
         matches!(self.peer, Peer::Closed)
     }
 
-    /// What the handshake agreed on; none before its end. Certificates are read and hashed if asked for,
-    /// which takes some microseconds.
-    pub(crate) fn facts(&self, certificates: bool) -> Option<TlsFacts> {
+    /// What the handshake agreed on; none before its end. Certificates are read and hashed, which takes some
+    /// microseconds.
+    pub(crate) fn facts(&self) -> Option<TlsFacts> {
         if self.is_handshaking() {
             return None;
         }
@@ -274,11 +278,7 @@ impl TlsStage {
                 HandshakeKind::FullWithHelloRetryRequest => TlsHandshake::FullWithHelloRetry,
                 HandshakeKind::Resumed => TlsHandshake::Resumed,
             },
-            certificates: if certificates {
-                self.certificates()
-            } else {
-                Vec::new()
-            },
+            certificates: self.certificates(),
         })
     }
 
