@@ -486,6 +486,7 @@ fn dialed(kind: EventKind, v: &Values<'_>) -> Payload {
             contestant,
             server_name: v.text("server_name", "h"),
             alpn: "http/1.1",
+            resumption: v.is("resumption"),
             to: role,
         })),
         EventKind::TlsHandshakeDone => Payload::TlsHandshakeDone(Arc::new(TlsHandshakeDone {

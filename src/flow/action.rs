@@ -79,8 +79,8 @@ pub(crate) enum Action {
     /// The dial goes on without this call: its contestants and its lookup are for
     /// [`Call::take_detached`](crate::flow::call::Call::take_detached) from now on.
     Detach,
-    /// Begin TLS on a connected contestant; answered by [`DialInput::TlsProgress`] when the peer spoke, and by
-    /// [`DialInput::TlsDone`].
+    /// Begin TLS on a connected contestant; answered by [`DialInput::TlsStarted`] at once, by
+    /// [`DialInput::TlsProgress`] when the peer spoke, and by [`DialInput::TlsDone`].
     StartTls {
         /// Number of the contestant.
         contestant: u16,
@@ -216,6 +216,13 @@ pub(crate) enum DialInput {
         contestant: u16,
         /// The id of the connection and our address if somebody wants to know it, or the error.
         result: Result<(ConnId, Option<SocketAddr>), io::Error>,
+    },
+    /// A TLS handshake has begun; no byte of it has left.
+    TlsStarted {
+        /// Number of the contestant.
+        contestant: u16,
+        /// Whether it offers to resume a session.
+        resumption: bool,
     },
     /// The peer of a TLS handshake said something, and the handshake goes on.
     TlsProgress {

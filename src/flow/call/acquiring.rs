@@ -148,6 +148,10 @@ impl Call {
                 };
                 dial.connected(contestant, result, now, emitter);
             }
+            DialInput::TlsStarted {
+                contestant,
+                resumption,
+            } => dial.tls_started(contestant, resumption, now, emitter),
             DialInput::TlsProgress { contestant } => {
                 self.moved = Some(now);
                 dial.tls_progress(contestant);
