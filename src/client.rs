@@ -1,6 +1,7 @@
 //! The blocking door: requests from the thread that calls, over one pool.
 
 mod fences;
+mod sockets;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,7 @@ use crate::message::pool::PoolStats;
 use crate::message::url::GivenUrl;
 use crate::net::random;
 use crate::net::resolver::{Resolve, SystemResolver};
+use crate::net::setup::SocketSetup;
 use crate::net::tls::TlsConfig;
 use crate::proto::Rules;
 use crate::request::Request;
@@ -83,6 +85,7 @@ pub struct ClientBuilder {
     dial_profile: DialProfile,
     family: Option<Family>,
     guard: Guard,
+    setup: SocketSetup,
     tls: TlsConfig,
     redaction: Redaction,
     observers: Vec<ObserverRef>,
@@ -283,6 +286,7 @@ impl ClientBuilder {
             dial_profile: DialProfile::default(),
             family: None,
             guard: Guard::default(),
+            setup: SocketSetup::default(),
             tls: TlsConfig::new(),
             redaction: Redaction::default(),
             observers: Vec::new(),
@@ -532,7 +536,8 @@ impl ClientBuilder {
     ///
     /// # Errors
     /// [`ErrorKind::Tls`](crate::ErrorKind::Tls) when the TLS configuration cannot be used. A build without TLS
-    /// is no error here; an https request will be one.
+    /// is no error here; an https request will be one. [`RequestRule::Setting`](crate::error::RequestRule::Setting)
+    /// when the local address is of another family than the one that is to be used.
     pub fn build(self) -> Result<Client> {
         let tls = self.tls.client();
         let tls = match tls {
@@ -541,6 +546,7 @@ impl ClientBuilder {
             }
             other => other,
         };
+        let family = self.family()?;
         let rules = Rules {
             strictness: self.strictness,
             early_response: self.early_response,
@@ -567,12 +573,13 @@ impl ClientBuilder {
                 overrides: self.overrides,
                 connect_to: self.connect_to,
                 dial_profile: self.dial_profile,
-                family: self.family,
+                family,
                 guard: self.guard,
                 is_resolver_custom,
                 detached: DetachedDial::Abort,
             },
             resolver,
+            setup: self.setup,
             tls,
             keep_alive: self.keep_alive,
             redaction: self.redaction,

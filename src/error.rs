@@ -3,6 +3,7 @@
 //! The text of an error is one line, lower case, without secrets and without a byte of the peer's.
 
 mod rule;
+mod unfit;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -13,8 +14,9 @@ use std::time::Duration;
 
 pub use crate::error::rule::{
     ChunkRule, FieldError, FramingRule, HeadRule, Limit, LookupFailure, RedirectRule, RequestRule,
-    TlsFailure,
+    SocketRule, TlsFailure,
 };
+pub(crate) use crate::error::unfit::{Unfit, code_of};
 use crate::ids::{CallId, ConnId};
 use crate::message::answer::{Family, LookupError};
 use crate::message::dial::ConnectReason;
@@ -225,6 +227,8 @@ pub enum ErrorKind {
     LocalPanic,
     /// A file of the caller's could not be read; the I/O error is the source.
     LocalFile,
+    /// A socket could not be made what the client's settings want before it connects; the I/O error is the source.
+    LocalSocket(SocketRule),
     /// The head of the response breaks a rule.
     PeerHead {
         /// The rule.
@@ -795,6 +799,7 @@ impl ErrorKind {
             Self::LocalBodySink => "local_body_sink",
             Self::LocalPanic => "local_panic",
             Self::LocalFile => "local_file",
+            Self::LocalSocket(_) => "local_socket",
             Self::PeerHead { .. } => "peer_head",
             Self::PeerFraming(_) => "peer_framing",
             Self::PeerChunk { .. } => "peer_chunk",
@@ -838,6 +843,7 @@ impl fmt::Display for ErrorKind {
             Self::LocalBodySink => f.write_str("the body sink failed"),
             Self::LocalPanic => f.write_str("code of the caller panicked"),
             Self::LocalFile => f.write_str("the file cannot be read"),
+            Self::LocalSocket(rule) => write!(f, "bad socket: {rule}"),
             Self::PeerHead { rule, offset } => write!(f, "bad response: {rule} at byte {offset}"),
             Self::PeerFraming(rule) => write!(f, "bad response framing: {rule}"),
             Self::PeerChunk { rule, offset } => {

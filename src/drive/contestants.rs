@@ -94,7 +94,7 @@ impl Contestants {
 
 impl Running {
     pub(crate) fn probe_route(&mut self, addr: SocketAddr) {
-        let reachable = has_route(addr);
+        let reachable = has_route(addr, &self.engine.setup);
         self.input(DialInput::Route { addr, reachable });
     }
 
@@ -102,12 +102,12 @@ impl Running {
     pub(crate) fn open(&mut self, number: u16, addr: SocketAddr) {
         let is_alone = self.call.dialing().is_some_and(Dial::is_alone);
         if is_alone && self.waits.may_block() {
-            return match Unconnected::open(addr) {
+            return match Unconnected::open(addr, &self.engine.setup) {
                 Ok(socket) => self.contestants.put(number, Contestant::Opening(socket)),
                 Err(error) => self.failed_now(number, error),
             };
         }
-        self.begun(number, Unconnected::begin(addr));
+        self.begun(number, Unconnected::begin(addr, &self.engine.setup));
     }
 
     /// Keeps a contestant whose connect was begun.

@@ -38,7 +38,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, ErrorKind, LookedUp, Phase, Timer, TriedOutcome};
+use crate::error::{Error, ErrorKind, LookedUp, Phase, Timer, TriedOutcome, Unfit, code_of};
 use crate::event::{ConnectOutcome, DialReason, DialStart, Emitter, EventKind, Payload};
 use crate::flow::action::Action;
 use crate::flow::dial::candidates::Candidates;
@@ -291,7 +291,7 @@ impl Dial {
                 });
             }
             Err(error) => {
-                let code = error.raw_os_error();
+                let code = code_of(&error);
                 tell_connect_done(one, ConnectOutcome::Failed, code, None, now, emitter);
                 self.failed(contestant, error, now);
             }
@@ -301,7 +301,7 @@ impl Dial {
     fn failed(&mut self, contestant: u16, error: io::Error, now: Instant) {
         let outcome = TriedOutcome::Failed {
             kind: error.kind(),
-            code: error.raw_os_error(),
+            code: code_of(&error),
         };
         let Some(one) = self.contestants.end(contestant, outcome, now) else {
             return;
@@ -316,9 +316,7 @@ impl Dial {
         self.contestants.blame(Gravest {
             weight: weight(&error),
             number: contestant,
-            kind: ErrorKind::Connect,
-            phase: Phase::Connect,
-            source: Box::new(error),
+            error: connect_error(error),
         });
     }
 
@@ -373,10 +371,27 @@ fn has_no_route(error: &io::Error) -> bool {
     ) || error.raw_os_error() == Some(FAMILY_NOT_SUPPORTED)
 }
 
+/// The error of a contestant that did not connect; what its socket could not be made to be has a kind of its own.
+fn connect_error(error: io::Error) -> Error {
+    let of = |kind| Error::new(kind, Phase::Connect);
+    match error.downcast::<Unfit>() {
+        Ok(unfit) => {
+            let error = of(ErrorKind::LocalSocket(unfit.rule)).with_source(Box::new(unfit.cause));
+            match unfit.subject {
+                Some(subject) => error.about(&subject),
+                None => error,
+            }
+        }
+        Err(error) => of(ErrorKind::Connect).with_source(Box::new(error)),
+    }
+}
+
 /// How much a failure to connect tells; see [`Gravest`].
 fn weight(error: &io::Error) -> u8 {
     use io::ErrorKind as K;
-    if matches!(error.kind(), K::ConnectionRefused | K::ConnectionReset) {
+    if Unfit::of(error).is_some() {
+        4
+    } else if matches!(error.kind(), K::ConnectionRefused | K::ConnectionReset) {
         3
     } else if has_no_route(error) {
         2

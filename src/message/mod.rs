@@ -13,5 +13,6 @@ pub mod overrides;
 pub mod pool;
 pub mod quoted;
 pub mod status;
+pub mod tcp_keep_alive;
 pub mod tls;
 pub mod url;

@@ -18,6 +18,7 @@ use socket2::{Domain, Protocol, Type};
 use crate::net::clock::now;
 use crate::net::count::{Syscall, syscall};
 use crate::net::poll::{Bell, Owner, Watch};
+use crate::net::setup::SocketSetup;
 use crate::net::wait::Interest;
 
 /// Shortest receive timeout that is armed: zero would mean none.
@@ -102,15 +103,15 @@ pub(crate) enum Incoming {
 
 impl Unconnected {
     /// Opens a socket for an address, to be connected by [`connect`](Self::connect).
-    pub(crate) fn open(addr: SocketAddr) -> io::Result<Self> {
-        Self::open_as(addr, Mode::Blocking)
+    pub(crate) fn open(addr: SocketAddr, setup: &SocketSetup) -> io::Result<Self> {
+        Self::open_as(addr, Mode::Blocking, setup)
     }
 
     /// Opens a socket for an address and begins to connect without waiting; [`finish`](Self::finish) says how it
     /// ended. An error means that no packet left, or that the answer was there at once, as it is when the peer is
     /// this machine.
-    pub(crate) fn begin(addr: SocketAddr) -> io::Result<Begun> {
-        Self::open_as(addr, Mode::Polled)?.start()
+    pub(crate) fn begin(addr: SocketAddr, setup: &SocketSetup) -> io::Result<Begun> {
+        Self::open_as(addr, Mode::Polled, setup)?.start()
     }
 
     /// As [`begin`](Self::begin), for a socket that was opened to be connected in a blocking call.
@@ -134,12 +135,13 @@ impl Unconnected {
         })
     }
 
-    fn open_as(addr: SocketAddr, mode: Mode) -> io::Result<Self> {
+    fn open_as(addr: SocketAddr, mode: Mode, setup: &SocketSetup) -> io::Result<Self> {
         syscall(Syscall::Socket);
         let domain = Domain::for_address(addr);
         let inner = socket2::Socket::new(domain, mode.socket_type(), Some(Protocol::TCP))?;
         #[cfg(target_vendor = "apple")]
         inner.set_nonblocking(mode == Mode::Polled)?;
+        setup.apply(&inner, addr)?;
         Ok(Self {
             inner: Arc::new(inner),
             addr,
@@ -498,10 +500,11 @@ mod tests {
         let any: SocketAddr = ([127, 0, 0, 1], 0).into();
         listener.bind(&any.into()).unwrap();
         let addr = listener.local_addr().unwrap().as_socket().unwrap();
-        let refused = Unconnected::begin(addr).unwrap_err();
+        let setup = SocketSetup::default();
+        let refused = Unconnected::begin(addr, &setup).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
         listener.listen(1).unwrap();
-        let begun = Unconnected::begin(addr).unwrap();
+        let begun = Unconnected::begin(addr, &setup).unwrap();
         let Begun::Connected(socket) = begun else {
             panic!("{begun:?}")
         };

@@ -51,6 +51,7 @@ mod segments;
 mod sending;
 mod sharing;
 mod simulated;
+mod sockets;
 mod strace;
 mod support;
 mod three_runners;

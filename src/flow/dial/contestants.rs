@@ -5,8 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::error::{ErrorKind, Phase, Tried, TriedOutcome};
-use crate::event::Abort;
+use crate::error::{Error, Tried, TriedOutcome};
 use crate::ids::ConnId;
 use crate::message::dial::ConnectReason;
 use crate::message::tls::TlsFacts;
@@ -77,9 +76,7 @@ pub(super) struct Gravest {
     /// The more, the more it tells.
     pub(super) weight: u8,
     pub(super) number: u16,
-    pub(super) kind: ErrorKind,
-    pub(super) phase: Phase,
-    pub(super) source: Abort,
+    pub(super) error: Error,
 }
 
 impl Contestants {

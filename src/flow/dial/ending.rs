@@ -131,10 +131,11 @@ impl Dial {
 
     /// Nobody is left to be tried. The error is that of the failure that tells most.
     pub(super) fn fail(&mut self, now: Instant, emitter: &mut Emitter) -> Error {
-        let error = match self.contestants.take_gravest() {
-            None => Error::new(ErrorKind::Connect, Phase::Connect),
-            Some(gravest) => Error::new(gravest.kind, gravest.phase).with_source(gravest.source),
-        };
+        let gravest = self.contestants.take_gravest();
+        let error = gravest.map_or_else(
+            || Error::new(ErrorKind::Connect, Phase::Connect),
+            |gravest| gravest.error,
+        );
         self.failed_for(error, now, emitter)
     }
 

@@ -152,9 +152,7 @@ impl Dial {
         self.contestants.blame(Gravest {
             weight: WEIGHT,
             number,
-            kind,
-            phase: Phase::Tls,
-            source: fault.source,
+            error: Error::new(kind, Phase::Tls).with_source(fault.source),
         });
         if matches!(self.state, State::Securing(current) if current == number) {
             self.state = State::Racing;

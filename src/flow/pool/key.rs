@@ -245,7 +245,7 @@ pub(crate) fn deciding<'a>(plan: &'a Plan, settings: &Settings) -> &'a Url {
         // What it forbids is never asked for.
         https_only: _,
         // One client has one table of places to connect to, one profile, one choice of families, and one
-        // guard.
+        // guard. What its sockets are bound to and set up as is the client's too, and stands in no settings of a call.
         connect_to: _,
         dial_profile: _,
         family: _,
