@@ -36,6 +36,7 @@ impl Encoder {
     /// Writes the head and gives its length.
     pub fn encode(&mut self) -> usize {
         let plan = HeadPlan {
+            proxy: None,
             method: "GET",
             target: "/a/path?with=a&query",
             host: b"www.example.com",

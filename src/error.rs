@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use crate::error::rule::{
-    ChunkRule, FieldError, FramingRule, HeadRule, Limit, LookupFailure, RedirectRule, RequestRule,
-    SocketRule, TlsFailure,
+    ChunkRule, FieldError, FramingRule, HeadRule, Limit, LookupFailure, ProxyRule, RedirectRule,
+    RequestRule, SocketRule, TlsFailure,
 };
 pub(crate) use crate::error::unfit::{Unfit, code_of};
 use crate::ids::{CallId, ConnId};
@@ -169,6 +169,8 @@ pub enum TriedOutcome {
     TlsStalled,
     /// It connected, and TLS failed.
     Tls(TlsFailure),
+    /// It is a proxy that was reached, and there is no tunnel through it.
+    Tunnel,
 }
 
 impl fmt::Display for TriedOutcome {
@@ -192,6 +194,7 @@ impl fmt::Display for TriedOutcome {
             Self::Lost => f.write_str("lost"),
             Self::TlsStalled => f.write_str("tls stalled"),
             Self::Tls(failure) => write!(f, "tls: {failure}"),
+            Self::Tunnel => f.write_str("no tunnel"),
         }
     }
 }
@@ -206,6 +209,8 @@ pub enum ErrorKind {
     LocalField(FieldError),
     /// The request or a setting cannot be used.
     LocalRequest(RequestRule),
+    /// A proxy cannot be used.
+    LocalProxy(ProxyRule),
     /// The caller's body source ended before the declared length; the connection was closed.
     LocalBodyShort {
         /// Bytes the source gave.
@@ -371,6 +376,8 @@ pub enum Phase {
     Connect,
     /// The TLS handshake.
     Tls,
+    /// Having a proxy make a tunnel.
+    Tunnel,
     /// Sending the request.
     Send,
     /// Waiting for a 100 (Continue).
@@ -395,6 +402,7 @@ impl Phase {
             Self::Lookup => "lookup",
             Self::Connect => "connect",
             Self::Tls => "tls",
+            Self::Tunnel => "tunnel",
             Self::Send => "send",
             Self::Expect => "expect",
             Self::FirstByte => "first_byte",
@@ -411,6 +419,7 @@ impl Phase {
             Self::Lookup => "while looking the name up",
             Self::Connect => "while connecting",
             Self::Tls => "in the tls handshake",
+            Self::Tunnel => "while the proxy made a tunnel",
             Self::Send => "while sending the request",
             Self::Expect => "while waiting for 100 (continue)",
             Self::FirstByte => "while waiting for the response",
@@ -771,6 +780,12 @@ impl From<FieldError> for Error {
     }
 }
 
+impl From<ProxyRule> for Error {
+    fn from(rule: ProxyRule) -> Self {
+        Self::local(ErrorKind::LocalProxy(rule))
+    }
+}
+
 impl From<RequestRule> for Error {
     fn from(rule: RequestRule) -> Self {
         Self::local(ErrorKind::LocalRequest(rule))
@@ -793,6 +808,7 @@ impl ErrorKind {
             Self::LocalUrl(_) => "local_url",
             Self::LocalField(_) => "local_field",
             Self::LocalRequest(_) => "local_request",
+            Self::LocalProxy(_) => "local_proxy",
             Self::LocalBodyShort { .. } => "local_body_short",
             Self::LocalBodyLong { .. } => "local_body_long",
             Self::LocalBodySource => "local_body_source",
@@ -830,6 +846,7 @@ impl fmt::Display for ErrorKind {
             Self::LocalUrl(rule) => write!(f, "bad url: {rule}"),
             Self::LocalField(rule) => write!(f, "bad field: {rule}"),
             Self::LocalRequest(rule) => write!(f, "bad request: {rule}"),
+            Self::LocalProxy(rule) => write!(f, "bad proxy: {rule}"),
             Self::LocalBodyShort { sent, declared } => {
                 write!(f, "the body source ended after {sent} of {declared} bytes")
             }

@@ -13,6 +13,7 @@ pub(crate) use crate::drive::start::Ready;
 use crate::error::{Error, RequestRule, Result};
 use crate::event::ObserverRef;
 use crate::flow::redirect::RedirectPolicy;
+use crate::message::credentials::basic;
 use crate::message::fields::Fields;
 use crate::message::method::Method;
 use crate::message::url::{Url, percent_decode};
@@ -93,7 +94,7 @@ impl Request {
         if let Some(user) = request.url.username() {
             let user = percent_decode(user);
             let password = percent_decode(request.url.password().unwrap_or_default());
-            request.url_credentials = Some(basic(&user, &password)?);
+            request.url_credentials = Some(authorization(&user, &password)?);
         }
         Ok(request)
     }
@@ -216,7 +217,7 @@ impl Request {
     /// # Errors
     /// [`RequestRule::Credentials`] when the user name has a colon, or either a control character.
     pub fn basic_auth(mut self, user: &str, password: &str) -> Result<Self> {
-        let value = basic(user.as_bytes(), password.as_bytes())?;
+        let value = authorization(user.as_bytes(), password.as_bytes())?;
         self.fields.set("Authorization", &value)?;
         Ok(self)
     }
@@ -370,18 +371,9 @@ impl Request {
     }
 }
 
-/// Credentials by the Basic scheme (RFC 7617 §2).
-fn basic(user: &[u8], password: &[u8]) -> Result<String> {
-    use base64::Engine as _;
-    let is_control = |byte: &u8| byte.is_ascii_control();
-    if user.contains(&b':') || user.iter().chain(password).any(is_control) {
-        return Err(RequestRule::Credentials.into());
-    }
-    let pair = [user, b":", password].concat();
-    Ok(format!(
-        "Basic {}",
-        base64::engine::general_purpose::STANDARD.encode(pair)
-    ))
+/// Credentials by the Basic scheme.
+fn authorization(user: &[u8], password: &[u8]) -> Result<String> {
+    basic(user, password).ok_or_else(|| RequestRule::Credentials.into())
 }
 
 impl Body {

@@ -314,7 +314,8 @@ impl Running {
                 Action::ProbeRoute { addr } => self.probe_route(addr),
                 Action::Connect { contestant, addr } => self.open(contestant, addr),
                 Action::AbortConnect { contestant } => self.contestants.close(contestant),
-                Action::StartTls { contestant } => self.start_tls(contestant),
+                Action::StartTls { contestant, to } => self.start_tls(contestant, to),
+                Action::Speak { contestant } => self.speak(contestant),
                 Action::Send { body } => self.send(body),
                 Action::PullBody { max, is_first } => self.pull(max, is_first),
                 Action::Resume => self.input(ExchangeInput::Wake),
@@ -343,10 +344,10 @@ impl Running {
     fn wait_pool(&mut self, cause: Cause, wish: Wish) {
         let place = self.begin_queue();
         let alarm = self.ear.get_or_insert_default().listen();
-        let (url, call) = (self.call.deciding(), self.call.id());
+        let (to, call) = (self.call.deciding(), self.call.id());
         let (joined, generation) = self
             .engine
-            .join_pool(url, call, (cause, wish), alarm, self.now);
+            .join_pool(to, call, (cause, wish), alarm, self.now);
         match joined.found {
             Found::MustWait(limit) => {
                 self.sleep_in(place);

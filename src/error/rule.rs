@@ -154,6 +154,36 @@ impl fmt::Display for RedirectRule {
     }
 }
 
+/// What is wrong with a proxy that was given.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ProxyRule {
+    /// The scheme is none of `http`, `https`, `socks5` and `socks5h`.
+    Scheme,
+    /// User name, host or port cannot be read; the offset is into the text that was given.
+    Url(UrlError),
+    /// There is a path other than `/`, a query or a fragment.
+    Path,
+    /// The user name has a colon, or the credentials a control character (RFC 7617 §2).
+    Credentials,
+    /// User name or password for a SOCKS proxy has not 1 to 255 bytes (RFC 1929 §2).
+    SocksCredentials,
+}
+
+impl fmt::Display for ProxyRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Scheme => "the scheme is not http, https, socks5 or socks5h",
+            Self::Url(rule) => return rule.fmt(f),
+            Self::Path => "there is a path, a query or a fragment",
+            Self::Credentials => {
+                "the user name has a colon, or the credentials a control character"
+            }
+            Self::SocksCredentials => "user name and password need 1 to 255 bytes each for socks",
+        })
+    }
+}
+
 rules! {
     /// What is wrong with a chunked body (RFC 9112 §7.1).
     ChunkRule {

@@ -842,6 +842,8 @@ tags! {
     TlsRole {
         /// The origin.
         Origin => "origin",
+        /// The proxy.
+        Proxy => "proxy",
     }
     /// Who asked for a field line.
     AddedBy {
@@ -854,6 +856,8 @@ tags! {
     TargetForm {
         /// Path and query.
         Origin => "origin",
+        /// The whole URL, for a proxy.
+        Absolute => "absolute",
         /// `*`, for OPTIONS.
         Asterisk => "asterisk",
     }

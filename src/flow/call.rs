@@ -53,7 +53,7 @@ use crate::message::dial::DialProfile;
 use crate::message::fields::Fields;
 use crate::message::overrides::Overrides;
 use crate::message::tls::TlsFacts;
-use crate::message::url::Url;
+use crate::message::via::Destination;
 use crate::proto::exchange::Exchange;
 use crate::proto::plan::Plan;
 use crate::proto::receiving::FinalHead;
@@ -324,7 +324,7 @@ impl Call {
                 deadline: self.timers.next(),
             }),
             State::Dialing(dial) => {
-                let step = dial.next(turn.now, turn.emitter, &mut self.timers);
+                let step = dial.next(turn, &mut self.timers);
                 self.follow_dial(step, turn)
             }
             State::Detached(_) => self.next_of_detached(turn),
@@ -441,7 +441,7 @@ impl Call {
     }
 
     /// The URL that decides which connection may serve.
-    pub(crate) fn deciding(&self) -> &Url {
+    pub(crate) fn deciding(&self) -> Destination<'_> {
         pool::deciding(&self.plan, &self.settings)
     }
 

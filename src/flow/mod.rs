@@ -23,3 +23,4 @@ pub(crate) mod pool;
 pub(crate) mod redirect;
 pub(crate) mod retry;
 pub(crate) mod timers;
+pub(crate) mod tunnel;

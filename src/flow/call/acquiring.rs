@@ -11,11 +11,11 @@ use crate::flow::action::{
 use crate::flow::call::detached::Detached;
 use crate::flow::call::{Call, ReachedFacts, State};
 use crate::flow::connection::Connection;
+use crate::flow::dial::legs::Legs;
 use crate::flow::dial::target::Target;
 use crate::flow::dial::{Dial, DialFacts, Step, Won};
 use crate::flow::pool::Key;
 use crate::ids::DialId;
-use crate::message::url::Scheme;
 use crate::proto::Turn;
 use crate::proto::encode::HeadPlan;
 use crate::proto::exchange::Exchange;
@@ -41,10 +41,10 @@ impl Call {
             | State::Over(_) => return,
         };
         tell_discarded(&answer.discarded, turn);
-        let url = &self.plan.url;
+        let key = Key::of(self.deciding());
         turn.emitter.emit(EventKind::PoolLookup, turn.now, |_| {
             Payload::PoolLookup(Arc::new(PoolLookup {
-                key: Key::of(url).to_string().into(),
+                key: key.to_string().into(),
                 idle: answer.idle,
                 active: answer.active,
                 hit: matches!(answer.found, Offer::Connection(_)),
@@ -77,15 +77,18 @@ impl Call {
     }
 
     pub(super) fn dial(&mut self, id: DialId, why: DialReason, turn: &mut Turn<'_>) {
-        let (settings, url) = (&self.settings, &self.plan.url);
-        let target = Target::of(url, &settings.connect_to);
+        let settings = &self.settings;
+        let destination = self.plan.deciding();
+        let target = match destination.via.proxy() {
+            Some(proxy) => Target::of_proxy(proxy),
+            None => Target::of(destination.url, &settings.connect_to),
+        };
         let names = target.names(&settings.overrides, settings.is_resolver_custom);
         let facts = DialFacts {
             id,
             why,
             target,
-            server_name: url.host_str().trim_matches(['[', ']']).into(),
-            is_tls: url.scheme() == Scheme::Https,
+            legs: Legs::of(destination, &settings.connect_to),
             profile: settings.dial_profile,
             family: settings.family,
             guard: settings.guard.clone(),
@@ -149,6 +152,10 @@ impl Call {
             DialInput::TlsDone { contestant, result } => {
                 dial.secured(contestant, result, now, emitter, timers);
             }
+            DialInput::Tunnel { contestant, moved } => {
+                self.moved = Some(now);
+                dial.tunneled(contestant, moved, turn);
+            }
         }
     }
 
@@ -198,7 +205,7 @@ impl Call {
     pub(super) fn opened(&self, won: Won, now: Instant) -> Box<Connection> {
         Box::new(Connection {
             id: won.conn,
-            key: Arc::new(Key::of(&self.plan.url)),
+            key: Arc::new(Key::of(self.deciding())),
             remote: won.remote,
             local: won.local,
             tls: won.tls,
@@ -251,7 +258,7 @@ impl Call {
             close,
             ..self.plan.head()
         };
-        let exchange = Exchange::begin(&head, &self.plan.body, self.plan.form, asked, turn);
+        let exchange = Exchange::begin(&head, &self.plan.body, self.plan.form(), asked, turn);
         self.state = State::Exchanging(exchange, connection);
     }
 }

@@ -63,6 +63,7 @@ impl Call {
             self.detached = Some(Box::new(self.of_dial(dial, turn)));
         } else {
             dial.overtaken(turn.now, turn.emitter);
+            turn.buffers.reset();
             self.chore = Some(Action::EndDial {
                 winner: None,
                 forget: false,
@@ -112,7 +113,7 @@ impl Call {
             Detached::Spare(_) => return Action::AskPlace,
             Detached::Useless(..) => return Action::Close,
         };
-        match dial.next(turn.now, turn.emitter, &mut self.timers) {
+        match dial.next(turn, &mut self.timers) {
             Step::Do(action) => action,
             Step::Wait(until) => Action::Wait(Wait {
                 send: false,

@@ -209,6 +209,15 @@ impl Call {
                 self.close(exchange, connection, cause.close_reason(), turn);
             }
             State::Dialing(mut dial) => {
+                let refused = match cause {
+                    Cause::Timeout => dial.timed_out(turn.now, turn.emitter),
+                    Cause::Lost
+                    | Cause::Peer
+                    | Cause::Source
+                    | Cause::Canceled
+                    | Cause::Redirect => None,
+                };
+                let error = refused.unwrap_or(error);
                 let error = error.with_report(self.report(None, turn));
                 dial.abandon(&error, turn.now, turn.emitter);
                 self.chore = Some(Action::EndDial {
