@@ -2,6 +2,7 @@
 //!
 //! The text of an error is one line, lower case, without secrets and without a byte of the peer's.
 
+mod proxy;
 mod rule;
 mod unfit;
 
@@ -12,9 +13,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use crate::error::proxy::{ProxyFailure, ProxyRefusal, SocksReply};
 pub use crate::error::rule::{
     ChunkRule, FieldError, FramingRule, HeadRule, Limit, LookupFailure, ProxyRule, RedirectRule,
-    RequestRule, SocketRule, TlsFailure,
+    RequestRule, SocketRule, SocksRule, TlsFailure,
 };
 pub(crate) use crate::error::unfit::{Unfit, code_of};
 use crate::ids::{CallId, ConnId};
@@ -47,6 +49,10 @@ pub(crate) struct Report {
     pub(crate) conn: Option<ConnId>,
     /// `host:port` of what was asked.
     pub(crate) authority: Option<Box<str>>,
+    /// `host:port` of the proxy in whose part of the way it happened.
+    pub(crate) proxy: Option<Box<str>>,
+    /// What the proxy said instead of opening a tunnel.
+    pub(crate) proxy_refusal: Option<ProxyRefusal>,
     /// Name of a field, file or setting the error is about.
     pub(crate) subject: Option<Box<str>>,
     pub(crate) tried: Vec<Tried>,
@@ -285,6 +291,8 @@ pub enum ErrorKind {
     Connect,
     /// TLS could not be established or was broken.
     Tls(TlsFailure),
+    /// The proxy made no tunnel; [`Error::proxy_refusal`] has the response that it gave, if it gave one.
+    Proxy(ProxyFailure),
     /// The operating system reported an error.
     Io {
         /// The kind of the error.
@@ -376,7 +384,7 @@ pub enum Phase {
     Connect,
     /// The TLS handshake.
     Tls,
-    /// Having a proxy make a tunnel.
+    /// Asking the proxy for a tunnel (RFC 9110 §9.3.6).
     Tunnel,
     /// Sending the request.
     Send,
@@ -419,7 +427,7 @@ impl Phase {
             Self::Lookup => "while looking the name up",
             Self::Connect => "while connecting",
             Self::Tls => "in the tls handshake",
-            Self::Tunnel => "while the proxy made a tunnel",
+            Self::Tunnel => "while asking the proxy for a tunnel",
             Self::Send => "while sending the request",
             Self::Expect => "while waiting for 100 (continue)",
             Self::FirstByte => "while waiting for the response",
@@ -484,11 +492,26 @@ impl Error {
 
     #[must_use]
     pub(crate) fn with_report(mut self, report: Report) -> Self {
-        let subject = self.0.report.subject.take();
+        let own = std::mem::take(&mut self.0.report);
         self.0.report = Report {
-            subject: subject.or(report.subject),
+            subject: own.subject.or(report.subject),
+            proxy: own.proxy.or(report.proxy),
+            proxy_refusal: own.proxy_refusal.or(report.proxy_refusal),
             ..report
         };
+        self
+    }
+
+    /// Says that it happened on the way to the proxy, or with it; `proxy` is its `host:port`.
+    #[must_use]
+    pub(crate) fn with_proxy(mut self, proxy: &str) -> Self {
+        self.0.report.proxy = Some(printable(proxy).into_boxed_str());
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn with_proxy_refusal(mut self, refusal: ProxyRefusal) -> Self {
+        self.0.report.proxy_refusal = Some(refusal);
         self
     }
 
@@ -566,6 +589,19 @@ impl Error {
         redirect.map(|(status, fields)| (*status, fields))
     }
 
+    /// `host:port` of the proxy, if the error happened on the way to it or with it, before there was a way to the
+    /// origin.
+    #[must_use]
+    pub fn proxy(&self) -> Option<&str> {
+        self.0.report.proxy.as_deref()
+    }
+
+    /// The response of a proxy that did not open the tunnel, if that is the error.
+    #[must_use]
+    pub fn proxy_refusal(&self) -> Option<&ProxyRefusal> {
+        self.0.report.proxy_refusal.as_ref()
+    }
+
     /// Whether the same request may be sent again, and why.
     #[must_use]
     pub fn repeat(&self) -> Repeat {
@@ -593,12 +629,21 @@ impl Error {
         matches!(self.0.kind, ErrorKind::Canceled)
     }
 
-    /// Says whether no connection was obtained (queue, lookup, connect or TLS handshake).
+    /// Why the proxy made no tunnel, if that is the error.
+    #[must_use]
+    pub fn proxy_failure(&self) -> Option<ProxyFailure> {
+        match self.0.kind {
+            ErrorKind::Proxy(failure) => Some(failure),
+            _ => None,
+        }
+    }
+
+    /// Says whether no connection was obtained (queue, lookup, connect, TLS handshake or tunnel).
     #[must_use]
     pub fn is_connect(&self) -> bool {
         matches!(
             self.0.phase,
-            Phase::Queue | Phase::Lookup | Phase::Connect | Phase::Tls
+            Phase::Queue | Phase::Lookup | Phase::Connect | Phase::Tls | Phase::Tunnel
         )
     }
 
@@ -661,7 +706,10 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let report = &self.0.report;
         if let (ErrorKind::Connect, Some(authority)) = (self.0.kind, &report.authority) {
-            write!(f, "cannot connect to {authority}")?;
+            match &report.proxy {
+                Some(proxy) => write!(f, "cannot connect to proxy {proxy} for {authority}")?,
+                None => write!(f, "cannot connect to {authority}")?,
+            }
             return report.fmt_dial(f);
         }
         write!(f, "{}", self.0.kind)?;
@@ -670,6 +718,9 @@ impl fmt::Display for Error {
         }
         if self.0.phase != Phase::Prepare {
             write!(f, ", {}", self.0.phase.sentence())?;
+        }
+        if let Some(proxy) = &report.proxy {
+            write!(f, ", proxy {proxy}")?;
         }
         if let Some(authority) = &report.authority {
             write!(f, ", {authority}")?;
@@ -828,6 +879,7 @@ impl ErrorKind {
             Self::Lookup(_) => "lookup",
             Self::Connect => "connect",
             Self::Tls(_) => "tls",
+            Self::Proxy(_) => "proxy",
             Self::Io { .. } => "io",
             Self::Timeout(_) => "timeout",
             Self::Limit { .. } => "limit",
@@ -904,6 +956,7 @@ impl fmt::Display for ErrorKind {
             Self::Lookup(rule) => write!(f, "{rule}"),
             Self::Connect => f.write_str("cannot connect"),
             Self::Tls(rule) => write!(f, "tls: {rule}"),
+            Self::Proxy(failure) => write!(f, "{failure}"),
             Self::Io {
                 kind,
                 code: Some(code),

@@ -285,6 +285,22 @@ rules! {
 }
 
 rules! {
+    /// What is wrong with the answer of a SOCKS5 proxy.
+    SocksRule {
+        /// The version is not 5 (RFC 1928 §3, RFC 1928 §6).
+        Version => "the version is not 5",
+        /// It chose a method that was not offered (RFC 1928 §3).
+        Method => "it chose a method that was not offered",
+        /// The version of the negotiation of user name and password is not 1 (RFC 1929 §2).
+        LoginVersion => "the version of the login is not 1",
+        /// The reserved byte is not 0 (RFC 1928 §6).
+        Reserved => "the reserved byte is not 0",
+        /// The type of the bound address is none of 1, 3 and 4 (RFC 1928 §5).
+        AddressType => "the type of the bound address is unknown",
+    }
+}
+
+rules! {
     /// What is wrong with a request or a setting, found before any I/O.
     RequestRule {
         /// The method is not a token (RFC 9110 §9.1).

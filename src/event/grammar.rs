@@ -54,7 +54,8 @@ head       = GotHeaderField* GotResponseHead Redirect?
              ( ResponseBodyStart ResponseBodyChunk* )? GotTrailerField* ResponseBodyDone
 dial       = DialStart ( names || DialPlan* || contestant* ) ConnOpened? DialDone
 names      = DnsSkipped | DnsStart DnsFamilyDone* DnsDone
-contestant = ConnectStart ConnectDone ( TlsHandshakeStart TlsHandshakeDone )?
+contestant = ConnectStart ConnectDone ( tls? ( ( ProxyConnectStart ProxyConnectDone )+ tls? )? )
+tls        = TlsHandshakeStart TlsHandshakeDone   -- with the proxy before proxy_connect_start, else with the origin
 conn       = ConnOpened PutIdleConn? ( GotConn PutIdleConn )* ConnClosed
                                                   -- PutIdleConn?: a finished dial that lost its caller
 floating, inside their stream: TimeoutFired CallCanceled Anomaly EventsLost

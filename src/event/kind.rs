@@ -159,6 +159,10 @@ kinds! {
     ConnectStart "connect_start" on_connect_start always Arc<ConnectStart>;
     /// A contestant ended. Who won the dial stands in `dial_done`.
     ConnectDone "connect_done" on_connect_done always Arc<ConnectDone>;
+    /// A proxy is asked for a tunnel to the origin.
+    ProxyConnectStart "proxy_connect_start" on_proxy_connect_start always Arc<ProxyConnectStart>;
+    /// The proxy answered, or the wait for its answer ended. Without error: bytes go to the origin from now on.
+    ProxyConnectDone "proxy_connect_done" on_proxy_connect_done always Arc<ProxyConnectDone>;
     /// A TLS handshake begins.
     TlsHandshakeStart "tls_handshake_start" on_tls_handshake_start always Arc<TlsHandshakeStart>;
     /// A TLS handshake ended, the certificate judged.

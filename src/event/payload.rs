@@ -33,6 +33,12 @@ impl<'a> Lend<'a, &'a str> for Box<str> {
     }
 }
 
+impl<'a> Lend<'a, &'a [u8]> for Box<[u8]> {
+    fn lend(&'a self) -> &'a [u8] {
+        self
+    }
+}
+
 impl<'a> Lend<'a, &'a str> for Arc<str> {
     fn lend(&'a self) -> &'a str {
         self
@@ -322,6 +328,36 @@ payloads! {
         code "code": Option<i32> => Option<i32>,
         /// Our own address, if connected.
         local "local": Option<SocketAddr> => Option<SocketAddr>,
+        /// Time since its start.
+        elapsed "elapsed_ns": Duration => Duration,
+    }
+    /// Payload of [`EventKind::ProxyConnectStart`](crate::event::EventKind::ProxyConnectStart).
+    ProxyConnectStart {
+        /// Number of the contestant within the dial.
+        contestant "contestant": u16 => u16,
+        /// `host:port` of the proxy.
+        proxy "proxy": Arc<str> => &str,
+        /// `host:port` where the tunnel is to lead, as the proxy is told.
+        target "target": Arc<str> => &str,
+        /// How it is asked.
+        kind "kind": TunnelKind => TunnelKind,
+    }
+    /// Payload of [`EventKind::ProxyConnectDone`](crate::event::EventKind::ProxyConnectDone).
+    ProxyConnectDone {
+        /// Number of the contestant within the dial.
+        contestant "contestant": u16 => u16,
+        /// The status code of the proxy's final response; none with SOCKS, or if there was none.
+        status "status": Option<u16> => Option<u16>,
+        /// Its field lines, redacted.
+        fields "fields": Fields => &Fields,
+        /// The status codes of the interim responses before it.
+        interim "interim": Vec<u16> => &[u16],
+        /// What was accepted in these heads although it breaks a rule.
+        anomalies "anomalies": Vec<AnomalyKind> => &[AnomalyKind],
+        /// The first bytes of the body of a refusal, escaped; our own credentials in it are hidden.
+        body "body": Box<[u8]> => &[u8],
+        /// Why there is no tunnel.
+        error "error": Option<ErrorFacts> => Option<&ErrorFacts>,
         /// Time since its start.
         elapsed "elapsed_ns": Duration => Duration,
     }
@@ -709,6 +745,13 @@ impl Show for Bytes<'_> {
     }
 }
 
+impl Show for Box<[u8]> {
+    const SCHEMA: &'static str = Bytes::SCHEMA;
+    fn show(&self, text: &mut String) {
+        Bytes(self).show(text);
+    }
+}
+
 /// Declares enums that stand in payloads, with the tag of each variant.
 macro_rules! tags {
     ($($(#[$about:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident => $tag:literal,)+ })+) => {
@@ -842,8 +885,15 @@ tags! {
     TlsRole {
         /// The origin.
         Origin => "origin",
-        /// The proxy.
+        /// The proxy before it.
         Proxy => "proxy",
+    }
+    /// How a proxy is asked for a tunnel.
+    TunnelKind {
+        /// By CONNECT of HTTP (RFC 9110 §9.3.6).
+        HttpConnect => "http_connect",
+        /// By SOCKS version 5 (RFC 1928).
+        Socks5 => "socks5",
     }
     /// Who asked for a field line.
     AddedBy {

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::error::{Error, ErrorKind, LookupFailure, Phase, Timer};
+use crate::error::{Error, ErrorKind, LookupFailure, Phase, ProxyFailure, Timer};
 use crate::event::kind::Payload;
 use crate::event::timings::Marks;
 use crate::event::*;
@@ -163,6 +163,7 @@ impl Values<'_> {
 fn error_kind(word: &str) -> ErrorKind {
     match word {
         "connect" => ErrorKind::Connect,
+        "proxy" => ErrorKind::Proxy(ProxyFailure::Refused(403)),
         "lookup" => ErrorKind::Lookup(LookupFailure::NoSuchHost),
         "canceled" => ErrorKind::Canceled,
         "aborted" => ErrorKind::Aborted,
@@ -240,6 +241,8 @@ fn payload(kind: EventKind, v: &Values<'_>) -> Payload {
         | EventKind::DialPlan
         | EventKind::ConnectStart
         | EventKind::ConnectDone
+        | EventKind::ProxyConnectStart
+        | EventKind::ProxyConnectDone
         | EventKind::TlsHandshakeStart
         | EventKind::TlsHandshakeDone
         | EventKind::ConnOpened => dialed(kind, v),
@@ -381,6 +384,7 @@ fn around(kind: EventKind, v: &Values<'_>) -> Payload {
 
 fn dialed(kind: EventKind, v: &Values<'_>) -> Payload {
     let contestant = v.number("contestant", 0);
+    let role = v.tag("to", &[TlsRole::Origin, TlsRole::Proxy], TlsRole::tag);
     match kind {
         EventKind::DialStart => Payload::DialStart(DialStart {
             why: DialReason::NoIdle,
@@ -448,11 +452,31 @@ fn dialed(kind: EventKind, v: &Values<'_>) -> Payload {
             local: None,
             elapsed: ZERO,
         })),
+        EventKind::ProxyConnectStart => Payload::ProxyConnectStart(Arc::new(ProxyConnectStart {
+            contestant,
+            proxy: v.text("proxy", "p:3128"),
+            target: v.text("target", "h:443"),
+            kind: v.tag(
+                "kind",
+                &[TunnelKind::HttpConnect, TunnelKind::Socks5],
+                TunnelKind::tag,
+            ),
+        })),
+        EventKind::ProxyConnectDone => Payload::ProxyConnectDone(Arc::new(ProxyConnectDone {
+            contestant,
+            status: v.some("status"),
+            fields: lines(v.number("fields", 0)),
+            interim: Vec::new(),
+            anomalies: Vec::new(),
+            body: v.text("body", "").as_bytes().into(),
+            error: v.error(),
+            elapsed: ZERO,
+        })),
         EventKind::TlsHandshakeStart => Payload::TlsHandshakeStart(Arc::new(TlsHandshakeStart {
             contestant,
             server_name: v.text("server_name", "h"),
             alpn: "http/1.1",
-            to: TlsRole::Origin,
+            to: role,
         })),
         EventKind::TlsHandshakeDone => Payload::TlsHandshakeDone(Arc::new(TlsHandshakeDone {
             contestant,
@@ -460,7 +484,7 @@ fn dialed(kind: EventKind, v: &Values<'_>) -> Payload {
             error: v.error(),
             alert: None,
             elapsed: ZERO,
-            to: TlsRole::Origin,
+            to: role,
         })),
         EventKind::ConnOpened => Payload::ConnOpened(Arc::new(ConnOpened {
             local: Some(v.addr()),

@@ -49,6 +49,8 @@ impl Group {
             | K::DialPlan
             | K::ConnectStart
             | K::ConnectDone
+            | K::ProxyConnectStart
+            | K::ProxyConnectDone
             | K::TlsHandshakeStart
             | K::TlsHandshakeDone
             | K::ConnOpened => Self::Dial,

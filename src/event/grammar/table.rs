@@ -157,18 +157,35 @@ pub(super) const NAMES: Table = Table {
 /// The states in which an address can be known.
 pub(super) const NAMED: &[State] = &["partly named", "named"];
 
-/// `contestant = ConnectStart ConnectDone tls?`
+/// `contestant = ConnectStart ConnectDone ( tls? ( ( ProxyConnectStart ProxyConnectDone )+ tls? )? )`
 pub(super) const CONTESTANT: Table = Table {
     rule: Rule::Contestant,
     start: "unknown",
-    ends: &["connected", "secured"],
+    ends: &[CONNECTED, SECURED, ANSWERED, SECURED_INSIDE],
     rows: &[
         Row(&["unknown"], K::ConnectStart, "connecting"),
-        Row(&["connecting"], K::ConnectDone, "connected"),
-        Row(&["connected"], K::TlsHandshakeStart, "handshaking"),
-        Row(&["handshaking"], K::TlsHandshakeDone, "secured"),
+        Row(&["connecting"], K::ConnectDone, CONNECTED),
+        Row(&[CONNECTED], K::TlsHandshakeStart, "handshaking"),
+        Row(&["handshaking"], K::TlsHandshakeDone, SECURED),
+        Row(
+            &[CONNECTED, SECURED, ANSWERED],
+            K::ProxyConnectStart,
+            "asking",
+        ),
+        Row(&["asking"], K::ProxyConnectDone, ANSWERED),
+        Row(&[ANSWERED], K::TlsHandshakeStart, "handshaking inside"),
+        Row(&["handshaking inside"], K::TlsHandshakeDone, SECURED_INSIDE),
     ],
 };
+
+/// The state of a contestant whose connect has ended.
+pub(super) const CONNECTED: State = "connected";
+/// The state of a contestant whose handshake with its peer has ended.
+pub(super) const SECURED: State = "secured";
+/// The state of a contestant whose proxy has answered.
+pub(super) const ANSWERED: State = "answered";
+/// The state of a contestant whose handshake through the tunnel has ended.
+pub(super) const SECURED_INSIDE: State = "secured inside";
 
 /// `conn = ConnOpened PutIdleConn? ( GotConn PutIdleConn )* ConnClosed`
 pub(super) const CONN: Table = Table {

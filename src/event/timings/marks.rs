@@ -6,6 +6,7 @@ use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
 use crate::event::kind::EventKind;
+use crate::event::payload::TlsRole;
 use crate::event::timings::{Moments, Phases, Timings};
 
 /// A moment of a call, counted from its first one. There are many of them in every call, so that they are kept small.
@@ -53,6 +54,9 @@ pub(crate) struct Marks {
     names_since: Option<Moment>,
     /// How long it was, after its first contestant.
     names_later: Duration,
+    /// When a proxy was first spoken to, and when one last did what it was asked for.
+    proxy_start: Option<Moment>,
+    proxy_done: Option<Moment>,
     tls_start: Option<Moment>,
     tls_done: Option<Moment>,
     first_write: Option<Moment>,
@@ -89,8 +93,7 @@ impl Marks {
                 self.connect_first = self.connect_first.or(Some(now));
                 self.names_came(now);
             }
-            EventKind::TlsHandshakeStart => self.tls_start = Some(self.moment(now)),
-            EventKind::TlsHandshakeDone => self.tls_done = Some(self.moment(now)),
+            EventKind::ProxyConnectStart => self.proxy_began(now),
             EventKind::WroteRequest => self.wrote_request = Some(self.moment(now)),
             EventKind::Wait100Continue => self.expect_start = Some(self.moment(now)),
             EventKind::ExpectDone => self.expect_done = Some(self.moment(now)),
@@ -136,6 +139,32 @@ impl Marks {
         self.connect_won = Some((self.moment(started), self.moment(now)));
     }
 
+    /// Notes that a handshake began.
+    pub(crate) fn tls_began(&mut self, to: TlsRole, now: Instant) {
+        match to {
+            TlsRole::Origin => self.tls_start = Some(self.moment(now)),
+            TlsRole::Proxy => self.proxy_began(now),
+        }
+    }
+
+    /// Notes that a handshake ended, well or not.
+    pub(crate) fn tls_ended(&mut self, to: TlsRole, now: Instant) {
+        match to {
+            TlsRole::Origin => self.tls_done = Some(self.moment(now)),
+            TlsRole::Proxy => self.proxy_did(now),
+        }
+    }
+
+    fn proxy_began(&mut self, now: Instant) {
+        let now = self.moment(now);
+        self.proxy_start = self.proxy_start.or(Some(now));
+    }
+
+    /// Notes that a proxy did what it was asked for: the handshake, or the tunnel.
+    pub(crate) fn proxy_did(&mut self, now: Instant) {
+        self.proxy_done = Some(self.moment(now));
+    }
+
     /// Notes that a connection came which was not dialed for this attempt: the phases of a dial do not count, and waiting
     /// for it was waiting for a connection.
     pub(crate) fn joined(&mut self) {
@@ -144,6 +173,8 @@ impl Marks {
         self.connect_won = None;
         self.names_since = None;
         self.names_later = Duration::ZERO;
+        self.proxy_start = None;
+        self.proxy_done = None;
         self.tls_start = None;
         self.tls_done = None;
     }
@@ -255,14 +286,22 @@ impl Marks {
         let tcp = self
             .connect_first
             .map(|from| length(from, connected.unwrap_or(conn_end)).saturating_sub(names_later));
-        // Of several handshakes, what lies behind the connect of the winner.
+        // Of several contestants, what lies behind the connect of the winner.
+        let behind = |from: Moment| connected.map_or(from, |at| from.max(at));
+        let asked = self.proxy_start.map(behind);
+        let answered = asked.map(|from| {
+            let done = self.proxy_done.filter(|done| *done >= from);
+            done.unwrap_or(conn_end)
+        });
+        let proxy = span(asked, answered);
         let tls = self.tls_start.map(|from| {
+            let from = behind(from);
             length(
-                connected.map_or(from, |at| from.max(at)),
+                answered.map_or(from, |at| from.max(at)),
                 self.tls_done.unwrap_or(conn_end),
             )
         });
-        let made = sum([dns, tcp, tls]);
+        let made = sum([dns, tcp, proxy, tls]);
         let queue = self
             .get_conn
             .map(|from| length(from, conn_end).saturating_sub(made));
@@ -290,12 +329,13 @@ impl Marks {
             .repeated
             .map(|until| length(hop.unwrap_or(start), until));
         let known = sum([
-            queue, dns, tcp, tls, send, wait100, wait, receive, caller, retry, redirect,
+            queue, dns, tcp, proxy, tls, send, wait100, wait, receive, caller, retry, redirect,
         ]);
         Phases {
             queue,
             dns,
             tcp,
+            proxy,
             tls,
             send,
             wait100,
@@ -343,6 +383,7 @@ mod tests {
             queue,
             dns,
             tcp,
+            proxy,
             tls,
             send,
             wait100,
@@ -358,6 +399,7 @@ mod tests {
             queue,
             dns,
             tcp,
+            proxy,
             tls,
             send,
             wait100,

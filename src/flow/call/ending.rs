@@ -383,6 +383,8 @@ impl Call {
         let (bytes_out, bytes_in) = bytes_of(exchange);
         let url = &self.plan.url;
         Report {
+            proxy: None,
+            proxy_refusal: None,
             call: Some(self.id),
             conn: self.reached.as_ref().map(|reached| reached.conn),
             authority: Some(format!("{}:{}", url.host_str(), url.port()).into()),

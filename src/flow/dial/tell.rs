@@ -58,6 +58,7 @@ impl Dial {
         now: Instant,
         emitter: &mut Emitter,
     ) {
+        emitter.marks().tls_began(to, now);
         let server_name = self.server_name(to);
         emitter.emit(EventKind::TlsHandshakeStart, now, |_| {
             Payload::TlsHandshakeStart(Arc::new(TlsHandshakeStart {
@@ -116,6 +117,7 @@ pub(super) fn tell_tls_done(
     now: Instant,
     emitter: &mut Emitter,
 ) {
+    emitter.marks().tls_ended(to, now);
     emitter.emit(EventKind::TlsHandshakeDone, now, |_| {
         let (facts, error) = match result {
             Ok(facts) => (Some(facts), None),
