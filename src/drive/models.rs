@@ -54,7 +54,7 @@ fn connection() -> Idle {
         connection: Box::new(Connection {
             id: next_connection(),
             key: Arc::new(Key::of(Destination::straight(&url()))),
-            remote,
+            remote: remote.into(),
             local: None,
             tls: None,
             opened: now,

@@ -22,7 +22,6 @@ mod queueing;
 mod scarcity;
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -52,6 +51,7 @@ use crate::message::connect_to::ConnectTo;
 use crate::message::dial::DialProfile;
 use crate::message::fields::Fields;
 use crate::message::overrides::Overrides;
+use crate::message::peer_addr::PeerAddr;
 use crate::message::tls::TlsFacts;
 use crate::message::via::Destination;
 use crate::proto::exchange::Exchange;
@@ -153,7 +153,7 @@ impl Settings {
 #[derive(Debug, Clone)]
 pub(crate) struct ReachedFacts {
     pub(crate) conn: ConnId,
-    pub(crate) remote: SocketAddr,
+    pub(crate) remote: PeerAddr,
     pub(crate) reused: bool,
     /// Whether it was in the pool, as one that was used is, and one that a detached dial made.
     pub(crate) was_idle: bool,

@@ -11,6 +11,7 @@ pub mod fields;
 pub mod framing;
 pub mod method;
 pub mod overrides;
+pub mod peer_addr;
 pub mod pool;
 pub mod proxy;
 pub mod quoted;

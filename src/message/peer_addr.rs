@@ -64,6 +64,12 @@ impl PartialEq<SocketAddr> for PeerAddr {
     }
 }
 
+impl PartialEq<SocketAddr> for &PeerAddr {
+    fn eq(&self, other: &SocketAddr) -> bool {
+        **self == *other
+    }
+}
+
 impl fmt::Display for PeerAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -86,9 +92,8 @@ impl UnixAddr {
         let bytes = path.as_os_str().as_bytes();
         let is_abstract = cfg!(target_os = "linux") && bytes.len() > 1 && bytes.starts_with(&[0]);
         let named = bytes.get(usize::from(is_abstract)..).unwrap_or_default();
-        let is_one = !named.is_empty()
-            && bytes.len() <= PATH_MAX
-            && (is_abstract || !named.contains(&0));
+        let is_one =
+            !named.is_empty() && bytes.len() <= PATH_MAX && (is_abstract || !named.contains(&0));
         is_one.then(|| Self(path.into()))
     }
 

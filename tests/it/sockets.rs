@@ -94,7 +94,7 @@ fn tried(seen: &Checked) -> Vec<SocketAddr> {
     starts
         .into_iter()
         .map(|event| match event.data() {
-            EventData::ConnectStart(start) => start.addr(),
+            EventData::ConnectStart(start) => start.addr().tcp().unwrap(),
             other => panic!("{other:?}"),
         })
         .collect()

@@ -252,7 +252,7 @@ impl fmt::Display for Key {
         match &self.via {
             Via::Nobody | Via::Forward(_) => Ok(()),
             Via::Tunnel(proxy) => write!(f, " via {proxy}"),
-            Via::Unix(path) => write!(f, " via unix:{}", path.display()),
+            Via::Unix(addr) => write!(f, " via unix:{addr}"),
         }
     }
 }

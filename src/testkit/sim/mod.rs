@@ -90,6 +90,7 @@ use crate::flow::lookup::Lookup;
 use crate::flow::pool::Pool;
 use crate::ids::ConnId;
 use crate::message::close::CloseReason;
+use crate::message::peer_addr::{PeerAddr, UnixAddr};
 use crate::message::tls::{TlsFacts, TlsHandshake, TlsVersion};
 use crate::net::clock;
 use crate::request::{Ready, Request};
@@ -220,6 +221,15 @@ impl Sim {
 
     /// Lets an address listen; the script is played on each of its connections. More is said to what it gives.
     pub fn listen(&mut self, addr: SocketAddr, script: Script) -> Listening<'_> {
+        self.listen_at(addr.into(), script)
+    }
+
+    /// As [`listen`](Self::listen), for a unix socket.
+    pub fn listen_unix(&mut self, addr: UnixAddr, script: Script) -> Listening<'_> {
+        self.listen_at(PeerAddr::Unix(addr), script)
+    }
+
+    fn listen_at(&mut self, addr: PeerAddr, script: Script) -> Listening<'_> {
         let listener = Listener {
             scripts: vec![Arc::new(script)],
             links: Vec::new(),
@@ -393,7 +403,7 @@ impl Sim {
 
     /// The requests that reached a peer, with its address, in the order in which their heads were read.
     #[must_use]
-    pub fn requests(&self) -> &[(SocketAddr, SeenRequest)] {
+    pub fn requests(&self) -> &[(PeerAddr, SeenRequest)] {
         &self.world.record.requests
     }
 
