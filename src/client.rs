@@ -1,11 +1,13 @@
 //! The blocking door: requests from the thread that calls, over one pool.
 
 mod fences;
+mod proxies;
 mod sockets;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::client::proxies::SaidOfProxies;
 use crate::config::{EarlyResponse, Limits, Strictness, Timeouts};
 use crate::drive::engine::{Engine, Parts};
 use crate::drive::start::Ready;
@@ -91,6 +93,7 @@ pub struct ClientBuilder {
     observers: Vec<ObserverRef>,
     redirects: RedirectPolicy,
     https_only: bool,
+    proxies: SaidOfProxies,
     layers: Vec<Layer>,
 }
 
@@ -292,6 +295,7 @@ impl ClientBuilder {
             observers: Vec::new(),
             redirects: RedirectPolicy::new(),
             https_only: false,
+            proxies: SaidOfProxies::default(),
             layers: Vec::new(),
         }
     }
@@ -536,8 +540,10 @@ impl ClientBuilder {
     ///
     /// # Errors
     /// [`ErrorKind::Tls`](crate::ErrorKind::Tls) when the TLS configuration cannot be used. A build without TLS
-    /// is no error here; an https request will be one. [`RequestRule::Setting`](crate::error::RequestRule::Setting)
-    /// when the local address is of another family than the one that is to be used.
+    /// is no error here; an https request will be one. [`ErrorKind::LocalProxy`](crate::ErrorKind::LocalProxy) when a
+    /// variable of the environment that has a proxy cannot be read; see [`proxy`](Self::proxy).
+    /// [`RequestRule::Setting`](crate::error::RequestRule::Setting) when the local address is of another family than
+    /// the one that is to be used.
     pub fn build(self) -> Result<Client> {
         let tls = self.tls.client();
         let tls = match tls {
@@ -565,6 +571,7 @@ impl ClientBuilder {
                 retries: self.retries,
                 redirects: self.redirects,
                 https_only: self.https_only,
+                proxies: self.proxies.settle()?,
                 life: pool::Life {
                     age: self.max_age,
                     requests: self.max_requests,

@@ -13,6 +13,7 @@
 //! ```
 
 mod acquiring;
+mod choosing;
 mod deadlines;
 mod detached;
 mod ending;
@@ -42,6 +43,7 @@ use crate::flow::connection::Connection;
 use crate::flow::dial::Dial;
 use crate::flow::dial::guard::Guard;
 use crate::flow::pool::{self, Cause, Life, Wish};
+use crate::flow::proxy::{GivenProxy, Proxies};
 use crate::flow::redirect::RedirectPolicy;
 use crate::flow::timers::Timers;
 use crate::ids::{CallId, ConnId};
@@ -107,6 +109,8 @@ pub(crate) struct Settings {
     pub(crate) redirects: RedirectPolicy,
     /// Whether no hop may be http.
     pub(crate) https_only: bool,
+    /// How the proxy of a hop is chosen.
+    pub(crate) proxies: Proxies,
     /// How long a connection lives.
     pub(crate) life: Life,
     /// Addresses that the caller gave in advance.
@@ -126,11 +130,12 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// The same settings with other timeouts or another policy.
+    /// The same settings with other timeouts, another policy, or another proxy.
     pub(crate) fn changed(
         &self,
         timeouts: Option<Box<Timeouts>>,
         redirects: Option<RedirectPolicy>,
+        proxy: Option<GivenProxy>,
     ) -> Self {
         let timeouts = timeouts.map_or_else(|| self.timeouts.clone(), |timeouts| *timeouts);
         let rules = Rules {
@@ -142,6 +147,10 @@ impl Settings {
             timeouts,
             overrides: self.overrides.clone(),
             redirects: redirects.unwrap_or_else(|| self.redirects.clone()),
+            proxies: match proxy {
+                Some(given) => self.proxies.replaced(given),
+                None => self.proxies.clone(),
+            },
             connect_to: self.connect_to.clone(),
             guard: self.guard.clone(),
             ..*self
@@ -512,12 +521,6 @@ impl Call {
         self.state = State::Ready;
     }
 
-    fn begin_hop(&mut self, turn: &mut Turn<'_>) {
-        if matches!(self.state, State::Ready) {
-            self.begin_attempt(Wish::Any, turn);
-        }
-    }
-
     /// An attempt begins: a connection is wanted.
     fn begin_attempt(&mut self, wish: Wish, turn: &mut Turn<'_>) {
         let plan = &self.plan;
@@ -530,6 +533,7 @@ impl Call {
                 Payload::GetConn(Arc::new(GetConn {
                     target: format!("{}:{}", plan.url.host_str(), plan.url.port()).into(),
                     url: redaction.url(&plan.url).into(),
+                    proxy: plan.via().proxy().map(|proxy| proxy.authority().into()),
                 }))
             });
         self.timers

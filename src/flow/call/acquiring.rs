@@ -94,6 +94,7 @@ impl Call {
             id,
             why,
             target,
+            is_proxied: destination.via.proxy().is_some(),
             legs: Legs::of(destination, &settings.connect_to),
             profile: settings.dial_profile,
             family: settings.family,

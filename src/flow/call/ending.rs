@@ -383,7 +383,7 @@ impl Call {
         let (bytes_out, bytes_in) = bytes_of(exchange);
         let url = &self.plan.url;
         Report {
-            proxy: None,
+            proxy: (self.plan.via().proxy()).map(|proxy| proxy.authority().into()),
             proxy_refusal: None,
             call: Some(self.id),
             conn: self.reached.as_ref().map(|reached| reached.conn),

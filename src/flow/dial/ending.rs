@@ -137,6 +137,7 @@ impl Dial {
             Payload::ConnOpened(Arc::new(ConnOpened {
                 local: reached.local,
                 remote: winner.addr.clone(),
+                proxied: self.facts.is_proxied,
                 tls: tls.is_some(),
                 setup,
             }))

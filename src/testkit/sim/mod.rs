@@ -314,6 +314,7 @@ impl Sim {
             upload,
             timeouts,
             redirects,
+            proxy,
             observers,
             cancel,
         } = request.ready(is_to_http10)?;
@@ -325,9 +326,11 @@ impl Sim {
             emitter.deliver();
             refused.error
         })?;
-        let settings = match (timeouts, redirects) {
-            (None, None) => self.settings.clone(),
-            (timeouts, redirects) => Arc::new(self.settings.changed(timeouts, redirects)),
+        let settings = match (timeouts, redirects, proxy) {
+            (None, None, None) => self.settings.clone(),
+            (timeouts, redirects, proxy) => {
+                Arc::new(self.settings.changed(timeouts, redirects, proxy))
+            }
         };
         let call = Call::new(id, plan, settings.clone());
         Ok(Box::new(Actor {

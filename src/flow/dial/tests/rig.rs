@@ -221,6 +221,7 @@ impl<'a> Run<'a> {
             why: crate::event::DialReason::NoIdle,
             id: DialId::new(1),
             target: Target::of(&url, &ConnectTo::new()),
+            is_proxied: false,
             legs: Legs::of(Destination::straight(&secured), &ConnectTo::new()),
             profile: world.profile,
             family: world.family,
