@@ -23,6 +23,7 @@ use crate::message::connect_to::ConnectTo;
 use crate::message::dial::DialProfile;
 use crate::message::method::Method;
 use crate::message::overrides::Overrides;
+use crate::message::peer_addr::UnixAddr;
 use crate::message::pool::PoolStats;
 use crate::message::url::GivenUrl;
 use crate::net::random;
@@ -88,6 +89,7 @@ pub struct ClientBuilder {
     family: Option<Family>,
     guard: Guard,
     setup: SocketSetup,
+    unix: Option<UnixAddr>,
     tls: TlsConfig,
     redaction: Redaction,
     observers: Vec<ObserverRef>,
@@ -290,6 +292,7 @@ impl ClientBuilder {
             family: None,
             guard: Guard::default(),
             setup: SocketSetup::default(),
+            unix: None,
             tls: TlsConfig::new(),
             redaction: Redaction::default(),
             observers: Vec::new(),
@@ -572,6 +575,7 @@ impl ClientBuilder {
                 redirects: self.redirects,
                 https_only: self.https_only,
                 proxies: self.proxies.settle()?,
+                unix: self.unix,
                 life: pool::Life {
                     age: self.max_age,
                     requests: self.max_requests,

@@ -70,6 +70,7 @@ pub use crate::message::answer::Family;
 pub use crate::message::dial::DialProfile;
 pub use crate::message::method::Method;
 pub use crate::message::no_proxy::NoProxy;
+pub use crate::message::peer_addr::{PeerAddr, UnixAddr};
 pub use crate::message::proxy::{Proxy, ProxyScheme};
 pub use crate::message::tcp_keep_alive::TcpKeepAlive;
 pub use crate::message::url::Url;

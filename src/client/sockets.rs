@@ -3,10 +3,12 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::BorrowedFd;
+use std::path::Path;
 
 use crate::client::ClientBuilder;
 use crate::error::{Error, Result};
 use crate::message::answer::Family;
+use crate::message::peer_addr::UnixAddr;
 use crate::message::tcp_keep_alive::TcpKeepAlive;
 use crate::net::setup::{Hook, Interface};
 
@@ -91,6 +93,40 @@ impl ClientBuilder {
     ) -> Self {
         self.setup.hook = Some(Hook::new(prepare));
         self
+    }
+
+    /// Connects to a unix socket instead of the hosts of URLs, as curl's `--unix-socket` does. Default none.
+    ///
+    /// The URL still gives the path, `Host`, and under https the name that the certificate has to speak for: TLS over a
+    /// unix socket is verified like any other. Every hop of every call goes to the socket, whatever host a redirect
+    /// names, and none through a proxy; nothing is looked up, and neither
+    /// [`connect_to`](Self::connect_to) nor [`allow_addresses`](Self::allow_addresses) is asked, since no address is
+    /// dialed. What is set for TCP, that is local address, interface, probes and hook, is not done to it. Connections of
+    /// different origins, and to different sockets, are not shared.
+    ///
+    /// A path that begins with a NUL is an abstract name of Linux, as curl's `--abstract-unix-socket` has it without the
+    /// NUL.
+    ///
+    /// A listener without room for a connection is asked again after 5 ms, then after twice as long each time, up to
+    /// 640 ms, until [`connect_timeout`](Self::connect_timeout). Every other failure is
+    /// [`ErrorKind::Connect`](crate::ErrorKind::Connect) with the error of the system as its source: `NotFound` where
+    /// there is nothing, `ConnectionRefused` where nobody listens any more, `PermissionDenied`.
+    ///
+    /// ```no_run
+    /// let docker = wirescope::Client::builder()
+    ///     .unix_socket("/run/docker.sock")?
+    ///     .build()?;
+    /// let version = docker.get("http://localhost/version")?.send()?.text(100_000)?;
+    /// # drop(version);
+    /// # Ok::<(), wirescope::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`RequestRule::Setting`](crate::error::RequestRule::Setting) when the path is empty, has a NUL elsewhere, or is
+    /// longer than the system takes, 107 bytes on Linux.
+    pub fn unix_socket(mut self, path: impl AsRef<Path>) -> Result<Self> {
+        self.unix = Some(UnixAddr::read(path)?);
+        Ok(self)
     }
 
     /// The only family that is used, if not both: the one that was asked for, or that of the local address.

@@ -53,7 +53,7 @@ use crate::message::connect_to::ConnectTo;
 use crate::message::dial::DialProfile;
 use crate::message::fields::Fields;
 use crate::message::overrides::Overrides;
-use crate::message::peer_addr::PeerAddr;
+use crate::message::peer_addr::{PeerAddr, UnixAddr};
 use crate::message::tls::TlsFacts;
 use crate::message::via::Destination;
 use crate::proto::exchange::Exchange;
@@ -111,6 +111,8 @@ pub(crate) struct Settings {
     pub(crate) https_only: bool,
     /// How the proxy of a hop is chosen.
     pub(crate) proxies: Proxies,
+    /// The unix socket that all connections go to, if one.
+    pub(crate) unix: Option<UnixAddr>,
     /// How long a connection lives.
     pub(crate) life: Life,
     /// Addresses that the caller gave in advance.
@@ -130,12 +132,13 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// The same settings with other timeouts, another policy, or another proxy.
+    /// The same settings with other timeouts, another policy, another proxy, or a unix socket.
     pub(crate) fn changed(
         &self,
         timeouts: Option<Box<Timeouts>>,
         redirects: Option<RedirectPolicy>,
         proxy: Option<GivenProxy>,
+        unix: Option<UnixAddr>,
     ) -> Self {
         let timeouts = timeouts.map_or_else(|| self.timeouts.clone(), |timeouts| *timeouts);
         let rules = Rules {
@@ -151,6 +154,7 @@ impl Settings {
                 Some(given) => self.proxies.replaced(given),
                 None => self.proxies.clone(),
             },
+            unix: unix.or_else(|| self.unix.clone()),
             connect_to: self.connect_to.clone(),
             guard: self.guard.clone(),
             ..*self

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::error::printable;
+use crate::error::{Error, printable};
 
 /// Bytes of the path of a unix socket at the most, as the system has room for them.
 pub(crate) const PATH_MAX: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
@@ -95,6 +95,11 @@ impl UnixAddr {
         let is_one =
             !named.is_empty() && bytes.len() <= PATH_MAX && (is_abstract || !named.contains(&0));
         is_one.then(|| Self(path.into()))
+    }
+
+    /// The socket at a path that is given as a setting.
+    pub(crate) fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::new(path).ok_or_else(|| Error::setting("unix_socket"))
     }
 
     /// The socket of an abstract name, without the NUL at its beginning; none on any system but Linux.

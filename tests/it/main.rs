@@ -56,3 +56,4 @@ mod strace;
 mod support;
 mod three_runners;
 mod tls;
+mod unix;

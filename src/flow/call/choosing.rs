@@ -1,4 +1,4 @@
-//! By whom a hop goes: the choice of its proxy, told before its first attempt.
+//! By whom a hop goes: over a unix socket, or the choice of its proxy, told before its first attempt.
 
 use std::sync::Arc;
 
@@ -26,7 +26,11 @@ impl Call {
         }
     }
 
+    /// A unix socket comes before any proxy, and serves every hop: what is asked of it does not leave the machine.
     fn choose(&mut self, turn: &mut Turn<'_>) -> Result<(), Error> {
+        if let Some(addr) = &self.settings.unix {
+            return self.plan.send_via(Via::Unix(addr.clone()));
+        }
         let Some(choice) = self.settings.proxies.choose(&self.plan.url)? else {
             return Ok(());
         };

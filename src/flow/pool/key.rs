@@ -283,6 +283,7 @@ pub(crate) fn deciding<'a>(plan: &'a Plan, settings: &Settings) -> Destination<'
         redirects: _,
         // What is chosen stands in the plan, and is decided there.
         proxies: _,
+        unix: _,
         // What it forbids is never asked for.
         https_only: _,
         // One client has one table of places to connect to, one profile, one choice of families, and one

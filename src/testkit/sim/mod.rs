@@ -315,6 +315,7 @@ impl Sim {
             timeouts,
             redirects,
             proxy,
+            unix,
             observers,
             cancel,
         } = request.ready(is_to_http10)?;
@@ -326,10 +327,10 @@ impl Sim {
             emitter.deliver();
             refused.error
         })?;
-        let settings = match (timeouts, redirects, proxy) {
-            (None, None, None) => self.settings.clone(),
-            (timeouts, redirects, proxy) => {
-                Arc::new(self.settings.changed(timeouts, redirects, proxy))
+        let settings = match (timeouts, redirects, proxy, unix) {
+            (None, None, None, None) => self.settings.clone(),
+            (timeouts, redirects, proxy, unix) => {
+                Arc::new(self.settings.changed(timeouts, redirects, proxy, unix))
             }
         };
         let call = Call::new(id, plan, settings.clone());
