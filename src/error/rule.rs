@@ -362,3 +362,19 @@ rules! {
         ChunkedToHttp10 => "the peer speaks http/1.0 and the length of the body is not known",
     }
 }
+
+rules! {
+    /// What a socket could not be made to be before its connect. The error says which interface or address.
+    SocketRule {
+        /// The system does not bind it to the local address, most often because the machine does not have it.
+        LocalAddress => "it cannot be bound to the local address",
+        /// The system does not bind it to the interface, most often because there is none of that name.
+        Interface => "it cannot be bound to the interface",
+        /// Binding to an interface needs a permission: on Linux before 5.7, CAP_NET_RAW.
+        InterfacePermission => "binding to the interface needs a permission (cap_net_raw) that the program does not have",
+        /// The system does not take the times of the probes.
+        KeepAlive => "the keep-alive probes cannot be set",
+        /// The caller's hook refused it.
+        Hook => "the hook of the caller refused it",
+    }
+}

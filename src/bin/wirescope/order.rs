@@ -3,13 +3,14 @@
 use wirescope::event::{ObserverRef, Redaction};
 use wirescope::message::overrides::Overrides;
 use wirescope::message::url::encode_stray;
-use wirescope::{Client, DialProfile, Family, RedirectPolicy, Request};
+use wirescope::{Client, DialProfile, Family, RedirectPolicy, Request, TcpKeepAlive};
 
 use crate::args::{Args, RaceForm};
 use crate::body::{joined, put_to, upload};
 use crate::connect_to;
 use crate::exit::Failure;
 use crate::fields::FieldLines;
+use crate::interface;
 use crate::output::Heads;
 use crate::tls;
 use crate::verbose::Verbose;
@@ -105,6 +106,7 @@ pub(crate) fn client(
         .redirects(redirects(args))
         .address_family(family(args))
         .dial_profile(profile(args))
+        .tcp_keep_alive(probes(args))
         .tls(tls::config(args)?)
         .redaction(redaction(args))
         .timeouts(|timeouts| {
@@ -120,6 +122,9 @@ pub(crate) fn client(
         let (from, to) = connect_to::read(text)
             .ok_or_else(|| Failure::Usage(format!("--connect-to {text}: {}", connect_to::FORM)))?;
         builder = builder.connect_to(from.host, from.port, to.host, to.port)?;
+    }
+    if let Some(name) = &args.interface {
+        builder = interface::bind(builder, name, family(args))?;
     }
     match args.at_once.map(usize::from) {
         Some(most) => {
@@ -164,6 +169,12 @@ fn profile(args: &Args) -> DialProfile {
         None | Some(RaceForm::Fast) => DialProfile::Fast,
         Some(RaceForm::Rfc8305) => DialProfile::Rfc8305,
     }
+}
+
+/// As curl has it: the first probe after that time, and one more each time that it has passed.
+fn probes(args: &Args) -> Option<TcpKeepAlive> {
+    let time = args.keepalive_time.filter(|time| !time.is_zero())?;
+    Some(TcpKeepAlive::new().idle(time).interval(time))
 }
 
 /// As curl has it: none without `-L`; with it at most 20, and from https to http too.
