@@ -45,6 +45,7 @@ impl Encoder {
             host_by_user: false,
             expect: false,
             close: false,
+            takes_trailers: false,
             framing: RequestFraming::Absent,
             trailers: None,
         };

@@ -73,7 +73,7 @@ pub use crate::message::url::Url;
 pub use crate::net::cancel::CancelHandle;
 pub use crate::net::tls::TlsConfig;
 pub use crate::request::Request;
-pub use crate::response::Response;
+pub use crate::response::{Part, Parts, Response};
 pub use crate::round_trip::{HopRequest, RoundTrip};
 #[cfg(test)]
 mod testing;

@@ -1,5 +1,7 @@
 //! A request: what is asked for once.
 
+mod conditions;
+
 use std::fmt;
 use std::io::Read;
 use std::sync::Arc;
@@ -125,6 +127,33 @@ impl Request {
     pub fn without_default(mut self, name: &str) -> Self {
         self.without_defaults.push(name.into());
         self
+    }
+
+    /// Tells the peer that trailers are welcome: `TE: trailers`, named in `Connection` (RFC 9110 §10.1.4). Trailers
+    /// are read without it as well; some servers only send them to who asked.
+    ///
+    /// A `TE` field of the caller's may say the same and nothing else: there is no transfer coding but chunked.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[cfg(feature = "testkit")] {
+    /// # use wirescope::testkit::{Peer, Script};
+    /// # let peer = Peer::start(Script::new().expect_request().send(
+    /// #     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Sum: 209\r\n\r\n"))?;
+    /// let client = wirescope::Client::new()?;
+    /// let mut response = client.get(&peer.url("/"))?.te_trailers()?.send()?;
+    /// let content = response.collect(1 << 20)?;
+    /// let sum = response.trailers().and_then(|trailers| trailers.get_str("X-Sum"));
+    /// assert_eq!((&content[..], sum), (&b"hi"[..], Some("209")));
+    /// # }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Request::header`].
+    pub fn te_trailers(self) -> Result<Self> {
+        self.header("TE", "trailers")
     }
 
     /// Adds a field line behind a chunked body (RFC 9110 §6.5). The body has to be a reader without a length.

@@ -38,6 +38,8 @@ pub(crate) struct HeadPlan<'a> {
     pub(crate) host_by_user: bool,
     pub(crate) expect: bool,
     pub(crate) close: bool,
+    /// Whether the peer is told that trailers are welcome.
+    pub(crate) takes_trailers: bool,
     pub(crate) framing: RequestFraming,
     /// Names of the trailers that will follow a chunked body.
     pub(crate) trailers: Option<&'a Fields>,
@@ -56,6 +58,16 @@ impl HeadPlan<'_> {
         });
         out.append(b"\r\n");
         (out.len().saturating_sub(before), lines)
+    }
+
+    /// What the peer is told of the connection; a field for one connection is named there (RFC 9110 §7.6.1).
+    fn connection_options(&self) -> Option<&'static [u8]> {
+        match (self.close, self.takes_trailers) {
+            (true, true) => Some(b"close, TE"),
+            (true, false) => Some(b"close"),
+            (false, true) => Some(b"TE"),
+            (false, false) => None,
+        }
     }
 
     /// Goes through the lines in wire order: Host first (RFC 9110 §7.2), our defaults, the caller's lines in
@@ -79,8 +91,11 @@ impl HeadPlan<'_> {
         if self.expect {
             line("Expect", b"100-continue", AddedBy::User);
         }
-        if self.close {
-            line("Connection", b"close", AddedBy::Client);
+        if self.takes_trailers {
+            line("TE", b"trailers", AddedBy::User);
+        }
+        if let Some(options) = self.connection_options() {
+            line("Connection", options, AddedBy::Client);
         }
         if let Some(trailers) = self.trailers.filter(|trailers| !trailers.is_empty()) {
             line("Trailer", &announced(trailers), AddedBy::Client);
@@ -193,6 +208,7 @@ mod tests {
             host_by_user: false,
             expect: false,
             close: false,
+            takes_trailers: false,
             framing: RequestFraming::Absent,
             trailers: None,
         }
@@ -249,6 +265,23 @@ mod tests {
             })
             .contains("Content-Length: 0\r\n")
         );
+    }
+
+    #[test]
+    fn rfc_a29_rfc_a31_te_and_close_are_named_in_one_connection_field() {
+        let check = |close, takes_trailers, expected: &str| {
+            let head = text(&HeadPlan {
+                close,
+                takes_trailers,
+                ..plan(&Fields::new())
+            });
+            let (_, behind) = head.split_once("Accept: */*\r\n").unwrap();
+            assert_eq!(behind, format!("{expected}\r\n"));
+        };
+        check(false, false, "");
+        check(true, false, "Connection: close\r\n");
+        check(false, true, "TE: trailers\r\nConnection: TE\r\n");
+        check(true, true, "TE: trailers\r\nConnection: close, TE\r\n");
     }
 
     #[test]

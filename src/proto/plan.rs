@@ -11,19 +11,28 @@ use crate::error::{Error, ErrorKind, FieldError, RequestRule};
 use crate::event::TargetForm;
 use crate::message::fields::Fields;
 use crate::message::method::Method;
+use crate::message::range::Validator;
 use crate::message::url::{Scheme, Url};
 use crate::proto::encode::{HeadPlan, RequestFraming};
 use crate::proto::framing::is_forbidden_trailer;
 use crate::proto::sending::BodyPlan;
 
 /// Fields that may stand once only (RFC 9110 §5.3).
-const SINGLE: &[&str] = &["authorization", "user-agent", "referer", "content-type"];
+const SINGLE: &[&str] = &[
+    "authorization",
+    "user-agent",
+    "referer",
+    "content-type",
+    "range",
+    "if-range",
+    "if-modified-since",
+    "if-unmodified-since",
+];
 
 /// Fields that belong to one connection and need machinery that a plain request has not (RFC 9110 §7.6.1).
 const CONNECTION_OWNED: &[&str] = &[
     "keep-alive",
     "proxy-connection",
-    "te",
     "upgrade",
     "http2-settings",
 ];
@@ -32,6 +41,7 @@ const CONNECTION_OWNED: &[&str] = &[
 const SETTLED: &[&str] = &[
     "host",
     "connection",
+    "te",
     "expect",
     "content-length",
     "transfer-encoding",
@@ -48,6 +58,8 @@ pub(crate) struct Plan {
     pub(crate) label: Option<Arc<str>>,
     pub(crate) expect: bool,
     pub(crate) close: bool,
+    /// Whether the peer is told that trailers are welcome.
+    takes_trailers: bool,
     /// Whether the body can be given a second time.
     pub(crate) is_replayable: bool,
     fields: Fields,
@@ -95,6 +107,7 @@ impl Plan {
         let checked = check_scheme(&wish)
             .and_then(|()| check_method(&wish))
             .and_then(|()| check_single(&wish.fields))
+            .and_then(|()| check_if_range(&wish.fields))
             .and_then(|()| match &wish.body {
                 BodyPlan::Source(_, trailers) => check_trailers(trailers),
                 BodyPlan::Empty | BodyPlan::Memory(_) => Ok(()),
@@ -126,6 +139,7 @@ impl Plan {
             },
             expect: wish.expect,
             close: !wish.keep_alive,
+            takes_trailers: false,
             host: None,
             user_agent,
             accept,
@@ -156,6 +170,7 @@ impl Plan {
         let has_fields = !self.fields.is_empty();
         if has_fields {
             self.take_host()?;
+            self.take_te()?;
             self.take_connection()?;
         }
         self.take_expect()?;
@@ -210,6 +225,7 @@ impl Plan {
             host_by_user: self.host.is_some(),
             expect: self.expect,
             close: self.close,
+            takes_trailers: self.takes_trailers,
             framing: self.framing,
             trailers: match &self.body {
                 BodyPlan::Source(None, trailers) => Some(trailers),
@@ -228,6 +244,7 @@ impl Plan {
             body: _,
             form: _,
             expect: _,
+            takes_trailers: _,
             fields: _,
             host: _,
             framing: _,
@@ -279,6 +296,19 @@ impl Plan {
         Ok(())
     }
 
+    /// `TE: trailers` is a wish that is granted, with the option of `Connection` that goes with it. A coding that is
+    /// named there would be one that we cannot read, and `chunked` is never named (RFC 9112 §7.4).
+    fn take_te(&mut self) -> Result<(), Error> {
+        for coding in self.fields.elements("te") {
+            if !coding.eq_ignore_ascii_case(b"trailers") {
+                return Err(refused("TE", FieldError::ConnectionOwned));
+            }
+            self.takes_trailers = true;
+        }
+        self.fields.remove("te");
+        Ok(())
+    }
+
     /// `Connection: close` is a wish that is granted; every other option belongs to the client.
     fn take_connection(&mut self) -> Result<(), Error> {
         for name in CONNECTION_OWNED {
@@ -289,7 +319,9 @@ impl Plan {
         for option in self.fields.elements("connection") {
             if option.eq_ignore_ascii_case(b"close") {
                 self.close = true;
-            } else if !option.eq_ignore_ascii_case(b"keep-alive") {
+            } else if !option.eq_ignore_ascii_case(b"keep-alive")
+                && !(self.takes_trailers && option.eq_ignore_ascii_case(b"te"))
+            {
                 return Err(refused("Connection", FieldError::ConnectionOwned));
             }
         }
@@ -429,6 +461,18 @@ fn check_single(fields: &Fields) -> Result<(), Error> {
     match SINGLE.iter().find(|name| fields.get_all(name).count() > 1) {
         Some(name) => Err(refused(name, FieldError::Repeated)),
         None => Ok(()),
+    }
+}
+
+/// `If-Range` goes with `Range` only, and has what names octets for sure (RFC 9110 §13.1.5).
+fn check_if_range(fields: &Fields) -> Result<(), Error> {
+    let Some(value) = fields.get("if-range") else {
+        return Ok(());
+    };
+    if fields.contains("range") && Validator::parse(value).is_some() {
+        Ok(())
+    } else {
+        Err(RequestRule::IfRange.into())
     }
 }
 

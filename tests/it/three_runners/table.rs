@@ -323,6 +323,16 @@ pub(super) fn requests() -> Vec<Case> {
             }),
         ),
         (
+            "trailers are asked for",
+            Box::new(|| {
+                let answer = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Sum: 1\r\n\r\n";
+                let call = || get().with(|request| request.te_trailers().unwrap());
+                let asked = "\r\nTE: trailers\r\nConnection: TE\r\n\r\n";
+                let script = Script::new().expect_contains(asked).send(answer);
+                Play::new(vec![script], vec![call()])
+            }),
+        ),
+        (
             "sized upload",
             Box::new(|| {
                 let call =
