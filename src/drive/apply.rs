@@ -31,7 +31,7 @@ use crate::net::tls::TlsError;
 use crate::net::transport::{Broken, Transport};
 use crate::proto::Turn;
 use crate::proto::buffers::Buffer;
-use crate::proto::sending::Pulled;
+use crate::proto::sending::{LateTrailers, Pulled};
 
 /// The body of a request as the driver holds it.
 pub(crate) enum Upload {
@@ -43,7 +43,12 @@ pub(crate) enum Upload {
     Made(Make, Option<Box<dyn Read + Send>>),
     /// It may say "not now".
     Polled(Box<dyn BodySource>),
+    /// A source with what gives its trailers at its end.
+    Trailed(Box<Upload>, MakeTrailers),
 }
+
+/// Gives the trailers of a body that has ended, as often as it is sent.
+pub(crate) type MakeTrailers = Box<dyn Fn() -> io::Result<LateTrailers> + Send>;
 
 /// Makes a source of the body, as often as it is needed.
 pub(crate) type Make = Box<dyn Fn() -> io::Result<Box<dyn Read + Send>> + Send>;
@@ -51,7 +56,11 @@ pub(crate) type Make = Box<dyn Fn() -> io::Result<Box<dyn Read + Send>> + Send>;
 impl Upload {
     fn bytes(&self) -> &[u8] {
         match self {
-            Self::Empty | Self::Source(_) | Self::Made(..) | Self::Polled(_) => &[],
+            Self::Empty
+            | Self::Source(_)
+            | Self::Made(..)
+            | Self::Polled(_)
+            | Self::Trailed(..) => &[],
             Self::Bytes(bytes) => bytes,
             Self::Vec(bytes) => bytes,
         }
@@ -60,7 +69,9 @@ impl Upload {
     /// The source of the body, made anew when the body begins if that can be done.
     fn source(&mut self, is_first: bool) -> io::Result<Option<&mut (dyn Read + Send)>> {
         match self {
-            Self::Empty | Self::Bytes(_) | Self::Vec(_) | Self::Polled(_) => Ok(None),
+            Self::Empty | Self::Bytes(_) | Self::Vec(_) | Self::Polled(_) | Self::Trailed(..) => {
+                Ok(None)
+            }
             Self::Source(source) => Ok(Some(&mut **source)),
             Self::Made(make, made) => {
                 if is_first || made.is_none() {
@@ -80,7 +91,11 @@ impl Upload {
 
     /// Says whether the source may say "not now", and is lent a waker for that.
     pub(crate) fn is_polled(&self) -> bool {
-        matches!(self, Self::Polled(_))
+        match self {
+            Self::Polled(_) => true,
+            Self::Trailed(body, _) => body.is_polled(),
+            Self::Empty | Self::Bytes(_) | Self::Vec(_) | Self::Source(_) | Self::Made(..) => false,
+        }
     }
 
     /// Asks the caller's source, if there is one, for at most `max` bytes behind a buffer.
@@ -91,6 +106,13 @@ impl Upload {
         waker: &Waker,
         outbound: &mut Buffer,
     ) -> Option<ExchangeInput> {
+        if let Self::Trailed(body, make) = self {
+            let pulled = body.pull(max, is_first, waker, outbound)?;
+            return Some(match pulled {
+                ExchangeInput::Pulled(Pulled::End(_), _) => with_trailers(make()),
+                other => other,
+            });
+        }
         let max = usize::try_from(max).unwrap_or(usize::MAX);
         let result = if let Self::Polled(source) = self {
             read(max, outbound, |room| source.poll_read(room, waker))
@@ -105,10 +127,18 @@ impl Upload {
         };
         Some(match result {
             Poll::Pending => ExchangeInput::Pulled(Pulled::NotNow, None),
-            Poll::Ready(Ok(0)) => ExchangeInput::Pulled(Pulled::End, None),
+            Poll::Ready(Ok(0)) => ExchangeInput::Pulled(Pulled::End(None), None),
             Poll::Ready(Ok(count)) => ExchangeInput::Pulled(Pulled::Bytes(count), None),
             Poll::Ready(Err(error)) => ExchangeInput::Pulled(Pulled::Failed, Some(error)),
         })
+    }
+}
+
+/// The end of a body, with its trailers if they could be given.
+fn with_trailers(made: io::Result<LateTrailers>) -> ExchangeInput {
+    match made {
+        Ok(late) => ExchangeInput::Pulled(Pulled::End(Some(Box::new(late))), None),
+        Err(error) => ExchangeInput::Pulled(Pulled::Failed, Some(error)),
     }
 }
 

@@ -10,6 +10,7 @@ use crate::event::AddedBy;
 use crate::message::fields::Fields;
 use crate::proto::buffers::Buffer;
 use crate::proto::chunked::{self, CHUNK_END};
+use crate::proto::sending::TrailerPlan;
 
 /// A `User-Agent` of ours: product and version, no more (RFC 9110 §10.1.5).
 pub(crate) const USER_AGENT: &str = concat!("wirescope/", env!("CARGO_PKG_VERSION"));
@@ -42,7 +43,7 @@ pub(crate) struct HeadPlan<'a> {
     pub(crate) takes_trailers: bool,
     pub(crate) framing: RequestFraming,
     /// Names of the trailers that will follow a chunked body.
-    pub(crate) trailers: Option<&'a Fields>,
+    pub(crate) trailers: Option<&'a TrailerPlan>,
 }
 
 impl HeadPlan<'_> {
@@ -115,13 +116,13 @@ impl HeadPlan<'_> {
 }
 
 /// The names of trailers as a list (RFC 9110 §6.6.2).
-fn announced(trailers: &Fields) -> Vec<u8> {
+fn announced(trailers: &TrailerPlan) -> Vec<u8> {
     let mut names = Vec::new();
-    for line in trailers.iter() {
+    for name in trailers.names() {
         if !names.is_empty() {
             names.extend_from_slice(b", ");
         }
-        names.extend_from_slice(line.name().as_bytes());
+        names.extend_from_slice(name.as_bytes());
     }
     names
 }
@@ -289,12 +290,16 @@ mod tests {
         let mut trailers = Fields::new();
         trailers.append("X-Sum", "1").unwrap();
         trailers.append("X-More", "2").unwrap();
+        let trailers = TrailerPlan::new(trailers, vec!["X-Late".into()]);
         let head = text(&HeadPlan {
             framing: RequestFraming::Chunked,
             trailers: Some(&trailers),
             ..plan(&Fields::new())
         });
-        assert!(head.contains("Trailer: X-Sum, X-More\r\n"), "{head}");
+        assert!(
+            head.contains("Trailer: X-Sum, X-More, X-Late\r\n"),
+            "{head}"
+        );
     }
 
     #[test]

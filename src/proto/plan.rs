@@ -15,7 +15,7 @@ use crate::message::range::Validator;
 use crate::message::url::{Scheme, Url};
 use crate::proto::encode::{HeadPlan, RequestFraming};
 use crate::proto::framing::is_forbidden_trailer;
-use crate::proto::sending::BodyPlan;
+use crate::proto::sending::{BodyPlan, TrailerPlan};
 
 /// Fields that may stand once only (RFC 9110 §5.3).
 const SINGLE: &[&str] = &[
@@ -319,9 +319,10 @@ impl Plan {
         for option in self.fields.elements("connection") {
             if option.eq_ignore_ascii_case(b"close") {
                 self.close = true;
-            } else if !option.eq_ignore_ascii_case(b"keep-alive")
-                && !(self.takes_trailers && option.eq_ignore_ascii_case(b"te"))
-            {
+                continue;
+            }
+            let is_te = self.takes_trailers && option.eq_ignore_ascii_case(b"te");
+            if !is_te && !option.eq_ignore_ascii_case(b"keep-alive") {
                 return Err(refused("Connection", FieldError::ConnectionOwned));
             }
         }
@@ -476,12 +477,9 @@ fn check_if_range(fields: &Fields) -> Result<(), Error> {
     }
 }
 
-fn check_trailers(trailers: &Fields) -> Result<(), Error> {
-    match trailers
-        .iter()
-        .find(|line| is_forbidden_trailer(line.name()))
-    {
-        Some(line) => Err(refused(line.name(), FieldError::NotInTrailers)),
+fn check_trailers(trailers: &TrailerPlan) -> Result<(), Error> {
+    match trailers.names().find(|name| is_forbidden_trailer(name)) {
+        Some(name) => Err(refused(name, FieldError::NotInTrailers)),
         None => Ok(()),
     }
 }

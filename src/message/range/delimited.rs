@@ -157,7 +157,7 @@ impl Delimited {
             return Err(RangeRule::Missing);
         }
         let end = find(input, FIELDS_END);
-        let least = end.unwrap_or((input.len() + 1).saturating_sub(FIELDS_END.len()));
+        let least = end.unwrap_or_else(|| (input.len() + 1).saturating_sub(FIELDS_END.len()));
         if least > PART_FIELDS_MAX {
             return Err(RangeRule::PartFields);
         }
@@ -172,7 +172,7 @@ impl Delimited {
         }
         let fields = fields_of(lines)?;
         let range = range_of(&self.asked, &fields)?;
-        let complete = self.complete.or(range.complete());
+        let complete = self.complete.or_else(|| range.complete());
         if range
             .complete()
             .is_some_and(|length| complete != Some(length))
@@ -186,7 +186,7 @@ impl Delimited {
     }
 
     /// No delimiter begins in the content.
-    fn data(&mut self, left: u64, input: &[u8], is_end: bool) -> Result<Step, RangeRule> {
+    fn data(&self, left: u64, input: &[u8], is_end: bool) -> Result<Step, RangeRule> {
         let whole = usize::try_from(left).unwrap_or(usize::MAX);
         let enough = whole.saturating_add(self.delimiter.len());
         let looked_at = input.get(..enough).unwrap_or(input);

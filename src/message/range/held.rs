@@ -59,7 +59,7 @@ impl Held {
         if !self.validator.is_of(fields) {
             return Err(RangeRule::Validator);
         }
-        let complete = self.complete.or(range.complete());
+        let complete = self.complete.or_else(|| range.complete());
         let is_other = range
             .complete()
             .is_some_and(|length| complete != Some(length));

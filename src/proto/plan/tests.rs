@@ -304,7 +304,7 @@ fn rfc_b9_trailers_may_not_frame_route_or_authenticate() {
         trailers.append(name, "x").unwrap();
         let result = head(wish(
             "POST",
-            BodyPlan::Source(None, Box::new(trailers)),
+            BodyPlan::Source(None, Box::new(TrailerPlan::new(trailers, Vec::new()))),
             &[],
         ));
         assert_eq!(

@@ -1,6 +1,9 @@
 //! What the runners play: scripts, and the calls that meet them.
 
+use std::io;
+
 use wirescope::config::{EarlyResponse, Strictness};
+use wirescope::message::fields::Fields;
 use wirescope::testkit::{Gate, Script};
 use wirescope::{RedirectPolicy, Request};
 
@@ -318,6 +321,22 @@ pub(super) fn requests() -> Vec<Case> {
                 let call = ask("PUT", "/up").with(|request| {
                     let request = request.body_reader(&b"hello world"[..]);
                     request.trailer("X-Sum", "1").unwrap()
+                });
+                Play::new(vec![serve(ok("done"))], vec![call])
+            }),
+        ),
+        (
+            "late trailers",
+            Box::new(|| {
+                let call = ask("PUT", "/up").with(|request| {
+                    let request = request.body_reader(&b"hello world"[..]);
+                    let request = request.trailer("X-First", "1").unwrap();
+                    let late = || {
+                        let mut trailers = Fields::new();
+                        trailers.append("X-Sum", "2").map_err(io::Error::other)?;
+                        Ok(trailers)
+                    };
+                    request.trailers_from(&["X-Sum", "X-Never"], late).unwrap()
                 });
                 Play::new(vec![serve(ok("done"))], vec![call])
             }),
