@@ -31,6 +31,9 @@ pub struct Limits {
     pub drain_time: Duration,
     /// Addresses of one name that are used. Default 64.
     pub addresses: usize,
+    /// Bytes of the body of a proxy's refusal that are read and kept for the error and the event. Default 8 KiB: a page
+    /// that says why.
+    pub proxy_refusal_bytes: usize,
 }
 
 impl Default for Limits {
@@ -48,6 +51,7 @@ impl Default for Limits {
             drain_bytes: 64 * 1024,
             drain_time: Duration::from_millis(20),
             addresses: 64,
+            proxy_refusal_bytes: 8 * 1024,
         }
     }
 }

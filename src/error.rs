@@ -2,6 +2,7 @@
 //!
 //! The text of an error is one line, lower case, without secrets and without a byte of the peer's.
 
+mod proxy;
 mod rule;
 
 use std::convert::Infallible;
@@ -11,9 +12,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use crate::error::proxy::{ProxyFailure, ProxyRefusal, SocksReply};
 pub use crate::error::rule::{
-    ChunkRule, FieldError, FramingRule, HeadRule, Limit, LookupFailure, RangeRule, RedirectRule,
-    RequestRule, TlsFailure,
+    ChunkRule, FieldError, FramingRule, HeadRule, Limit, LookupFailure, ProxyRule, RangeRule,
+    RedirectRule, RequestRule, SocksRule, TlsFailure,
 };
 use crate::ids::{CallId, ConnId};
 use crate::message::answer::{Family, LookupError};
@@ -45,6 +47,10 @@ pub(crate) struct Report {
     pub(crate) conn: Option<ConnId>,
     /// `host:port` of what was asked.
     pub(crate) authority: Option<Box<str>>,
+    /// `host:port` of the proxy in whose part of the way it happened.
+    pub(crate) proxy: Option<Box<str>>,
+    /// What the proxy said instead of opening a tunnel.
+    pub(crate) proxy_refusal: Option<ProxyRefusal>,
     /// Name of a field, file or setting the error is about.
     pub(crate) subject: Option<Box<str>>,
     pub(crate) tried: Vec<Tried>,
@@ -167,6 +173,8 @@ pub enum TriedOutcome {
     TlsStalled,
     /// It connected, and TLS failed.
     Tls(TlsFailure),
+    /// It is a proxy that was reached, and there is no tunnel through it.
+    Tunnel,
 }
 
 impl fmt::Display for TriedOutcome {
@@ -190,6 +198,7 @@ impl fmt::Display for TriedOutcome {
             Self::Lost => f.write_str("lost"),
             Self::TlsStalled => f.write_str("tls stalled"),
             Self::Tls(failure) => write!(f, "tls: {failure}"),
+            Self::Tunnel => f.write_str("no tunnel"),
         }
     }
 }
@@ -204,6 +213,8 @@ pub enum ErrorKind {
     LocalField(FieldError),
     /// The request or a setting cannot be used.
     LocalRequest(RequestRule),
+    /// A proxy cannot be used.
+    LocalProxy(ProxyRule),
     /// The caller's body source ended before the declared length; the connection was closed.
     LocalBodyShort {
         /// Bytes the source gave.
@@ -278,6 +289,8 @@ pub enum ErrorKind {
     Connect,
     /// TLS could not be established or was broken.
     Tls(TlsFailure),
+    /// The proxy made no tunnel; [`Error::proxy_refusal`] has the response that it gave, if it gave one.
+    Proxy(ProxyFailure),
     /// The operating system reported an error.
     Io {
         /// The kind of the error.
@@ -369,6 +382,8 @@ pub enum Phase {
     Connect,
     /// The TLS handshake.
     Tls,
+    /// Asking the proxy for a tunnel (RFC 9110 §9.3.6).
+    Tunnel,
     /// Sending the request.
     Send,
     /// Waiting for a 100 (Continue).
@@ -393,6 +408,7 @@ impl Phase {
             Self::Lookup => "lookup",
             Self::Connect => "connect",
             Self::Tls => "tls",
+            Self::Tunnel => "tunnel",
             Self::Send => "send",
             Self::Expect => "expect",
             Self::FirstByte => "first_byte",
@@ -409,6 +425,7 @@ impl Phase {
             Self::Lookup => "while looking the name up",
             Self::Connect => "while connecting",
             Self::Tls => "in the tls handshake",
+            Self::Tunnel => "while asking the proxy for a tunnel",
             Self::Send => "while sending the request",
             Self::Expect => "while waiting for 100 (continue)",
             Self::FirstByte => "while waiting for the response",
@@ -473,11 +490,26 @@ impl Error {
 
     #[must_use]
     pub(crate) fn with_report(mut self, report: Report) -> Self {
-        let subject = self.0.report.subject.take();
+        let own = std::mem::take(&mut self.0.report);
         self.0.report = Report {
-            subject: subject.or(report.subject),
+            subject: own.subject.or(report.subject),
+            proxy: own.proxy.or(report.proxy),
+            proxy_refusal: own.proxy_refusal.or(report.proxy_refusal),
             ..report
         };
+        self
+    }
+
+    /// Says that it happened on the way to the proxy, or with it; `proxy` is its `host:port`.
+    #[must_use]
+    pub(crate) fn with_proxy(mut self, proxy: &str) -> Self {
+        self.0.report.proxy = Some(printable(proxy).into_boxed_str());
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn with_proxy_refusal(mut self, refusal: ProxyRefusal) -> Self {
+        self.0.report.proxy_refusal = Some(refusal);
         self
     }
 
@@ -555,6 +587,19 @@ impl Error {
         redirect.map(|(status, fields)| (*status, fields))
     }
 
+    /// `host:port` of the proxy, if the error happened on the way to it or with it, before there was a way to the
+    /// origin.
+    #[must_use]
+    pub fn proxy(&self) -> Option<&str> {
+        self.0.report.proxy.as_deref()
+    }
+
+    /// The response of a proxy that did not open the tunnel, if that is the error.
+    #[must_use]
+    pub fn proxy_refusal(&self) -> Option<&ProxyRefusal> {
+        self.0.report.proxy_refusal.as_ref()
+    }
+
     /// Whether the same request may be sent again, and why.
     #[must_use]
     pub fn repeat(&self) -> Repeat {
@@ -582,12 +627,21 @@ impl Error {
         matches!(self.0.kind, ErrorKind::Canceled)
     }
 
-    /// Says whether no connection was obtained (queue, lookup, connect or TLS handshake).
+    /// Why the proxy made no tunnel, if that is the error.
+    #[must_use]
+    pub fn proxy_failure(&self) -> Option<ProxyFailure> {
+        match self.0.kind {
+            ErrorKind::Proxy(failure) => Some(failure),
+            _ => None,
+        }
+    }
+
+    /// Says whether no connection was obtained (queue, lookup, connect, TLS handshake or tunnel).
     #[must_use]
     pub fn is_connect(&self) -> bool {
         matches!(
             self.0.phase,
-            Phase::Queue | Phase::Lookup | Phase::Connect | Phase::Tls
+            Phase::Queue | Phase::Lookup | Phase::Connect | Phase::Tls | Phase::Tunnel
         )
     }
 
@@ -651,7 +705,10 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let report = &self.0.report;
         if let (ErrorKind::Connect, Some(authority)) = (self.0.kind, &report.authority) {
-            write!(f, "cannot connect to {authority}")?;
+            match &report.proxy {
+                Some(proxy) => write!(f, "cannot connect to proxy {proxy} for {authority}")?,
+                None => write!(f, "cannot connect to {authority}")?,
+            }
             return report.fmt_dial(f);
         }
         write!(f, "{}", self.0.kind)?;
@@ -660,6 +717,9 @@ impl fmt::Display for Error {
         }
         if self.0.phase != Phase::Prepare {
             write!(f, ", {}", self.0.phase.sentence())?;
+        }
+        if let Some(proxy) = &report.proxy {
+            write!(f, ", proxy {proxy}")?;
         }
         if let Some(authority) = &report.authority {
             write!(f, ", {authority}")?;
@@ -770,6 +830,12 @@ impl From<FieldError> for Error {
     }
 }
 
+impl From<ProxyRule> for Error {
+    fn from(rule: ProxyRule) -> Self {
+        Self::local(ErrorKind::LocalProxy(rule))
+    }
+}
+
 impl From<RequestRule> for Error {
     fn from(rule: RequestRule) -> Self {
         Self::local(ErrorKind::LocalRequest(rule))
@@ -792,6 +858,7 @@ impl ErrorKind {
             Self::LocalUrl(_) => "local_url",
             Self::LocalField(_) => "local_field",
             Self::LocalRequest(_) => "local_request",
+            Self::LocalProxy(_) => "local_proxy",
             Self::LocalBodyShort { .. } => "local_body_short",
             Self::LocalBodyLong { .. } => "local_body_long",
             Self::LocalBodySource => "local_body_source",
@@ -811,6 +878,7 @@ impl ErrorKind {
             Self::Lookup(_) => "lookup",
             Self::Connect => "connect",
             Self::Tls(_) => "tls",
+            Self::Proxy(_) => "proxy",
             Self::Io { .. } => "io",
             Self::Timeout(_) => "timeout",
             Self::Limit { .. } => "limit",
@@ -829,6 +897,7 @@ impl fmt::Display for ErrorKind {
             Self::LocalUrl(rule) => write!(f, "bad url: {rule}"),
             Self::LocalField(rule) => write!(f, "bad field: {rule}"),
             Self::LocalRequest(rule) => write!(f, "bad request: {rule}"),
+            Self::LocalProxy(rule) => write!(f, "bad proxy: {rule}"),
             Self::LocalBodyShort { sent, declared } => {
                 write!(f, "the body source ended after {sent} of {declared} bytes")
             }
@@ -886,6 +955,7 @@ impl fmt::Display for ErrorKind {
             Self::Lookup(rule) => write!(f, "{rule}"),
             Self::Connect => f.write_str("cannot connect"),
             Self::Tls(rule) => write!(f, "tls: {rule}"),
+            Self::Proxy(failure) => write!(f, "{failure}"),
             Self::Io {
                 kind,
                 code: Some(code),

@@ -14,9 +14,12 @@ use crate::drive::apply::{Make, MakeTrailers, Upload};
 pub(crate) use crate::drive::start::Ready;
 use crate::error::{Error, FieldError, RequestRule, Result};
 use crate::event::ObserverRef;
+use crate::flow::proxy::GivenProxy;
 use crate::flow::redirect::RedirectPolicy;
+use crate::message::credentials::basic;
 use crate::message::fields::{Fields, check_name};
 use crate::message::method::Method;
+use crate::message::proxy::Proxy;
 use crate::message::url::{Url, percent_decode};
 use crate::net::cancel::CancelHandle;
 use crate::proto::plan::{Plan, Wish};
@@ -58,6 +61,7 @@ pub struct Request {
     label: Option<Arc<str>>,
     timeouts: Option<Box<Timeouts>>,
     redirects: Option<RedirectPolicy>,
+    proxy: Option<GivenProxy>,
     observers: Vec<ObserverRef>,
     cancel: Option<CancelHandle>,
 }
@@ -109,13 +113,14 @@ impl Request {
             label: None,
             timeouts: None,
             redirects: None,
+            proxy: None,
             observers: Vec::new(),
             cancel: None,
         };
         if let Some(user) = request.url.username() {
             let user = percent_decode(user);
             let password = percent_decode(request.url.password().unwrap_or_default());
-            request.url_credentials = Some(basic(&user, &password)?);
+            request.url_credentials = Some(authorization(&user, &password)?);
         }
         Ok(request)
     }
@@ -327,7 +332,7 @@ impl Request {
     /// # Errors
     /// [`RequestRule::Credentials`] when the user name has a colon, or either a control character.
     pub fn basic_auth(mut self, user: &str, password: &str) -> Result<Self> {
-        let value = basic(user.as_bytes(), password.as_bytes())?;
+        let value = authorization(user.as_bytes(), password.as_bytes())?;
         self.fields.set("Authorization", &value)?;
         Ok(self)
     }
@@ -395,6 +400,29 @@ impl Request {
         self
     }
 
+    /// Sets the proxy of this call, of all its hops, or that there is none. Default: that of the client. The hosts that
+    /// the client reaches without a proxy by [`no_proxy`](crate::ClientBuilder::no_proxy) are so here too.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), wirescope::Error> {
+    /// # let client = wirescope::Client::new()?;
+    /// use wirescope::Proxy;
+    ///
+    /// let proxy = Proxy::parse("http://proxy.example:3128")?;
+    /// let requests = [
+    ///     client.get("http://example.com/")?.proxy(proxy),
+    ///     client.get("http://example.com/")?.proxy(None),
+    /// ];
+    /// # drop(requests);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn proxy(mut self, proxy: impl Into<Option<Proxy>>) -> Self {
+        self.proxy = Some(proxy.into().into());
+        self
+    }
+
     /// Attaches an observer to this call. It is told before those of the client, and the newest first.
     #[must_use]
     pub fn observe(mut self, observer: impl Into<ObserverRef>) -> Self {
@@ -449,7 +477,7 @@ impl Request {
             Some(late) => {
                 let trailers = TrailerPlan::new(self.trailers, late.names.clone());
                 let (body, upload, is_replayable) = self.body.split(trailers);
-                let upload = Upload::Trailed(Box::new(upload), late.into_maker());
+                let upload = Upload::trailed(upload, late.into_maker());
                 (body, upload, is_replayable)
             }
         };
@@ -474,6 +502,7 @@ impl Request {
             upload,
             timeouts: self.timeouts,
             redirects: self.redirects,
+            proxy: self.proxy,
             observers: self.observers,
             cancel: self.cancel,
         })
@@ -490,18 +519,9 @@ impl Request {
     }
 }
 
-/// Credentials by the Basic scheme (RFC 7617 §2).
-fn basic(user: &[u8], password: &[u8]) -> Result<String> {
-    use base64::Engine as _;
-    let is_control = |byte: &u8| byte.is_ascii_control();
-    if user.contains(&b':') || user.iter().chain(password).any(is_control) {
-        return Err(RequestRule::Credentials.into());
-    }
-    let pair = [user, b":", password].concat();
-    Ok(format!(
-        "Basic {}",
-        base64::engine::general_purpose::STANDARD.encode(pair)
-    ))
+/// Credentials by the Basic scheme.
+fn authorization(user: &[u8], password: &[u8]) -> Result<String> {
+    basic(user, password).ok_or_else(|| RequestRule::Credentials.into())
 }
 
 impl Body {
@@ -543,7 +563,7 @@ impl Body {
             ),
             Self::Made(make, length) => (
                 BodyPlan::Source(length, Box::new(trailers)),
-                Upload::Made(make, None),
+                Upload::made(make),
                 true,
             ),
         }

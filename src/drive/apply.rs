@@ -13,7 +13,7 @@ use crate::body::BodySource;
 use crate::drive::contestants::Contestants;
 use crate::drive::engine::{Engine, next_dial};
 use crate::drive::lease::{Idle, Lease, Memory};
-use crate::drive::nudge::Lent;
+use crate::drive::nudge::Nudge;
 use crate::drive::pool::Gone;
 use crate::drive::waits::Waits;
 use crate::error::Error;
@@ -39,12 +39,24 @@ pub(crate) enum Upload {
     Bytes(Arc<[u8]>),
     Vec(Vec<u8>),
     Source(Box<dyn Read + Send>),
-    /// What makes a source, and the one that was made last.
-    Made(Make, Option<Box<dyn Read + Send>>),
+    /// It can be made as often as it is needed.
+    Made(Box<Made>),
     /// It may say "not now".
     Polled(Box<dyn BodySource>),
-    /// A source with what gives its trailers at its end.
-    Trailed(Box<Upload>, MakeTrailers),
+    /// It has trailers that are known at its end.
+    Trailed(Box<Trailed>),
+}
+
+/// A body whose source is made anew when it is needed again.
+pub(crate) struct Made {
+    make: Make,
+    last: Option<Box<dyn Read + Send>>,
+}
+
+/// A body with what gives its trailers at its end.
+pub(crate) struct Trailed {
+    body: Upload,
+    make: MakeTrailers,
 }
 
 /// Gives the trailers of a body that has ended, as often as it is sent.
@@ -54,13 +66,21 @@ pub(crate) type MakeTrailers = Box<dyn Fn() -> io::Result<LateTrailers> + Send>;
 pub(crate) type Make = Box<dyn Fn() -> io::Result<Box<dyn Read + Send>> + Send>;
 
 impl Upload {
+    /// A body whose source that makes.
+    pub(crate) fn made(make: Make) -> Self {
+        Self::Made(Box::new(Made { make, last: None }))
+    }
+
+    /// A body that ends with what that gives.
+    pub(crate) fn trailed(body: Self, make: MakeTrailers) -> Self {
+        Self::Trailed(Box::new(Trailed { body, make }))
+    }
+
     fn bytes(&self) -> &[u8] {
         match self {
-            Self::Empty
-            | Self::Source(_)
-            | Self::Made(..)
-            | Self::Polled(_)
-            | Self::Trailed(..) => &[],
+            Self::Empty | Self::Source(_) | Self::Made(_) | Self::Polled(_) | Self::Trailed(_) => {
+                &[]
+            }
             Self::Bytes(bytes) => bytes,
             Self::Vec(bytes) => bytes,
         }
@@ -69,15 +89,15 @@ impl Upload {
     /// The source of the body, made anew when the body begins if that can be done.
     fn source(&mut self, is_first: bool) -> io::Result<Option<&mut (dyn Read + Send)>> {
         match self {
-            Self::Empty | Self::Bytes(_) | Self::Vec(_) | Self::Polled(_) | Self::Trailed(..) => {
+            Self::Empty | Self::Bytes(_) | Self::Vec(_) | Self::Polled(_) | Self::Trailed(_) => {
                 Ok(None)
             }
             Self::Source(source) => Ok(Some(&mut **source)),
-            Self::Made(make, made) => {
-                if is_first || made.is_none() {
-                    *made = Some(make()?);
+            Self::Made(made) => {
+                if is_first || made.last.is_none() {
+                    made.last = Some((made.make)()?);
                 }
-                Ok(made.as_mut().map(|made| &mut **made as _))
+                Ok(made.last.as_mut().map(|last| &mut **last as _))
             }
         }
     }
@@ -93,7 +113,7 @@ impl Upload {
     pub(crate) fn is_polled(&self) -> bool {
         match self {
             Self::Polled(_) => true,
-            Self::Trailed(body, _) => body.is_polled(),
+            Self::Trailed(trailed) => trailed.body.is_polled(),
             Self::Empty | Self::Bytes(_) | Self::Vec(_) | Self::Source(_) | Self::Made(..) => false,
         }
     }
@@ -106,10 +126,10 @@ impl Upload {
         waker: &Waker,
         outbound: &mut Buffer,
     ) -> Option<ExchangeInput> {
-        if let Self::Trailed(body, make) = self {
-            let pulled = body.pull(max, is_first, waker, outbound)?;
+        if let Self::Trailed(trailed) = self {
+            let pulled = trailed.body.pull(max, is_first, waker, outbound)?;
             return Some(match pulled {
-                ExchangeInput::Pulled(Pulled::End(_), _) => with_trailers(make()),
+                ExchangeInput::Pulled(Pulled::End(_), _) => with_trailers((trailed.make)()),
                 other => other,
             });
         }
@@ -176,7 +196,7 @@ pub(crate) struct Running {
     /// By which the pool wakes the call while it has no connection.
     pub(crate) ear: Option<CancelHandle>,
     /// By which the caller's source or sink wakes the call.
-    pub(crate) lent_waker: Option<Lent>,
+    pub(crate) nudge: Option<Arc<Nudge>>,
     pub(crate) lease: Option<Lease>,
     pub(crate) contestants: Contestants,
     pub(crate) waits: Waits,
@@ -344,7 +364,8 @@ impl Running {
                 Action::ProbeRoute { addr } => self.probe_route(addr),
                 Action::Connect { contestant, addr } => self.open(contestant, addr),
                 Action::AbortConnect { contestant } => self.contestants.close(contestant),
-                Action::StartTls { contestant } => self.start_tls(contestant),
+                Action::StartTls { contestant, to } => self.start_tls(contestant, to),
+                Action::Speak { contestant } => self.speak(contestant),
                 Action::Send { body } => self.send(body),
                 Action::PullBody { max, is_first } => self.pull(max, is_first),
                 Action::Resume => self.input(ExchangeInput::Wake),
@@ -373,10 +394,10 @@ impl Running {
     fn wait_pool(&mut self, cause: Cause, wish: Wish) {
         let place = self.begin_queue();
         let alarm = self.ear.get_or_insert_default().listen();
-        let (url, call) = (self.call.deciding(), self.call.id());
+        let (to, call) = (self.call.deciding(), self.call.id());
         let (joined, generation) = self
             .engine
-            .join_pool(url, call, (cause, wish), alarm, self.now);
+            .join_pool(to, call, (cause, wish), alarm, self.now);
         match joined.found {
             Found::MustWait(limit) => {
                 self.sleep_in(place);
@@ -492,7 +513,7 @@ impl Running {
         let before = self.now;
         let waker = if self.upload.is_polled() {
             match self.lend_waker() {
-                Ok(waker) => waker.clone(),
+                Ok(waker) => waker,
                 Err(error) => {
                     return self.input(ExchangeInput::Pulled(Pulled::Failed, Some(error)));
                 }

@@ -10,7 +10,7 @@ use crate::drive::apply::{Running, tls_fault};
 use crate::drive::engine::next_connection;
 use crate::drive::names::Names;
 use crate::error::TlsFailure;
-use crate::event::EventKind;
+use crate::event::{EventKind, TlsRole};
 use crate::flow::action::{DialInput, Input, TlsFault};
 use crate::flow::dial::Dial;
 use crate::message::tls::TlsFacts;
@@ -25,7 +25,7 @@ use crate::net::wait::{Interest, Waker, for_any};
 #[derive(Debug, Default)]
 pub(crate) struct Contestants {
     open: Vec<(u16, Contestant)>,
-    pub(crate) names: Option<Names>,
+    pub(crate) names: Option<Box<Names>>,
     /// What a cancel or the pool wakes while sockets are polled without a lookup.
     waker: Option<Arc<Waker>>,
 }
@@ -38,14 +38,17 @@ enum Contestant {
     /// Connecting in the background.
     Connecting(Unconnected),
     /// Connected.
-    Open(Box<Transport>, Handshake),
+    Open(Box<Transport>, Busy),
 }
 
-/// Where a contestant is with TLS.
+/// What a contestant that is connected is busy with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Handshake {
-    Absent,
-    UnderWay,
+pub(crate) enum Busy {
+    /// It waits for its turn.
+    Nothing,
+    Handshake,
+    /// Bytes are exchanged with its proxy.
+    Speaking,
 }
 
 impl Contestants {
@@ -67,7 +70,7 @@ impl Contestants {
     /// Gives up memory that is only of use while something is received.
     pub(crate) fn save_memory(&mut self) {
         for (_, contestant) in &mut self.open {
-            if let Contestant::Open(transport, Handshake::UnderWay) = contestant {
+            if let Contestant::Open(transport, Busy::Handshake | Busy::Speaking) = contestant {
                 transport.take_back(&mut Vec::new());
             }
         }
@@ -83,10 +86,10 @@ impl Contestants {
         self.open.insert(place, (number, contestant));
     }
 
-    fn transport(&mut self, number: u16) -> Option<(&mut Transport, &mut Handshake)> {
+    pub(crate) fn transport(&mut self, number: u16) -> Option<(&mut Transport, &mut Busy)> {
         let is_it = |(of, _): &&mut (u16, Contestant)| *of == number;
         match self.open.iter_mut().find(is_it) {
-            Some((_, Contestant::Open(transport, handshake))) => Some((transport, handshake)),
+            Some((_, Contestant::Open(transport, busy))) => Some((transport, busy)),
             _ => None,
         }
     }
@@ -148,7 +151,7 @@ impl Running {
         };
         let local = self.wants_local().then(|| socket.local_addr()).flatten();
         let transport = Box::new(Transport::plain(socket));
-        let contestant = Contestant::Open(transport, Handshake::Absent);
+        let contestant = Contestant::Open(transport, Busy::Nothing);
         self.contestants.put(number, contestant);
         self.input(DialInput::Connected {
             contestant: number,
@@ -178,26 +181,27 @@ impl Running {
         .any(|kind| self.emitter.wants(kind))
     }
 
-    pub(crate) fn start_tls(&mut self, number: u16) {
-        if let Err(fault) = self.begin_tls(number) {
+    pub(crate) fn start_tls(&mut self, number: u16, to: TlsRole) {
+        if let Err(fault) = self.begin_tls(number, to) {
             self.shaken(number, Err(fault));
         }
     }
 
-    fn begin_tls(&mut self, number: u16) -> Result<(), TlsFault> {
+    fn begin_tls(&mut self, number: u16, to: TlsRole) -> Result<(), TlsFault> {
         let client = self.engine.tls.as_ref().map_err(|error| TlsFault {
             failure: error.tls_failure().unwrap_or(TlsFailure::Config),
             alert: None,
             source: Box::new(error.again()),
         })?;
-        let name = TlsName::new(self.call.plan().url.host_str()).map_err(|failure| TlsFault {
+        let name = self.call.dialing().map(|dial| dial.server_name(to));
+        let name = TlsName::new(&name.unwrap_or_default()).map_err(|failure| TlsFault {
             failure,
             alert: None,
             source: "the host is not a name that a certificate can speak for".into(),
         })?;
-        if let Some((transport, handshake)) = self.contestants.transport(number) {
+        if let Some((transport, busy)) = self.contestants.transport(number) {
             transport.start_tls(client, &name).map_err(tls_fault)?;
-            *handshake = Handshake::UnderWay;
+            *busy = Busy::Handshake;
         }
         Ok(())
     }
@@ -208,8 +212,8 @@ impl Running {
             if let Some(Contestant::Open(transport, _)) = self.contestants.take(number) {
                 transport.close();
             }
-        } else if let Some((_, handshake)) = self.contestants.transport(number) {
-            *handshake = Handshake::Absent;
+        } else if let Some((_, busy)) = self.contestants.transport(number) {
+            *busy = Busy::Nothing;
         }
         self.input(DialInput::TlsDone {
             contestant: number,
@@ -251,7 +255,7 @@ impl Running {
         match self.contestants.open.first() {
             Some((number, Contestant::Opening(_))) if is_alone => self.connect(*number, deadline),
             Some((number, Contestant::Opening(_))) => self.begin_polled(*number),
-            Some((number, Contestant::Open(_, Handshake::UnderWay))) if is_alone => {
+            Some((number, Contestant::Open(_, Busy::Handshake))) if is_alone => {
                 self.handshake(*number, deadline)
             }
             _ => self.poll_contestants(listens, deadline),
@@ -327,10 +331,10 @@ impl Running {
         if self.is_canceled() {
             return None;
         }
-        let polled = |(number, one): &'_ (u16, Contestant)| one.interest().map(|_| *number);
-        let numbers: Vec<u16> = self.contestants.open.iter().filter_map(polled).collect();
+        let has_words = self.has_words();
         let open = self.contestants.open.iter();
-        let sockets: Vec<_> = open.filter_map(|(_, one)| one.interest()).collect();
+        let polled = open.filter_map(|(number, one)| Some((*number, one.interest(has_words)?)));
+        let (numbers, sockets): (Vec<u16>, Vec<_>) = polled.unzip();
         let ready = for_any(&sockets, waker.as_deref(), deadline);
         self.read_clock();
         if self.is_canceled() {
@@ -396,7 +400,9 @@ impl Running {
     /// Does what can be done of a dial without waiting; says whether anything happened.
     pub(crate) fn look_at_dial(&mut self) -> bool {
         let mut happened = self.read_answers();
-        let reported = |(number, one): &(u16, Contestant)| one.is_reported().then_some(*number);
+        let has_words = self.has_words();
+        let reported =
+            |(number, one): &(u16, Contestant)| one.is_reported(has_words).then_some(*number);
         let numbers: Vec<u16> = self.contestants.open.iter().filter_map(reported).collect();
         for number in numbers {
             happened = true;
@@ -418,6 +424,7 @@ impl Running {
             Some(open @ Contestant::Open(..)) => {
                 self.contestants.put(number, open);
                 self.shake(number);
+                self.speak_on(number);
             }
             None => {}
         }
@@ -426,7 +433,7 @@ impl Running {
     /// A handshake goes on as far as it can.
     fn shake(&mut self, number: u16) {
         let certificates = self.emitter.wants(EventKind::TlsHandshakeDone);
-        let Some((transport, Handshake::UnderWay)) = self.contestants.transport(number) else {
+        let Some((transport, Busy::Handshake)) = self.contestants.transport(number) else {
             return;
         };
         match transport.handshake_now(certificates) {
@@ -438,28 +445,39 @@ impl Running {
     }
 }
 
+impl Busy {
+    /// What its socket has to be ready for; nothing on a connection that waits for its turn.
+    fn interest(self, transport: &Transport, has_words: bool) -> Option<Interest> {
+        match self {
+            Self::Nothing => None,
+            Self::Handshake => Some(transport.handshake_interest()),
+            Self::Speaking => Some(Interest {
+                read: true,
+                write: has_words,
+            }),
+        }
+    }
+}
+
 impl Contestant {
     /// Says whether an event loop has something new of its socket.
-    fn is_reported(&self) -> bool {
+    fn is_reported(&self, has_words: bool) -> bool {
         match self {
             Self::Opening(socket) | Self::Connecting(socket) => socket.take_report(),
-            Self::Open(transport, Handshake::UnderWay) => {
-                transport.may_be_ready(transport.handshake_interest())
-            }
-            Self::Open(_, Handshake::Absent) => false,
+            Self::Open(transport, busy) => (busy.interest(transport, has_words))
+                .is_some_and(|what| transport.may_be_ready(what)),
         }
     }
 
-    /// What the poll is to look for; nothing on a connection that waits for its turn.
-    fn interest(&self) -> Option<(BorrowedFd<'_>, Interest)> {
+    /// What the poll is to look for.
+    fn interest(&self, has_words: bool) -> Option<(BorrowedFd<'_>, Interest)> {
         match self {
             Self::Opening(socket) | Self::Connecting(socket) => {
                 Some((socket.as_fd(), Interest::WRITE))
             }
-            Self::Open(transport, Handshake::UnderWay) => {
-                Some((transport.as_fd(), transport.handshake_interest()))
+            Self::Open(transport, busy) => {
+                (busy.interest(transport, has_words)).map(|what| (transport.as_fd(), what))
             }
-            Self::Open(_, Handshake::Absent) => None,
         }
     }
 }

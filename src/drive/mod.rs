@@ -15,5 +15,6 @@ pub(crate) mod names;
 mod nudge;
 pub(crate) mod pool;
 mod receive;
+mod speaking;
 pub(crate) mod start;
 pub(crate) mod waits;

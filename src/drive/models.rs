@@ -17,6 +17,7 @@ use crate::flow::pool::{Cause, Found, Heard, Key, Lifespan, Mail, Wish};
 use crate::ids::CallId;
 use crate::message::close::CloseReason;
 use crate::message::url::Url;
+use crate::message::via::Destination;
 use crate::net::cancel::CancelHandle;
 use crate::net::clock;
 use crate::net::models::model;
@@ -32,7 +33,8 @@ fn url() -> Url {
 fn client() -> Client {
     let client = Client::builder().max_connections(1).build().unwrap();
     let (engine, call) = (client.engine(), next_call());
-    let (_, answer) = engine.take_idle(&url(), call, Wish::Any, clock::now());
+    let (_, answer) =
+        engine.take_idle(Destination::straight(&url()), call, Wish::Any, clock::now());
     assert_eq!((answer.idle, answer.active), (0, 0));
     engine.dialed(call, true, clock::now());
     client
@@ -50,7 +52,7 @@ fn connection() -> Idle {
         stream: Transport::plain(socket),
         connection: Box::new(Connection {
             id: next_connection(),
-            key: Arc::new(Key::of(&url())),
+            key: Arc::new(Key::of(Destination::straight(&url()))),
             remote,
             local: None,
             tls: None,
@@ -97,7 +99,13 @@ impl Waiter {
     /// Joins the queue; something may be there by now.
     fn join(&self, engine: &Engine) -> Option<Mail<Idle>> {
         let (cause, alarm) = ((Cause::Limits, Wish::Any), self.ear.listen());
-        let (joined, generation) = engine.join_pool(&url(), self.call, cause, alarm, clock::now());
+        let (joined, generation) = engine.join_pool(
+            Destination::straight(&url()),
+            self.call,
+            cause,
+            alarm,
+            clock::now(),
+        );
         match joined.found {
             Found::MustWait(_) => None,
             Found::Idle(idle) => Some(Mail::Handed(idle, generation)),

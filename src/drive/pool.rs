@@ -16,6 +16,7 @@ use crate::message::close::CloseReason;
 use crate::message::framing::Version;
 use crate::message::pool::PoolStats;
 use crate::message::url::Url;
+use crate::message::via::Destination;
 use crate::net::cancel::Alarm;
 use crate::net::clock;
 use crate::net::transport::{Liveness, Transport};
@@ -49,7 +50,7 @@ impl Engine {
     /// closed on the way.
     pub(crate) fn take_idle(
         &self,
-        url: &Url,
+        to: Destination<'_>,
         call: CallId,
         wish: Wish,
         now: Instant,
@@ -59,7 +60,7 @@ impl Engine {
         loop {
             let (taken, generation) = {
                 let mut pool = lock(&self.pool);
-                (pool.take(url, call.get(), wish, now), pool.generation())
+                (pool.take(to, call.get(), wish, now), pool.generation())
             };
             if idle == 0 {
                 (idle, active) = (taken.idle, taken.active);
@@ -101,7 +102,7 @@ impl Engine {
     /// Joins the queue, unless there is something for the call.
     pub(crate) fn join_pool(
         &self,
-        url: &Url,
+        to: Destination<'_>,
         call: CallId,
         wish: (Cause, Wish),
         alarm: Alarm,
@@ -109,7 +110,7 @@ impl Engine {
     ) -> (Joined<Idle, Alarm>, u64) {
         let (mut joined, generation) = {
             let mut pool = lock(&self.pool);
-            (pool.join(url, call.get(), wish, alarm), pool.generation())
+            (pool.join(to, call.get(), wish, alarm), pool.generation())
         };
         let evicted = joined.evicted.take();
         self.close_all(evicted.map(|idle| (idle, CloseReason::Evicted)), now);

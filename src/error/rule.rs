@@ -154,6 +154,39 @@ impl fmt::Display for RedirectRule {
     }
 }
 
+/// What is wrong with a proxy that was given.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ProxyRule {
+    /// The scheme is none of `http`, `https`, `socks5` and `socks5h`.
+    Scheme,
+    /// User name, host or port cannot be read; the offset is into the text that was given.
+    Url(UrlError),
+    /// There is a path other than `/`, a query or a fragment.
+    Path,
+    /// The user name has a colon, or the credentials a control character (RFC 7617 §2).
+    Credentials,
+    /// User name or password for a SOCKS proxy has not 1 to 255 bytes (RFC 1929 §2).
+    SocksCredentials,
+    /// The caller's function failed; its error is the source.
+    Choice,
+}
+
+impl fmt::Display for ProxyRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Scheme => "the scheme is not http, https, socks5 or socks5h",
+            Self::Url(rule) => return rule.fmt(f),
+            Self::Path => "there is a path, a query or a fragment",
+            Self::Credentials => {
+                "the user name has a colon, or the credentials a control character"
+            }
+            Self::SocksCredentials => "user name and password need 1 to 255 bytes each for socks",
+            Self::Choice => "the function that chooses it failed",
+        })
+    }
+}
+
 rules! {
     /// What is wrong with a chunked body (RFC 9112 §7.1).
     ChunkRule {
@@ -289,6 +322,22 @@ rules! {
         Config => "the tls configuration cannot be used",
         /// The build has no TLS (feature `tls`) or no crypto provider.
         NotBuiltIn => "tls is not built in",
+    }
+}
+
+rules! {
+    /// What is wrong with the answer of a SOCKS5 proxy.
+    SocksRule {
+        /// The version is not 5 (RFC 1928 §3, RFC 1928 §6).
+        Version => "the version is not 5",
+        /// It chose a method that was not offered (RFC 1928 §3).
+        Method => "it chose a method that was not offered",
+        /// The version of the negotiation of user name and password is not 1 (RFC 1929 §2).
+        LoginVersion => "the version of the login is not 1",
+        /// The reserved byte is not 0 (RFC 1928 §6).
+        Reserved => "the reserved byte is not 0",
+        /// The type of the bound address is none of 1, 3 and 4 (RFC 1928 §5).
+        AddressType => "the type of the bound address is unknown",
     }
 }
 

@@ -45,7 +45,8 @@ use crate::ids::{CallId, ConnId, DialId};
 /// The productions, as docs/events.md shows them. `||` is any interleaving.
 pub const TEXT: &str = "\
 call       = CallStart hop* CallDone               -- no hop: refused before any I/O, or canceled before it
-hop        = attempt ( Retry attempt )* Retry?     -- the next one follows a redirect
+hop        = ProxySelected? ( attempt ( Retry attempt )* Retry? )?
+                                                  -- the next one follows a redirect
 attempt    = GetConn PoolLookup* ( GetConnFailed | GotConn ( write || read ) PutIdleConn ) AttemptDone
 write      = ( WroteHeaderField+ WroteHeaders ( Wait100Continue Got100Continue? ExpectDone )?
                ( RequestBodyStart RequestBodyChunk* RequestBodyDone WroteTrailerField* )? )? WroteRequest
@@ -54,7 +55,8 @@ head       = GotHeaderField* GotResponseHead Redirect?
              ( ResponseBodyStart ResponseBodyChunk* )? GotTrailerField* ResponseBodyDone
 dial       = DialStart ( names || DialPlan* || contestant* ) ConnOpened? DialDone
 names      = DnsSkipped | DnsStart DnsFamilyDone* DnsDone
-contestant = ConnectStart ConnectDone ( TlsHandshakeStart TlsHandshakeDone )?
+contestant = ConnectStart ConnectDone ( tls? ( ( ProxyConnectStart ProxyConnectDone )+ tls? )? )
+tls        = TlsHandshakeStart TlsHandshakeDone   -- with the proxy before proxy_connect_start, else with the origin
 conn       = ConnOpened PutIdleConn? ( GotConn PutIdleConn )* ConnClosed
                                                   -- PutIdleConn?: a finished dial that lost its caller
 floating, inside their stream: TimeoutFired CallCanceled Anomaly EventsLost

@@ -122,6 +122,9 @@ kinds! {
     ClientStart "client_start" on_client_start always Arc<ClientStart>;
     /// A call begins.
     CallStart "call_start" on_call_start always Arc<CallStart>;
+    /// By whom the next hop goes, where something decides about it: a proxy, or none by a rule. Told before its first
+    /// attempt; nothing is told where no proxy is set.
+    ProxySelected "proxy_selected" on_proxy_selected always Arc<ProxySelected>;
     /// What is done about a redirect: followed or not, and why not. Told right after its head (RFC 9110 §15.4).
     Redirect "redirect" on_redirect always Arc<Redirect>;
     /// The attempt before is made again; a refusal to do so stands in no event of its own.
@@ -159,6 +162,10 @@ kinds! {
     ConnectStart "connect_start" on_connect_start always Arc<ConnectStart>;
     /// A contestant ended. Who won the dial stands in `dial_done`.
     ConnectDone "connect_done" on_connect_done always Arc<ConnectDone>;
+    /// A proxy is asked for a tunnel to the origin.
+    ProxyConnectStart "proxy_connect_start" on_proxy_connect_start always Arc<ProxyConnectStart>;
+    /// The proxy answered, or the wait for its answer ended. Without error: bytes go to the origin from now on.
+    ProxyConnectDone "proxy_connect_done" on_proxy_connect_done always Arc<ProxyConnectDone>;
     /// A TLS handshake begins.
     TlsHandshakeStart "tls_handshake_start" on_tls_handshake_start always Arc<TlsHandshakeStart>;
     /// A TLS handshake ended, the certificate judged.

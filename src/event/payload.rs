@@ -14,6 +14,8 @@ use crate::message::close::CloseReason;
 pub use crate::message::dial::{ConnectReason, DialProfile};
 use crate::message::fields::{FieldLine, Fields};
 use crate::message::framing::Framing;
+use crate::message::proxy::ProxyScheme;
+pub use crate::message::proxy::ProxySource;
 use crate::message::tls::{CertificateFacts, TlsFacts};
 
 /// Lends a stored value in the form its accessor promises.
@@ -29,6 +31,12 @@ impl<T: Copy> Lend<'_, T> for T {
 
 impl<'a> Lend<'a, &'a str> for Box<str> {
     fn lend(&'a self) -> &'a str {
+        self
+    }
+}
+
+impl<'a> Lend<'a, &'a [u8]> for Box<[u8]> {
+    fn lend(&'a self) -> &'a [u8] {
         self
     }
 }
@@ -119,6 +127,19 @@ payloads! {
         /// The label given by the caller.
         label "label": Option<Arc<str>> => Option<&Arc<str>>,
     }
+    /// Payload of [`EventKind::ProxySelected`](crate::event::EventKind::ProxySelected).
+    ProxySelected {
+        /// What the proxy speaks; none without a proxy.
+        scheme "scheme": Option<ProxyScheme> => Option<ProxyScheme>,
+        /// The host of the proxy, without brackets.
+        host "host": Option<Arc<str>> => Option<&Arc<str>>,
+        /// The port of the proxy.
+        port "port": Option<u16> => Option<u16>,
+        /// What decided.
+        source "source": ProxySource => ProxySource,
+        /// The variable of the environment, or the entry of the list of hosts that need no proxy, that decided.
+        rule "rule": Option<Arc<str>> => Option<&Arc<str>>,
+    }
     /// Payload of [`EventKind::Redirect`](crate::event::EventKind::Redirect).
     Redirect {
         /// The status code of the response.
@@ -192,6 +213,8 @@ payloads! {
         target "target": Arc<str> => &str,
         /// The URL of the hop, redacted.
         url "url": Arc<str> => &str,
+        /// `host:port` of the proxy that it is to be reached through.
+        proxy "proxy": Option<Arc<str>> => Option<&Arc<str>>,
     }
     /// Payload of [`EventKind::PoolLookup`](crate::event::EventKind::PoolLookup).
     PoolLookup {
@@ -325,6 +348,36 @@ payloads! {
         /// Time since its start.
         elapsed "elapsed_ns": Duration => Duration,
     }
+    /// Payload of [`EventKind::ProxyConnectStart`](crate::event::EventKind::ProxyConnectStart).
+    ProxyConnectStart {
+        /// Number of the contestant within the dial.
+        contestant "contestant": u16 => u16,
+        /// `host:port` of the proxy.
+        proxy "proxy": Arc<str> => &str,
+        /// `host:port` where the tunnel is to lead, as the proxy is told.
+        target "target": Arc<str> => &str,
+        /// How it is asked.
+        kind "kind": TunnelKind => TunnelKind,
+    }
+    /// Payload of [`EventKind::ProxyConnectDone`](crate::event::EventKind::ProxyConnectDone).
+    ProxyConnectDone {
+        /// Number of the contestant within the dial.
+        contestant "contestant": u16 => u16,
+        /// The status code of the proxy's final response; none with SOCKS, or if there was none.
+        status "status": Option<u16> => Option<u16>,
+        /// Its field lines, redacted.
+        fields "fields": Fields => &Fields,
+        /// The status codes of the interim responses before it.
+        interim "interim": Vec<u16> => &[u16],
+        /// What was accepted in these heads although it breaks a rule.
+        anomalies "anomalies": Vec<AnomalyKind> => &[AnomalyKind],
+        /// The first bytes of the body of a refusal, escaped; our own credentials in it are hidden.
+        body "body": Box<[u8]> => &[u8],
+        /// Why there is no tunnel.
+        error "error": Option<ErrorFacts> => Option<&ErrorFacts>,
+        /// Time since its start.
+        elapsed "elapsed_ns": Duration => Duration,
+    }
     /// Payload of [`EventKind::TlsHandshakeStart`](crate::event::EventKind::TlsHandshakeStart).
     TlsHandshakeStart {
         /// Number of the contestant within the dial.
@@ -357,7 +410,9 @@ payloads! {
         local "local": Option<SocketAddr> => Option<SocketAddr>,
         /// The address of the peer.
         remote "remote": SocketAddr => SocketAddr,
-        /// Whether TLS is spoken.
+        /// Whether a proxy stands between.
+        proxied "proxied": bool => bool,
+        /// Whether TLS is spoken with the server.
         tls "tls": bool => bool,
         /// Time since the dial began.
         setup "setup_ns": Duration => Duration,
@@ -709,6 +764,13 @@ impl Show for Bytes<'_> {
     }
 }
 
+impl Show for Box<[u8]> {
+    const SCHEMA: &'static str = Bytes::SCHEMA;
+    fn show(&self, text: &mut String) {
+        Bytes(self).show(text);
+    }
+}
+
 /// Declares enums that stand in payloads, with the tag of each variant.
 macro_rules! tags {
     ($($(#[$about:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident => $tag:literal,)+ })+) => {
@@ -842,6 +904,15 @@ tags! {
     TlsRole {
         /// The origin.
         Origin => "origin",
+        /// The proxy before it.
+        Proxy => "proxy",
+    }
+    /// How a proxy is asked for a tunnel.
+    TunnelKind {
+        /// By CONNECT of HTTP (RFC 9110 §9.3.6).
+        HttpConnect => "http_connect",
+        /// By SOCKS version 5 (RFC 1928).
+        Socks5 => "socks5",
     }
     /// Who asked for a field line.
     AddedBy {
@@ -854,6 +925,8 @@ tags! {
     TargetForm {
         /// Path and query.
         Origin => "origin",
+        /// The whole URL, for a proxy.
+        Absolute => "absolute",
         /// `*`, for OPTIONS.
         Asterisk => "asterisk",
     }
@@ -911,7 +984,7 @@ tags! {
     }
 }
 
-tagged! { AnomalyKind, CloseReason, Family, AnswerSource, ConnectReason, DialProfile }
+tagged! { AnomalyKind, CloseReason, Family, AnswerSource, ConnectReason, DialProfile, ProxyScheme, ProxySource }
 
 /// A moment of the wall clock, shown as RFC 3339 with nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -163,6 +163,11 @@ impl Redaction {
         }
     }
 
+    /// Says whether secrets are shown.
+    pub(crate) fn reveals(&self) -> bool {
+        self.mode == Mode::Revealed
+    }
+
     fn is_secret_field(&self, name: &str) -> bool {
         self.mode == Mode::Listed && self.is_marked(name)
     }

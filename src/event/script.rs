@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::error::{Error, ErrorKind, LookupFailure, Phase, Timer};
+use crate::error::{Error, ErrorKind, LookupFailure, Phase, ProxyFailure, Timer};
 use crate::event::kind::Payload;
 use crate::event::timings::Marks;
 use crate::event::*;
@@ -23,6 +23,7 @@ use crate::message::answer::{AnswerSource, Family};
 use crate::message::close::CloseReason;
 use crate::message::fields::Fields;
 use crate::message::framing::Framing;
+use crate::message::proxy::ProxyScheme;
 use crate::message::tls::{TlsFacts, TlsHandshake, TlsVersion};
 
 /// Builds the events of a script; empty lines and what follows `#` count for nothing.
@@ -163,6 +164,7 @@ impl Values<'_> {
 fn error_kind(word: &str) -> ErrorKind {
     match word {
         "connect" => ErrorKind::Connect,
+        "proxy" => ErrorKind::Proxy(ProxyFailure::Refused(403)),
         "lookup" => ErrorKind::Lookup(LookupFailure::NoSuchHost),
         "canceled" => ErrorKind::Canceled,
         "aborted" => ErrorKind::Aborted,
@@ -240,6 +242,8 @@ fn payload(kind: EventKind, v: &Values<'_>) -> Payload {
         | EventKind::DialPlan
         | EventKind::ConnectStart
         | EventKind::ConnectDone
+        | EventKind::ProxyConnectStart
+        | EventKind::ProxyConnectDone
         | EventKind::TlsHandshakeStart
         | EventKind::TlsHandshakeDone
         | EventKind::ConnOpened => dialed(kind, v),
@@ -261,6 +265,13 @@ fn around(kind: EventKind, v: &Values<'_>) -> Payload {
             body_bytes: v.some("body_bytes"),
             expect: v.is("expect"),
             label: None,
+        })),
+        EventKind::ProxySelected => Payload::ProxySelected(Arc::new(ProxySelected {
+            scheme: Some(ProxyScheme::Http),
+            host: Some(v.text("host", "p")),
+            port: Some(v.number("port", 3128)),
+            source: ProxySource::Explicit,
+            rule: None,
         })),
         EventKind::TimeoutFired => Payload::TimeoutFired(Arc::new(TimeoutFired {
             timer: v.tag(
@@ -293,6 +304,7 @@ fn around(kind: EventKind, v: &Values<'_>) -> Payload {
         EventKind::GetConn => Payload::GetConn(Arc::new(GetConn {
             target: v.text("target", "h:80"),
             url: v.text("url", "http://h/"),
+            proxy: None,
         })),
         EventKind::PoolLookup => Payload::PoolLookup(Arc::new(PoolLookup {
             key: v.text("key", "http://h:80"),
@@ -381,6 +393,7 @@ fn around(kind: EventKind, v: &Values<'_>) -> Payload {
 
 fn dialed(kind: EventKind, v: &Values<'_>) -> Payload {
     let contestant = v.number("contestant", 0);
+    let role = v.tag("to", &[TlsRole::Origin, TlsRole::Proxy], TlsRole::tag);
     match kind {
         EventKind::DialStart => Payload::DialStart(DialStart {
             why: DialReason::NoIdle,
@@ -448,11 +461,31 @@ fn dialed(kind: EventKind, v: &Values<'_>) -> Payload {
             local: None,
             elapsed: ZERO,
         })),
+        EventKind::ProxyConnectStart => Payload::ProxyConnectStart(Arc::new(ProxyConnectStart {
+            contestant,
+            proxy: v.text("proxy", "p:3128"),
+            target: v.text("target", "h:443"),
+            kind: v.tag(
+                "kind",
+                &[TunnelKind::HttpConnect, TunnelKind::Socks5],
+                TunnelKind::tag,
+            ),
+        })),
+        EventKind::ProxyConnectDone => Payload::ProxyConnectDone(Arc::new(ProxyConnectDone {
+            contestant,
+            status: v.some("status"),
+            fields: lines(v.number("fields", 0)),
+            interim: Vec::new(),
+            anomalies: Vec::new(),
+            body: v.text("body", "").as_bytes().into(),
+            error: v.error(),
+            elapsed: ZERO,
+        })),
         EventKind::TlsHandshakeStart => Payload::TlsHandshakeStart(Arc::new(TlsHandshakeStart {
             contestant,
             server_name: v.text("server_name", "h"),
             alpn: "http/1.1",
-            to: TlsRole::Origin,
+            to: role,
         })),
         EventKind::TlsHandshakeDone => Payload::TlsHandshakeDone(Arc::new(TlsHandshakeDone {
             contestant,
@@ -460,11 +493,12 @@ fn dialed(kind: EventKind, v: &Values<'_>) -> Payload {
             error: v.error(),
             alert: None,
             elapsed: ZERO,
-            to: TlsRole::Origin,
+            to: role,
         })),
         EventKind::ConnOpened => Payload::ConnOpened(Arc::new(ConnOpened {
             local: Some(v.addr()),
             remote: v.addr(),
+            proxied: false,
             tls: v.is("tls"),
             setup: ZERO,
         })),

@@ -2,6 +2,7 @@
 //!
 //! Phases say what the call was blocked on, and sum to the total exactly. `None` means "did not happen".
 
+mod dialed;
 mod marks;
 
 use std::time::Duration;
@@ -43,6 +44,8 @@ pub struct Phases {
     pub dns: Option<Duration>,
     /// From the first connect to the one that won.
     pub tcp: Option<Duration>,
+    /// TLS with the proxy, and asking it for a tunnel.
+    pub proxy: Option<Duration>,
     /// The TLS handshake with the origin.
     pub tls: Option<Duration>,
     /// From the first byte handed to the kernel to the last, without the wait for 100 (Continue).
@@ -172,6 +175,7 @@ impl Show for Timings {
         object.member("queue_ns", &phases.queue);
         object.member("dns_ns", &phases.dns);
         object.member("tcp_ns", &phases.tcp);
+        object.member("proxy_ns", &phases.proxy);
         object.member("tls_ns", &phases.tls);
         object.member("send_ns", &phases.send);
         object.member("wait_100_ns", &phases.wait100);

@@ -53,6 +53,7 @@ fn meaning(phase: &str) -> &'static str {
         "queue" => "getting a connection",
         "dns" => "looking the name up",
         "tcp" => "connecting",
+        "proxy" => "getting through the proxy",
         "tls" => "the tls handshake",
         "send" => "sending the request",
         "wait100" => "waiting for 100 (continue)",

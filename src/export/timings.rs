@@ -8,13 +8,14 @@ use crate::event::{Phases, Timings};
 use crate::export::shown;
 
 /// The phases by name, in the order of a call; together they are the total.
-pub(crate) fn named(phases: &Phases) -> [(&'static str, Option<Duration>); 12] {
+pub(crate) fn named(phases: &Phases) -> [(&'static str, Option<Duration>); 13] {
     [
         ("redirect", phases.redirect),
         ("retry", phases.retry),
         ("queue", phases.queue),
         ("dns", phases.dns),
         ("tcp", phases.tcp),
+        ("proxy", phases.proxy),
         ("tls", phases.tls),
         ("send", phases.send),
         ("wait100", phases.wait100),

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::event::{ConnectOutcome, Event, EventData, EventKind, Timings};
+use crate::event::{ConnectOutcome, Event, EventData, EventKind, Timings, TlsRole};
 use crate::export::notes::notes;
 use crate::export::shown;
 use crate::export::timings::named;
@@ -187,13 +187,30 @@ impl<'a> Call<'a> {
             "queue" => self.at(EventKind::GetConn),
             "dns" => self.at(EventKind::DnsStart),
             "tcp" => self.at(EventKind::ConnectStart),
-            "tls" => self.at(EventKind::TlsHandshakeStart),
+            "proxy" => [
+                self.handshake(TlsRole::Proxy),
+                self.at(EventKind::ProxyConnectStart),
+            ]
+            .into_iter()
+            .flatten()
+            .min(),
+            "tls" => self.handshake(TlsRole::Origin),
             "send" => self.at(EventKind::GotConn),
             "wait100" => self.at(EventKind::Wait100Continue),
             "wait" => self.at(EventKind::WroteRequest),
             "receive" => self.at(EventKind::FinalResponseStart),
             _ => None,
         }
+    }
+
+    /// When TLS with that peer was begun.
+    fn handshake(&self, peer: TlsRole) -> Option<Duration> {
+        let (_, attempt) = self.events.split_at(self.last_attempt());
+        let begins = |event: &&Event| match event.data() {
+            EventData::TlsHandshakeStart(start) => start.to() == peer,
+            _ => false,
+        };
+        attempt.iter().find(begins).map(|event| self.since(event))
     }
 
     /// A row for each hop before the last.
@@ -279,6 +296,7 @@ fn color_of(phase: &str) -> &'static str {
     match phase {
         "dns" => "36",
         "tcp" => "32",
+        "proxy" => "31",
         "tls" => "35",
         "send" => "34",
         "wait" | "wait100" => "33",

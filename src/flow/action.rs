@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::TlsFailure;
-use crate::event::{Abort, CanceledBy, ClosedBy, QueueLimit};
+use crate::event::{Abort, CanceledBy, ClosedBy, QueueLimit, TlsRole};
 use crate::flow::connection::Connection;
 pub(crate) use crate::flow::pool::{Cause, Scarce, Wish};
 use crate::ids::{ConnId, DialId};
@@ -82,6 +82,15 @@ pub(crate) enum Action {
     /// Begin TLS on a connected contestant; answered by [`DialInput::TlsProgress`] when the peer spoke, and by
     /// [`DialInput::TlsDone`].
     StartTls {
+        /// Number of the contestant.
+        contestant: u16,
+        /// With whom: the proxy, or, maybe through it, the server.
+        to: TlsRole,
+    },
+    /// Hand the outbound buffer to a contestant without waiting, and in the waits that follow, until TLS is begun on it
+    /// or the dial ends, the rest, and receive what the proxy says into the inbound buffer; answered by
+    /// [`DialInput::Tunnel`].
+    Speak {
         /// Number of the contestant.
         contestant: u16,
     },
@@ -217,6 +226,28 @@ pub(crate) enum DialInput {
         /// What was agreed on, or why not.
         result: Result<Arc<TlsFacts>, TlsFault>,
     },
+    /// Something happened between a contestant and its proxy.
+    Tunnel {
+        /// Number of the contestant.
+        contestant: u16,
+        /// What.
+        moved: Moved,
+    },
+}
+
+/// What happened to the bytes between a contestant and its proxy.
+#[derive(Debug)]
+pub(crate) enum Moved {
+    /// The kernel accepted bytes of the outbound buffer.
+    Sent(usize),
+    /// So many bytes came, and stand at the end of the inbound buffer.
+    Received(usize),
+    /// The proxy ended the stream.
+    Ended,
+    /// Sending or receiving failed.
+    Failed(io::Error),
+    /// TLS with the proxy broke after its handshake.
+    TlsBroke(TlsFault),
 }
 
 pub(crate) use crate::proto::sending::Begun;

@@ -24,6 +24,7 @@ mod candidates;
 mod contestants;
 mod ending;
 pub(crate) mod guard;
+pub(crate) mod legs;
 mod naming;
 mod pace;
 mod profile;
@@ -32,6 +33,7 @@ pub(crate) mod target;
 mod tell;
 #[cfg(test)]
 mod tests;
+mod tunneling;
 
 use std::io;
 use std::net::SocketAddr;
@@ -39,22 +41,25 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, LookedUp, Phase, Timer, TriedOutcome};
-use crate::event::{ConnectOutcome, DialReason, DialStart, Emitter, EventKind, Payload};
+use crate::event::{ConnectOutcome, DialReason, DialStart, Emitter, EventKind, Payload, TlsRole};
 use crate::flow::action::Action;
 use crate::flow::dial::candidates::Candidates;
 use crate::flow::dial::contestants::{Contestant, Contestants, Gravest, Reached, Stage};
 use crate::flow::dial::ending::End;
 use crate::flow::dial::guard::Guard;
+use crate::flow::dial::legs::{Come, Legs};
 use crate::flow::dial::naming::{Lookup, lookup_error};
 use crate::flow::dial::pace::{Due, Pace, Target as Goal};
 use crate::flow::dial::profile::Profile;
 use crate::flow::dial::target::{Names, Target};
 use crate::flow::dial::tell::{tell_connect_done, tell_connect_start};
+use crate::flow::dial::tunneling::Tunneling;
 use crate::flow::timers::Timers;
 use crate::ids::{ConnId, DialId};
 use crate::message::answer::{Address, Failure, Family};
 use crate::message::dial::DialProfile;
 use crate::message::tls::TlsFacts;
+use crate::proto::Turn;
 
 /// The code of a system that does not speak the family of an address; no kind of [`io::Error`] says it.
 const FAMILY_NOT_SUPPORTED: i32 = if cfg!(target_os = "linux") { 97 } else { 47 };
@@ -65,9 +70,10 @@ pub(crate) struct DialFacts {
     pub(crate) id: DialId,
     pub(crate) why: DialReason,
     pub(crate) target: Target,
-    /// The name that the certificate has to speak for.
-    pub(crate) server_name: Arc<str>,
-    pub(crate) is_tls: bool,
+    /// Whether it is a proxy.
+    pub(crate) is_proxied: bool,
+    /// What lies behind it.
+    pub(crate) legs: Legs,
     pub(crate) profile: DialProfile,
     /// The only family that is used, if not both.
     pub(crate) family: Option<Family>,
@@ -90,6 +96,8 @@ pub(crate) struct Dial {
     candidates: Candidates,
     contestants: Contestants,
     pace: Pace,
+    /// Bytes that were exchanged with a proxy, out and in.
+    carried: (u64, u64),
     state: State,
 }
 
@@ -105,6 +113,8 @@ enum State {
     Racing,
     /// This contestant connected and is in its TLS handshake; nobody else starts.
     Securing(u16),
+    /// The contestant that won the race has its proxy make a tunnel.
+    Tunneling(Box<Tunneling>),
 }
 
 /// What is to be done next.
@@ -128,6 +138,8 @@ pub(crate) struct Won {
     pub(crate) remote: SocketAddr,
     pub(crate) local: Option<SocketAddr>,
     pub(crate) tls: Option<Arc<TlsFacts>>,
+    /// Bytes that were exchanged with a proxy, out and in.
+    pub(crate) carried: (u64, u64),
 }
 
 impl Dial {
@@ -151,6 +163,7 @@ impl Dial {
             candidates: Candidates::new(Family::V6),
             contestants: Contestants::default(),
             pace: Pace::default(),
+            carried: (0, 0),
             state: State::Resolving,
         };
         dial.name(names, now, emitter, timers);
@@ -158,16 +171,15 @@ impl Dial {
     }
 
     /// Judges what has happened, and says what is to be done.
-    pub(crate) fn next(
-        &mut self,
-        now: Instant,
-        emitter: &mut Emitter,
-        timers: &mut Timers,
-    ) -> Step {
+    pub(crate) fn next(&mut self, turn: &mut Turn<'_>, timers: &mut Timers) -> Step {
         self.contestants.under_way();
-        if let Some(won) = self.win(now, emitter) {
+        if let Some(won) = self.win(turn.now, turn.emitter) {
             return Step::Won(won);
         }
+        if let Some(step) = self.tunnel(turn) {
+            return step;
+        }
+        let (now, emitter) = (turn.now, &mut *turn.emitter);
         self.tell_plan(now, emitter);
         match &self.state {
             State::Asking => {
@@ -189,15 +201,14 @@ impl Dial {
             State::Resolving => Step::Wait(self.asked_v6_until()),
             State::Racing => self.race(now, emitter, timers),
             State::Securing(number) => self.secure(*number, now, emitter, timers),
+            State::Tunneling(_) => Step::Wait(None),
         }
     }
 
     /// Contestants start as the pace says.
     fn race(&mut self, now: Instant, emitter: &mut Emitter, timers: &mut Timers) -> Step {
-        if self.facts.is_tls {
-            if let Some(number) = self.contestants.first(Contestant::is_reached) {
-                return self.begin_tls(number, now, emitter, timers);
-            }
+        if let Some((number, to)) = self.before_tls() {
+            return self.begin_tls(number, to, now, emitter, timers);
         }
         let has_candidate = !self.candidates.is_empty();
         if self.contestants.is_empty() && !has_candidate {
@@ -215,6 +226,15 @@ impl Dial {
             Some(due) if due.at <= now => self.start(due, now, emitter, timers),
             due => Step::Wait(due.map(|due| due.at)),
         }
+    }
+
+    /// The first contestant that TLS is next for, and with whom.
+    fn before_tls(&self) -> Option<(u16, TlsRole)> {
+        let is_next = |one: &Contestant| match self.facts.legs.come(&one.stage) {
+            Come::BeforeTls(to) => Some((one.number, to)),
+            Come::Nowhere | Come::BeforeTunnel | Come::There => None,
+        };
+        self.contestants.iter().find_map(is_next)
     }
 
     /// Starts a contestant, or does first what has to be done before.
@@ -316,9 +336,7 @@ impl Dial {
         self.contestants.blame(Gravest {
             weight: weight(&error),
             number: contestant,
-            kind: ErrorKind::Connect,
-            phase: Phase::Connect,
-            source: Box::new(error),
+            error: Error::new(ErrorKind::Connect, Phase::Connect).with_source(Box::new(error)),
         });
     }
 
@@ -329,6 +347,7 @@ impl Dial {
             State::Racing if self.contestants.is_empty() && self.awaits_names() => Phase::Lookup,
             State::Racing => Phase::Connect,
             State::Securing(_) => Phase::Tls,
+            State::Tunneling(_) => Phase::Tunnel,
         }
     }
 
@@ -336,9 +355,17 @@ impl Dial {
         self.facts.id
     }
 
-    /// Says whether names were asked for, or are known and of use.
+    /// Says whether names were asked for, or are known and of use, and nothing stands in the buffers of the call.
     pub(crate) fn is_under_way(&self) -> bool {
-        !matches!(self.state, State::Asking | State::Nameless(_))
+        match self.state {
+            State::Asking | State::Nameless(_) | State::Tunneling(_) => false,
+            State::Resolving | State::Racing | State::Securing(_) => true,
+        }
+    }
+
+    /// The name that a certificate has to speak for.
+    pub(crate) fn server_name(&self, role: TlsRole) -> Arc<str> {
+        self.facts.legs.name(role).cloned().unwrap_or_default()
     }
 
     /// The host whose addresses are looked up.

@@ -58,6 +58,7 @@ use crate::message::close::CloseReason;
 use crate::message::framing::Version;
 use crate::message::pool::PoolStats;
 use crate::message::url::Url;
+use crate::message::via::Destination;
 
 /// The connections of one client.
 #[derive(Debug)]
@@ -98,17 +99,23 @@ impl<T: Pooled, W> Pool<T, W> {
         self.generation
     }
 
-    /// Takes the newest idle connection for this URL, and throws out those whose time is over. Without one, or if none
+    /// Takes the newest idle connection for this destination, and throws out those whose time is over. Without one, or if none
     /// is wished for, the call gets a permit to dial, or has to wait.
-    pub(crate) fn take(&mut self, url: &Url, id: u64, wish: Wish, now: Instant) -> Taken<T> {
+    pub(crate) fn take(
+        &mut self,
+        to: Destination<'_>,
+        id: u64,
+        wish: Wish,
+        now: Instant,
+    ) -> Taken<T> {
         let timeout = self.bounds.idle_timeout;
-        let looked = self.slots.look_for(url, wish, timeout, now);
+        let looked = self.slots.look_for(to, wish, timeout, now);
         self.counters.closed_all(&looked.expired);
         self.counters.looked_up(looked.newest.is_some());
         let (found, evicted) = match looked.newest {
             Some(conn) => (Found::Idle(conn), None),
             None => {
-                let slot = looked.slot.unwrap_or_else(|| self.slots.open_for(url));
+                let slot = looked.slot.unwrap_or_else(|| self.slots.open_for(to));
                 let permit = self.permit(slot, id, wish);
                 self.slots.release(slot);
                 permit
@@ -212,12 +219,12 @@ impl<T: Pooled, W> Pool<T, W> {
     /// Joins the queue, unless there is something for the call by now.
     pub(crate) fn join(
         &mut self,
-        url: &Url,
+        to: Destination<'_>,
         id: u64,
         (cause, wish): (Cause, Wish),
         waker: W,
     ) -> Joined<T, W> {
-        let slot = self.slots.open_for(url);
+        let slot = self.slots.open_for(to);
         let newest = match wish {
             Wish::Any => self.slots.take_newest(slot),
             Wish::Fresh => None,

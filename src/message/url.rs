@@ -15,7 +15,7 @@
 //! |-----------------------------------| as_str
 //! ```
 
-mod authority;
+pub(crate) mod authority;
 mod error;
 mod given;
 mod origin;
@@ -227,6 +227,11 @@ impl Url {
     #[must_use]
     pub fn absolute_form(&self) -> &str {
         self.span(0, self.parts.target)
+    }
+
+    /// Returns scheme and authority, which is what asks a proxy about a whole server (RFC 9112 §3.2.4).
+    pub(crate) fn without_path(&self) -> &str {
+        self.span(0, self.parts.front.authority)
     }
 
     /// Returns the path, which begins with a slash.

@@ -8,6 +8,7 @@ use std::num::NonZeroU64;
 
 use crate::event::AddedBy;
 use crate::message::fields::Fields;
+use crate::message::proxy::Proxy;
 use crate::proto::buffers::Buffer;
 use crate::proto::chunked::{self, CHUNK_END};
 use crate::proto::sending::TrailerPlan;
@@ -32,6 +33,8 @@ pub(crate) struct HeadPlan<'a> {
     pub(crate) method: &'a str,
     pub(crate) target: &'a str,
     pub(crate) host: &'a [u8],
+    /// The proxy that is given the request, if it wants to know who asks.
+    pub(crate) proxy: Option<&'a Proxy>,
     pub(crate) user_agent: bool,
     pub(crate) accept: bool,
     /// The caller's lines, without those that are written from the other members.
@@ -85,6 +88,13 @@ impl HeadPlan<'_> {
         }
         if self.accept {
             line("Accept", b"*/*", AddedBy::Client);
+        }
+        if let Some(credentials) = self.proxy.and_then(Proxy::basic) {
+            line(
+                "Proxy-Authorization",
+                credentials.as_bytes(),
+                AddedBy::Client,
+            );
         }
         for field in self.fields.iter() {
             line(field.name(), field.value(), AddedBy::User);
@@ -200,6 +210,7 @@ mod tests {
 
     fn plan(fields: &Fields) -> HeadPlan<'_> {
         HeadPlan {
+            proxy: None,
             method: "GET",
             target: "/a?b",
             host: b"example.com",

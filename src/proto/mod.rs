@@ -23,6 +23,7 @@ use crate::proto::buffers::Buffers;
 
 pub(crate) mod buffers;
 pub(crate) mod chunked;
+pub(crate) mod connect;
 pub(crate) mod decode;
 pub(crate) mod encode;
 pub(crate) mod exchange;
@@ -33,6 +34,7 @@ pub(crate) mod plan;
 pub(crate) mod receiving;
 pub(crate) mod section;
 pub(crate) mod sending;
+pub(crate) mod socks;
 
 /// What a transition is given: the buffers lent with the input, the moment, and where to say what happened.
 pub(crate) struct Turn<'a> {

@@ -13,6 +13,7 @@ use crate::message::fields::Fields;
 use crate::message::method::Method;
 use crate::message::range::Validator;
 use crate::message::url::{Scheme, Url};
+use crate::message::via::{Destination, Via};
 use crate::proto::encode::{HeadPlan, RequestFraming};
 use crate::proto::framing::is_forbidden_trailer;
 use crate::proto::sending::{BodyPlan, TrailerPlan};
@@ -37,6 +38,8 @@ const CONNECTION_OWNED: &[&str] = &[
     "http2-settings",
 ];
 
+const PROXY_AUTHORIZATION: &str = "proxy-authorization";
+
 /// Fields that a request that is ready has settled.
 const SETTLED: &[&str] = &[
     "host",
@@ -54,7 +57,7 @@ pub(crate) struct Plan {
     pub(crate) method: Method,
     pub(crate) url: Url,
     pub(crate) body: BodyPlan,
-    pub(crate) form: TargetForm,
+    form: TargetForm,
     pub(crate) label: Option<Arc<str>>,
     pub(crate) expect: bool,
     pub(crate) close: bool,
@@ -62,6 +65,8 @@ pub(crate) struct Plan {
     takes_trailers: bool,
     /// Whether the body can be given a second time.
     pub(crate) is_replayable: bool,
+    /// By whom the server is reached.
+    via: Via,
     fields: Fields,
     host: Option<Box<[u8]>>,
     framing: RequestFraming,
@@ -147,6 +152,7 @@ impl Plan {
             url: wish.url,
             body: wish.body,
             is_replayable: wish.is_replayable,
+            via: Via::Nobody,
             label: wish.label,
             fields: wish.fields,
         }
@@ -211,9 +217,10 @@ impl Plan {
     pub(crate) fn head(&self) -> HeadPlan<'_> {
         HeadPlan {
             method: self.method.as_str(),
-            target: match self.form {
-                TargetForm::Asterisk => "*",
-                TargetForm::Origin => self.url.request_target(),
+            target: self.target(),
+            proxy: match &self.via {
+                Via::Forward(proxy) if !self.fields.contains(PROXY_AUTHORIZATION) => Some(proxy),
+                Via::Forward(_) | Via::Nobody | Via::Tunnel(_) | Via::Unix(_) => None,
             },
             host: self
                 .host
@@ -234,10 +241,47 @@ impl Plan {
         }
     }
 
+    /// The form of the request target (RFC 9112 §3.2).
+    pub(crate) fn form(&self) -> TargetForm {
+        match self.via {
+            Via::Forward(_) => TargetForm::Absolute,
+            Via::Nobody | Via::Tunnel(_) | Via::Unix(_) => self.form,
+        }
+    }
+
+    fn target(&self) -> &str {
+        let is_forwarded = matches!(self.via, Via::Forward(_));
+        match self.form {
+            TargetForm::Asterisk if is_forwarded => self.url.without_path(),
+            TargetForm::Asterisk => "*",
+            TargetForm::Origin if is_forwarded => self.url.absolute_form(),
+            TargetForm::Origin | TargetForm::Absolute => self.url.request_target(),
+        }
+    }
+
+    /// By whom the server is reached.
+    pub(crate) fn via(&self) -> &Via {
+        &self.via
+    }
+
+    /// Decides by whom the server is reached.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LocalField`] when the caller's fields have credentials for a proxy, and it would be the server that
+    /// gets them (RFC 9110 §11.7.2).
+    pub(crate) fn send_via(&mut self, via: Via) -> Result<(), Error> {
+        if matches!(via, Via::Tunnel(_)) && self.fields.contains(PROXY_AUTHORIZATION) {
+            return Err(refused("Proxy-Authorization", FieldError::ConnectionOwned));
+        }
+        self.via = via;
+        Ok(())
+    }
+
     /// The part that decides which connection may serve. A new part does not compile until somebody decides.
-    pub(crate) fn deciding(&self) -> &Url {
+    pub(crate) fn deciding(&self) -> Destination<'_> {
         let Self {
             url,
+            via,
             // What is asked and sent does not change who is reached. A `Host` of the caller's does not either:
             // address, name in TLS and key are those of the URL.
             method: _,
@@ -256,7 +300,7 @@ impl Plan {
             is_replayable: _,
             label: _,
         } = self;
-        url
+        Destination { url, via }
     }
 
     /// Length of the body, if it is known.

@@ -84,6 +84,11 @@ const UP_ALL_THE_SAME: &[(&str, &str, &str)] = &[
         "a redirect breaks the rules of URLs",
     ),
     (
+        "src/error/proxy.rs",
+        "message",
+        "what a proxy said has fields",
+    ),
+    (
         "src/net/clock.rs",
         "event",
         "the origin of the clock is a type of events",

@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 
 use crate::event::grammar::group::Group;
 use crate::event::grammar::rule::{Fault, Rule, ensure};
-use crate::event::grammar::table::{CONTESTANT, DIAL, Machine, NAMED, NAMES, RACING};
+use crate::event::grammar::table::{
+    ANSWERED, CONNECTED, CONTESTANT, DIAL, Machine, NAMED, NAMES, RACING, SECURED, SECURED_INSIDE,
+};
 use crate::event::{
     ConnectDone, ConnectOutcome, ConnectStart, DialDone, DnsSource, Event, EventData, EventKind,
-    TlsHandshakeDone,
+    ProxyConnectDone, TlsHandshakeDone, TlsHandshakeStart, TlsRole,
 };
 use crate::ids::ConnId;
 use crate::message::anomaly::Anomaly;
@@ -15,8 +17,8 @@ use crate::message::answer::Family;
 
 /// Events of one dial beside those of its contestants.
 const DIAL_MAX: usize = 16;
-/// Events of one contestant.
-const CONTESTANT_MAX: usize = 4;
+/// Events of one contestant: of its connect, of TLS with its proxy, of the tunnel, of TLS with the origin.
+const CONTESTANT_MAX: usize = 8;
 
 /// A dial, as far as it was seen.
 #[derive(Debug, Clone)]
@@ -37,6 +39,10 @@ struct Contestant {
     machine: Machine,
     addr: SocketAddr,
     connected: bool,
+    /// Whether its proxy made the tunnel.
+    tunneled: bool,
+    /// Whom its last handshake is with.
+    peer: TlsRole,
     secured: bool,
 }
 
@@ -46,14 +52,31 @@ impl Contestant {
             machine: Machine::new(&CONTESTANT),
             addr,
             connected: false,
+            tunneled: false,
+            peer: TlsRole::Origin,
             secured: false,
         }
     }
 
-    /// Says whether it can be the connection of the dial.
+    /// Says whether it can be the connection of the dial, with TLS to the origin or without.
     fn is_ready(&self, tls: bool) -> bool {
-        let state = if tls { "secured" } else { "connected" };
-        self.machine.is(state) && self.connected && self.secured == tls
+        let with_origin = self.peer == TlsRole::Origin;
+        match self.machine.state() {
+            CONNECTED => self.connected && !tls,
+            SECURED => self.secured && tls == with_origin,
+            ANSWERED => self.tunneled && !tls,
+            SECURED_INSIDE => self.secured && with_origin && tls,
+            _ => false,
+        }
+    }
+
+    /// Says whether the bytes of the next handshake or question can reach whom they are for.
+    fn is_open(&self) -> bool {
+        match self.machine.state() {
+            SECURED => self.secured && self.peer == TlsRole::Proxy,
+            ANSWERED => self.tunneled,
+            _ => self.connected,
+        }
     }
 }
 
@@ -133,14 +156,13 @@ impl Dial {
             EventData::DialPlan(_) => self.has_addresses(),
             EventData::ConnectStart(start) => self.connect_start(start),
             EventData::ConnectDone(done) => self.connect_done(done),
-            EventData::TlsHandshakeStart(start) => {
-                let contestant = self.step(start.contestant(), event.kind())?;
-                ensure(
-                    contestant.connected,
-                    Rule::Contestant,
-                    "the contestant is not connected",
-                )
+            EventData::ProxyConnectStart(start) => {
+                // A proxy that wants credentials is asked again.
+                let again = self.contestant(start.contestant())?.machine.is(ANSWERED);
+                self.goes_on(start.contestant(), event.kind(), again)
             }
+            EventData::ProxyConnectDone(done) => self.answered(done),
+            EventData::TlsHandshakeStart(start) => self.tls_start(start),
             EventData::TlsHandshakeDone(done) => self.tls_done(done),
             EventData::ConnOpened(opened) => self.conn_opened(event.connection(), opened.tls()),
             EventData::DialDone(done) => self.done(done),
@@ -189,9 +211,47 @@ impl Dial {
         )
     }
 
+    fn goes_on(&mut self, number: u16, kind: EventKind, again: bool) -> Result<(), Fault> {
+        let open = self.contestant(number)?.is_open();
+        self.step(number, kind)?;
+        ensure(
+            open || again,
+            Rule::Contestant,
+            "the contestant is not connected with whom this is for",
+        )
+    }
+
+    fn answered(&mut self, done: &ProxyConnectDone) -> Result<(), Fault> {
+        let contestant = self.step(done.contestant(), EventKind::ProxyConnectDone)?;
+        contestant.tunneled = done.error().is_none();
+        let success = done.status().is_none_or(|status| status / 100 == 2);
+        ensure(
+            success || !contestant.tunneled,
+            Rule::OneEnd,
+            "only 2xx opens a tunnel",
+        )
+    }
+
+    fn tls_start(&mut self, start: &TlsHandshakeStart) -> Result<(), Fault> {
+        self.goes_on(start.contestant(), EventKind::TlsHandshakeStart, false)?;
+        let contestant = self.contestant(start.contestant())?;
+        contestant.peer = start.to();
+        contestant.secured = false;
+        ensure(
+            !(contestant.tunneled && start.to() == TlsRole::Proxy),
+            Rule::Contestant,
+            "behind the tunnel is the origin",
+        )
+    }
+
     fn tls_done(&mut self, done: &TlsHandshakeDone) -> Result<(), Fault> {
         let contestant = self.step(done.contestant(), EventKind::TlsHandshakeDone)?;
         contestant.secured = done.error().is_none();
+        ensure(
+            contestant.peer == done.to(),
+            Rule::OneEnd,
+            "the handshake began with another peer",
+        )?;
         ensure(
             done.facts().is_some() != done.error().is_some(),
             Rule::OneEnd,
@@ -199,11 +259,14 @@ impl Dial {
         )
     }
 
-    fn step(&mut self, number: u16, kind: EventKind) -> Result<&mut Contestant, Fault> {
-        let contestant = self
-            .contestants
+    fn contestant(&mut self, number: u16) -> Result<&mut Contestant, Fault> {
+        self.contestants
             .get_mut(usize::from(number))
-            .ok_or_else(|| Fault::new(Rule::Contestant, "the contestant has not begun"))?;
+            .ok_or_else(|| Fault::new(Rule::Contestant, "the contestant has not begun"))
+    }
+
+    fn step(&mut self, number: u16, kind: EventKind) -> Result<&mut Contestant, Fault> {
+        let contestant = self.contestant(number)?;
         contestant.machine.step(kind)?;
         Ok(contestant)
     }

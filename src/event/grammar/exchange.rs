@@ -398,6 +398,7 @@ pub(super) fn may_follow_cause(kind: EventKind) -> bool {
             | K::DnsFamilyDone
             | K::DnsDone
             | K::ConnectDone
+            | K::ProxyConnectDone
             | K::TlsHandshakeDone
             | K::DialDone
             | K::QueueDone

@@ -23,18 +23,23 @@ pub(super) struct Table {
 #[derive(Debug)]
 struct Row(&'static [State], K, State);
 
-/// `call = CallStart ( attempt ( Retry attempt )* Retry? )* CallDone`; each round is a hop
+/// `call = CallStart ( ProxySelected? ( attempt ( Retry attempt )* Retry? )? )* CallDone`; each round is a hop
 pub(super) const CALL: Table = Table {
     rule: Rule::Call,
     start: "unknown",
     ends: &["done"],
     rows: &[
         Row(&["unknown"], K::CallStart, "started"),
-        Row(&["started", "retrying", MOVED], K::GetConn, "attempt"),
+        Row(&["started", MOVED], K::ProxySelected, "chosen"),
+        Row(
+            &["started", "chosen", "retrying", MOVED],
+            K::GetConn,
+            "attempt",
+        ),
         Row(&["attempt"], K::AttemptDone, "between"),
         Row(&["between"], K::Retry, "retrying"),
         Row(
-            &["started", "between", "retrying", MOVED],
+            &["started", "chosen", "between", "retrying", MOVED],
             K::CallDone,
             "done",
         ),
@@ -157,18 +162,35 @@ pub(super) const NAMES: Table = Table {
 /// The states in which an address can be known.
 pub(super) const NAMED: &[State] = &["partly named", "named"];
 
-/// `contestant = ConnectStart ConnectDone tls?`
+/// `contestant = ConnectStart ConnectDone ( tls? ( ( ProxyConnectStart ProxyConnectDone )+ tls? )? )`
 pub(super) const CONTESTANT: Table = Table {
     rule: Rule::Contestant,
     start: "unknown",
-    ends: &["connected", "secured"],
+    ends: &[CONNECTED, SECURED, ANSWERED, SECURED_INSIDE],
     rows: &[
         Row(&["unknown"], K::ConnectStart, "connecting"),
-        Row(&["connecting"], K::ConnectDone, "connected"),
-        Row(&["connected"], K::TlsHandshakeStart, "handshaking"),
-        Row(&["handshaking"], K::TlsHandshakeDone, "secured"),
+        Row(&["connecting"], K::ConnectDone, CONNECTED),
+        Row(&[CONNECTED], K::TlsHandshakeStart, "handshaking"),
+        Row(&["handshaking"], K::TlsHandshakeDone, SECURED),
+        Row(
+            &[CONNECTED, SECURED, ANSWERED],
+            K::ProxyConnectStart,
+            "asking",
+        ),
+        Row(&["asking"], K::ProxyConnectDone, ANSWERED),
+        Row(&[ANSWERED], K::TlsHandshakeStart, "handshaking inside"),
+        Row(&["handshaking inside"], K::TlsHandshakeDone, SECURED_INSIDE),
     ],
 };
+
+/// The state of a contestant whose connect has ended.
+pub(super) const CONNECTED: State = "connected";
+/// The state of a contestant whose handshake with its peer has ended.
+pub(super) const SECURED: State = "secured";
+/// The state of a contestant whose proxy has answered.
+pub(super) const ANSWERED: State = "answered";
+/// The state of a contestant whose handshake through the tunnel has ended.
+pub(super) const SECURED_INSIDE: State = "secured inside";
 
 /// `conn = ConnOpened PutIdleConn? ( GotConn PutIdleConn )* ConnClosed`
 pub(super) const CONN: Table = Table {

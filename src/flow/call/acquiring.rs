@@ -8,14 +8,16 @@ use crate::event::{DialReason, EventKind, GotConn, Payload, PoolLookup, QueueOut
 use crate::flow::action::{
     Action, Cause, DialInput, Discarded, IdleAnswer, Offer, Scarce, Wait, Wish,
 };
+use crate::flow::call::chore::Chore;
 use crate::flow::call::detached::Detached;
+use crate::flow::call::scarcity::Scarcity;
 use crate::flow::call::{Call, ReachedFacts, State};
 use crate::flow::connection::Connection;
+use crate::flow::dial::legs::Legs;
 use crate::flow::dial::target::Target;
 use crate::flow::dial::{Dial, DialFacts, Step, Won};
 use crate::flow::pool::Key;
 use crate::ids::DialId;
-use crate::message::url::Scheme;
 use crate::proto::Turn;
 use crate::proto::encode::HeadPlan;
 use crate::proto::exchange::Exchange;
@@ -41,10 +43,10 @@ impl Call {
             | State::Over(_) => return,
         };
         tell_discarded(&answer.discarded, turn);
-        let url = &self.plan.url;
+        let key = Key::of(self.deciding());
         turn.emitter.emit(EventKind::PoolLookup, turn.now, |_| {
             Payload::PoolLookup(Arc::new(PoolLookup {
-                key: Key::of(url).to_string().into(),
+                key: key.to_string().into(),
                 idle: answer.idle,
                 active: answer.active,
                 hit: matches!(answer.found, Offer::Connection(_)),
@@ -77,15 +79,19 @@ impl Call {
     }
 
     pub(super) fn dial(&mut self, id: DialId, why: DialReason, turn: &mut Turn<'_>) {
-        let (settings, url) = (&self.settings, &self.plan.url);
-        let target = Target::of(url, &settings.connect_to);
+        let settings = &self.settings;
+        let destination = self.plan.deciding();
+        let target = match destination.via.proxy() {
+            Some(proxy) => Target::of_proxy(proxy),
+            None => Target::of(destination.url, &settings.connect_to),
+        };
         let names = target.names(&settings.overrides, settings.is_resolver_custom);
         let facts = DialFacts {
             id,
             why,
             target,
-            server_name: url.host_str().trim_matches(['[', ']']).into(),
-            is_tls: url.scheme() == Scheme::Https,
+            is_proxied: destination.via.proxy().is_some(),
+            legs: Legs::of(destination, &settings.connect_to),
             profile: settings.dial_profile,
             family: settings.family,
             guard: settings.guard.clone(),
@@ -128,13 +134,13 @@ impl Call {
                 dial.connected(contestant, result, now, emitter);
             }
             DialInput::Connected { contestant, result } => {
-                let Some(result) = self.scarcity.sift(contestant, result) else {
+                let Some(result) = Scarcity::sift(&mut self.scarcity, contestant, result) else {
                     let otherwise = if dial.has_only(contestant) {
                         Scarce::GivesUp
                     } else {
                         Scarce::GoesOn
                     };
-                    self.chore = Some(Action::MakeRoom {
+                    self.chore = Some(Chore::MakeRoom {
                         contestant,
                         otherwise,
                     });
@@ -148,6 +154,10 @@ impl Call {
             }
             DialInput::TlsDone { contestant, result } => {
                 dial.secured(contestant, result, now, emitter, timers);
+            }
+            DialInput::Tunnel { contestant, moved } => {
+                self.moved = Some(now);
+                dial.tunneled(contestant, moved, turn);
             }
         }
     }
@@ -164,7 +174,7 @@ impl Call {
                 deadline: [until, self.timers.next()].into_iter().flatten().min(),
             }),
             Step::Won(won) => {
-                self.chore = Some(Action::EndDial {
+                self.chore = Some(Chore::EndDial {
                     winner: Some(won.contestant),
                     forget: false,
                 });
@@ -175,7 +185,7 @@ impl Call {
             Step::Failed(error) => {
                 // No address of the host could be connected to: the next call asks for new ones.
                 let forget = error.kind() == ErrorKind::Connect;
-                self.chore = Some(Action::EndDial {
+                self.chore = Some(Chore::EndDial {
                     winner: None,
                     forget,
                 });
@@ -198,15 +208,15 @@ impl Call {
     pub(super) fn opened(&self, won: Won, now: Instant) -> Box<Connection> {
         Box::new(Connection {
             id: won.conn,
-            key: Arc::new(Key::of(&self.plan.url)),
+            key: Arc::new(Key::of(self.deciding())),
             remote: won.remote,
-            local: won.local,
+            local: won.local.map(Box::new),
             tls: won.tls,
             opened: now,
             lifespan: self.settings.life.of(won.conn, now),
             requests: 0,
-            bytes_out: 0,
-            bytes_in: 0,
+            bytes_out: won.carried.0,
+            bytes_in: won.carried.1,
             idle_since: None,
             peer_keeps: None,
             peer_takes: None,
@@ -227,7 +237,7 @@ impl Call {
                 reused,
                 was_idle: idle_since.is_some(),
                 idle: idle_since.map(|since| turn.now.saturating_duration_since(since)),
-                local: connection.local,
+                local: connection.local.as_deref().copied(),
                 remote: connection.remote,
                 requests: connection.requests,
                 age: turn.now.saturating_duration_since(connection.opened),
@@ -251,7 +261,7 @@ impl Call {
             close,
             ..self.plan.head()
         };
-        let exchange = Exchange::begin(&head, &self.plan.body, self.plan.form, asked, turn);
+        let exchange = Exchange::begin(&head, &self.plan.body, self.plan.form(), asked, turn);
         self.state = State::Exchanging(exchange, connection);
     }
 }

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::error::{ErrorKind, Phase, Tried, TriedOutcome};
-use crate::event::Abort;
+use crate::error::{Error, Tried, TriedOutcome};
+use crate::event::TlsRole;
 use crate::ids::ConnId;
 use crate::message::dial::ConnectReason;
 use crate::message::tls::TlsFacts;
@@ -39,10 +39,14 @@ pub(super) enum Stage {
     Connecting,
     /// Connected.
     Reached(Reached),
-    /// In the TLS handshake.
-    Securing(Reached, Handshake),
-    /// The TLS handshake is done.
-    Secured(Reached, Arc<TlsFacts>),
+    /// In a TLS handshake.
+    Securing(Reached, TlsRole, Handshake),
+    /// A TLS handshake is done.
+    Secured(Reached, TlsRole, Arc<TlsFacts>),
+    /// The proxy is asked for a tunnel.
+    Tunneling(Reached),
+    /// The tunnel is there.
+    Tunneled(Reached),
 }
 
 /// A connection that a contestant has.
@@ -71,15 +75,13 @@ pub(super) enum Peer {
     Stalled,
 }
 
-/// The failure that tells most: TLS, then refused, then unreachable, then anything else; of equals the first.
+/// The failure that tells most: of a tunnel, TLS, then refused, then unreachable, then anything else; of equals the first.
 #[derive(Debug)]
 pub(super) struct Gravest {
     /// The more, the more it tells.
     pub(super) weight: u8,
     pub(super) number: u16,
-    pub(super) kind: ErrorKind,
-    pub(super) phase: Phase,
-    pub(super) source: Abort,
+    pub(super) error: Error,
 }
 
 impl Contestants {
@@ -186,9 +188,21 @@ impl Contestant {
         matches!(self.stage, Stage::Opening | Stage::Connecting)
     }
 
-    /// Says whether it waits for TLS to be begun.
-    pub(super) fn is_reached(&self) -> bool {
+    /// Says whether it is connected and waits for its turn.
+    pub(super) fn is_waiting(&self) -> bool {
         matches!(self.stage, Stage::Reached(_))
+    }
+
+    /// The connection that it has.
+    pub(super) fn reached(&self) -> Option<Reached> {
+        match &self.stage {
+            Stage::Opening | Stage::Connecting => None,
+            Stage::Reached(reached)
+            | Stage::Securing(reached, ..)
+            | Stage::Secured(reached, ..)
+            | Stage::Tunneling(reached)
+            | Stage::Tunneled(reached) => Some(*reached),
+        }
     }
 
     /// Says whether it is in its TLS handshake.
@@ -198,7 +212,7 @@ impl Contestant {
 
     /// When its peer has taken too long to say a byte, if it can still come to that.
     pub(super) fn grace_ends(&self, least: Duration) -> Option<Instant> {
-        let Stage::Securing(reached, handshake) = &self.stage else {
+        let Stage::Securing(reached, _, handshake) = &self.stage else {
             return None;
         };
         let rtt = reached.at.saturating_duration_since(self.since);

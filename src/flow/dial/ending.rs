@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, LookedUp, Phase, TlsFailure, Tried, TriedOutcome};
-use crate::event::{ConnOpened, ConnectOutcome, DialDone, Emitter, ErrorFacts, EventKind, Payload};
-use crate::flow::dial::contestants::{Peer, Reached, Stage};
+use crate::event::{
+    ConnOpened, ConnectOutcome, DialDone, Emitter, ErrorFacts, EventKind, Payload, TlsRole,
+};
+use crate::flow::dial::contestants::{Contestant, Peer, Reached, Stage};
+use crate::flow::dial::legs::Come;
 use crate::flow::dial::tell::{tell_connect_done, tell_tls_done};
-use crate::flow::dial::{Dial, Won};
-use crate::message::tls::TlsFacts;
+use crate::flow::dial::{Dial, State, Won};
 
 /// Why a contestant that is open has to end.
 #[derive(Debug, Clone, Copy)]
@@ -43,13 +45,16 @@ impl End<'_> {
     }
 
     fn outcome(self, stage: &Stage) -> TriedOutcome {
-        let stalled = matches!(stage, Stage::Securing(_, shake) if shake.peer == Peer::Stalled);
+        let stalled = matches!(stage, Stage::Securing(_, _, shake) if shake.peer == Peer::Stalled);
         match (self, stage) {
             _ if stalled => TriedOutcome::TlsStalled,
             (Self::Lost, _) => TriedOutcome::Lost,
             (Self::Pruned, _) => TriedOutcome::Pruned,
             (Self::Abandoned(_), Stage::Securing(..)) => TriedOutcome::TlsStalled,
-            (Self::Abandoned(_), Stage::Reached(_) | Stage::Secured(..)) => TriedOutcome::Lost,
+            (Self::Abandoned(_), Stage::Tunneling(_)) => TriedOutcome::Tunnel,
+            (Self::Abandoned(_), Stage::Reached(_) | Stage::Secured(..) | Stage::Tunneled(_)) => {
+                TriedOutcome::Lost
+            }
             (Self::Abandoned(_), Stage::Opening | Stage::Connecting) => TriedOutcome::Unanswered,
         }
     }
@@ -71,10 +76,22 @@ impl Dial {
             Stage::Opening | Stage::Connecting => {
                 tell_connect_done(one, end.of_connect(), None, None, now, emitter);
             }
-            Stage::Securing(_, shake) => {
-                tell_tls_done(number, Err(end.of_tls()), None, shake.since, now, emitter);
+            Stage::Securing(_, role, shake) => {
+                let handshake = (*role, shake.since);
+                tell_tls_done(number, Err(end.of_tls()), None, handshake, now, emitter);
             }
-            Stage::Reached(_) | Stage::Secured(..) => {}
+            Stage::Tunneling(_) => {
+                if let State::Tunneling(tunneling) = &mut self.state {
+                    match end {
+                        End::Abandoned(error) => tunneling.abandon(error, now, emitter),
+                        End::Lost | End::Pruned => {
+                            let lost = Error::new(ErrorKind::Canceled, Phase::Tunnel);
+                            tunneling.abandon(&lost, now, emitter);
+                        }
+                    }
+                }
+            }
+            Stage::Reached(_) | Stage::Secured(..) | Stage::Tunneled(_) => {}
         }
         let outcome = end.outcome(&one.stage);
         self.contestants.end(number, outcome, now);
@@ -92,20 +109,25 @@ impl Dial {
     }
 
     fn winner(&self) -> Option<u16> {
-        let is_tls = self.facts.is_tls;
-        self.contestants.first(|one| match one.stage {
-            Stage::Reached(_) => !is_tls,
-            Stage::Secured(..) => is_tls,
-            Stage::Opening | Stage::Connecting | Stage::Securing(..) => false,
-        })
+        let is_there = |one: &Contestant| self.facts.legs.come(&one.stage) == Come::There;
+        self.contestants.first(is_there)
     }
 
     /// The first contestant, by number, that is what the dial is for; the others end as lost.
     pub(super) fn win(&mut self, now: Instant, emitter: &mut Emitter) -> Option<Won> {
-        let is_tls = self.facts.is_tls;
         let number = self.winner()?;
         let winner = self.contestants.take(number)?;
-        let (reached, tls) = has(&winner.stage)?;
+        let reached = winner.reached()?;
+        let tls = match winner.stage {
+            Stage::Secured(_, TlsRole::Origin, facts) => Some(facts),
+            Stage::Opening
+            | Stage::Connecting
+            | Stage::Reached(_)
+            | Stage::Securing(..)
+            | Stage::Secured(_, TlsRole::Proxy, _)
+            | Stage::Tunneling(_)
+            | Stage::Tunneled(_) => None,
+        };
         emitter.marks().connected(winner.since, reached.at);
         self.end_lookup(None, now, emitter);
         self.end_all(End::Lost, now, emitter);
@@ -115,7 +137,8 @@ impl Dial {
             Payload::ConnOpened(Arc::new(ConnOpened {
                 local: reached.local,
                 remote: winner.addr,
-                tls: is_tls,
+                proxied: self.facts.is_proxied,
+                tls: tls.is_some(),
                 setup,
             }))
         });
@@ -126,6 +149,7 @@ impl Dial {
             remote: winner.addr,
             local: reached.local,
             tls,
+            carried: self.carried,
         })
     }
 
@@ -133,7 +157,7 @@ impl Dial {
     pub(super) fn fail(&mut self, now: Instant, emitter: &mut Emitter) -> Error {
         let error = match self.contestants.take_gravest() {
             None => Error::new(ErrorKind::Connect, Phase::Connect),
-            Some(gravest) => Error::new(gravest.kind, gravest.phase).with_source(gravest.source),
+            Some(gravest) => gravest.error,
         };
         self.failed_for(error, now, emitter)
     }
@@ -216,13 +240,4 @@ enum DialEnd<'a> {
     Failed(&'a Error),
     Abandoned(&'a Error),
     Overtaken,
-}
-
-/// The connection that a contestant has, with TLS if it is spoken.
-fn has(stage: &Stage) -> Option<(Reached, Option<Arc<TlsFacts>>)> {
-    match stage {
-        Stage::Opening | Stage::Connecting => None,
-        Stage::Reached(reached) | Stage::Securing(reached, _) => Some((*reached, None)),
-        Stage::Secured(reached, facts) => Some((*reached, Some(facts.clone()))),
-    }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Phase, Timer, TriedOutcome};
-use crate::event::{Emitter, ErrorFacts};
+use crate::event::{Emitter, ErrorFacts, TlsRole};
 use crate::flow::action::{Action, TlsFault};
 use crate::flow::dial::contestants::{Gravest, Handshake, Peer, Stage};
 use crate::flow::dial::ending::End;
@@ -24,22 +24,26 @@ impl Dial {
     pub(super) fn begin_tls(
         &mut self,
         number: u16,
+        to: TlsRole,
         now: Instant,
         emitter: &mut Emitter,
         timers: &mut Timers,
     ) -> Step {
         if let Some(one) = self.contestants.get_mut(number) {
-            if let Stage::Reached(reached) = one.stage {
+            if let Some(reached) = one.reached() {
                 let peer = Peer::Silent;
-                one.stage = Stage::Securing(reached, Handshake { since: now, peer });
+                one.stage = Stage::Securing(reached, to, Handshake { since: now, peer });
             }
         }
-        self.tell_tls_start(number, now, emitter);
+        self.tell_tls_start(number, to, now, emitter);
         // The newest handshake has its own limit; those before end with it, or lose.
         timers.disarm(Timer::Tls);
         timers.arm(Timer::Tls, now, self.facts.tls_limit);
         self.state = State::Securing(number);
-        Step::Do(Action::StartTls { contestant: number })
+        Step::Do(Action::StartTls {
+            contestant: number,
+            to,
+        })
     }
 
     /// One contestant has the field to itself.
@@ -81,7 +85,7 @@ impl Dial {
 
     fn stall(&mut self, number: u16) {
         if let Some(one) = self.contestants.get_mut(number) {
-            if let Stage::Securing(_, handshake) = &mut one.stage {
+            if let Stage::Securing(_, _, handshake) = &mut one.stage {
                 handshake.peer = Peer::Stalled;
             }
         }
@@ -95,13 +99,13 @@ impl Dial {
             || self
                 .contestants
                 .iter()
-                .any(|one| one.number != number && one.is_reached())
+                .any(|one| one.number != number && one.is_waiting())
     }
 
     /// Takes that the peer of a handshake said something.
     pub(crate) fn tls_progress(&mut self, number: u16) {
         if let Some(one) = self.contestants.get_mut(number) {
-            if let Stage::Securing(_, handshake) = &mut one.stage {
+            if let Stage::Securing(_, _, handshake) = &mut one.stage {
                 handshake.peer = Peer::Speaking;
             }
         }
@@ -119,15 +123,16 @@ impl Dial {
         let Some(one) = self.contestants.get_mut(number) else {
             return;
         };
-        let Stage::Securing(reached, handshake) = one.stage else {
+        let Stage::Securing(reached, to, handshake) = one.stage else {
             return;
         };
+        let handshake = (to, handshake.since);
         match result {
             Ok(facts) => {
-                one.stage = Stage::Secured(reached, facts.clone());
-                tell_tls_done(number, Ok(facts), None, handshake.since, now, emitter);
+                one.stage = Stage::Secured(reached, to, facts.clone());
+                tell_tls_done(number, Ok(facts), None, handshake, now, emitter);
             }
-            Err(fault) => self.broke(number, fault, handshake.since, now, emitter),
+            Err(fault) => self.broke(number, fault, handshake, now, emitter),
         }
         if self.contestants.first(|one| one.is_securing()).is_none() {
             timers.disarm(Timer::Tls);
@@ -138,13 +143,17 @@ impl Dial {
         &mut self,
         number: u16,
         fault: TlsFault,
-        since: Instant,
+        handshake: (TlsRole, Instant),
         now: Instant,
         emitter: &mut Emitter,
     ) {
-        let kind = ErrorKind::Tls(fault.failure);
-        let facts = ErrorFacts::of(&Error::new(kind, Phase::Tls));
-        tell_tls_done(number, Err(facts), fault.alert, since, now, emitter);
+        let error = Error::new(ErrorKind::Tls(fault.failure), Phase::Tls);
+        let error = match handshake.0 {
+            TlsRole::Origin => error,
+            TlsRole::Proxy => error.about("with the proxy"),
+        };
+        let facts = ErrorFacts::of(&error);
+        tell_tls_done(number, Err(facts), fault.alert, handshake, now, emitter);
         let outcome = TriedOutcome::Tls(fault.failure);
         if let Some(one) = self.contestants.end(number, outcome, now) {
             self.pace.failed(one.reason, self.profile);
@@ -152,9 +161,7 @@ impl Dial {
         self.contestants.blame(Gravest {
             weight: WEIGHT,
             number,
-            kind,
-            phase: Phase::Tls,
-            source: fault.source,
+            error: error.with_source(fault.source),
         });
         if matches!(self.state, State::Securing(current) if current == number) {
             self.state = State::Racing;

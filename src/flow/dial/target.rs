@@ -7,6 +7,7 @@ use crate::flow::lookup::localhost;
 use crate::message::answer::Address;
 use crate::message::connect_to::ConnectTo;
 use crate::message::overrides::Overrides;
+use crate::message::proxy::Proxy;
 use crate::message::url::{Host, Url};
 
 /// The host and port to be dialed.
@@ -42,16 +43,30 @@ impl Target {
                 host: bare(host).into(),
                 port,
             },
-            None => Self {
-                literal: match url.host() {
-                    Host::V4(ip) => Some(IpAddr::from(ip).into()),
-                    Host::V6(ip, zone) => Some(Address::in_zone(ip, zone.map_or(0, zone_index))),
-                    Host::Name(_) => None,
-                },
-                host: bare(url.host_str()).into(),
-                port: url.port(),
-            },
+            None => Self::at(url.host(), bare(url.host_str()), url.port()),
         }
+    }
+
+    /// What is dialed for a proxy. The table is for servers, and does not speak about it.
+    pub(crate) fn of_proxy(proxy: &Proxy) -> Self {
+        Self::at(proxy.dialed(), proxy.host(), proxy.port())
+    }
+
+    fn at(host: Host<'_>, text: &str, port: u16) -> Self {
+        Self {
+            literal: match host {
+                Host::V4(ip) => Some(IpAddr::from(ip).into()),
+                Host::V6(ip, zone) => Some(Address::in_zone(ip, zone.map_or(0, zone_index))),
+                Host::Name(_) => None,
+            },
+            host: text.into(),
+            port,
+        }
+    }
+
+    /// The address, if the target is one.
+    pub(crate) fn literal(&self) -> Option<IpAddr> {
+        self.literal.map(Address::ip)
     }
 
     /// Where the addresses of the target come from: its own text, the rule for `localhost` (RFC 6761 §6.3), the

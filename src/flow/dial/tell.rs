@@ -51,14 +51,21 @@ impl Dial {
         });
     }
 
-    pub(super) fn tell_tls_start(&self, number: u16, now: Instant, emitter: &mut Emitter) {
-        let server_name = self.facts.server_name.clone();
+    pub(super) fn tell_tls_start(
+        &self,
+        number: u16,
+        to: TlsRole,
+        now: Instant,
+        emitter: &mut Emitter,
+    ) {
+        emitter.marks().tls_began(to, now);
+        let server_name = self.server_name(to);
         emitter.emit(EventKind::TlsHandshakeStart, now, |_| {
             Payload::TlsHandshakeStart(Arc::new(TlsHandshakeStart {
                 contestant: number,
                 server_name,
                 alpn: "http/1.1",
-                to: TlsRole::Origin,
+                to,
             }))
         });
     }
@@ -106,10 +113,11 @@ pub(super) fn tell_tls_done(
     contestant: u16,
     result: Result<Arc<TlsFacts>, ErrorFacts>,
     alert: Option<u8>,
-    since: Instant,
+    (to, since): (TlsRole, Instant),
     now: Instant,
     emitter: &mut Emitter,
 ) {
+    emitter.marks().tls_ended(to, now);
     emitter.emit(EventKind::TlsHandshakeDone, now, |_| {
         let (facts, error) = match result {
             Ok(facts) => (Some(facts), None),
@@ -121,7 +129,7 @@ pub(super) fn tell_tls_done(
             error,
             alert: alert.map(u16::from),
             elapsed: now.saturating_duration_since(since),
-            to: TlsRole::Origin,
+            to,
         }))
     });
 }

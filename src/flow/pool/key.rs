@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use crate::flow::call::Settings;
 use crate::message::url::{Host, Scheme, Url};
+use crate::message::via::{Destination, Via};
 use crate::proto::plan::Plan;
 
 /// What a connection is good for.
@@ -26,22 +27,36 @@ pub(crate) struct Key {
     /// The zone of an IPv6 literal decides about the interface.
     zone: Option<Box<str>>,
     port: u16,
+    via: Via,
 }
 
 impl Key {
-    /// The key of a URL.
-    pub(crate) fn of(url: &Url) -> Self {
+    /// The key of a destination.
+    pub(crate) fn of(destination: Destination<'_>) -> Self {
+        let Parts {
+            port,
+            is_https,
+            host,
+            zone,
+            via,
+        } = parts_of(destination);
         Self {
-            digest: digest_of(url),
-            scheme: url.scheme(),
-            host: url.host_str().into(),
-            zone: zone_of(url).map(Into::into),
-            port: url.port(),
+            digest: digest_of(destination),
+            scheme: if is_https {
+                Scheme::Https
+            } else {
+                Scheme::Http
+            },
+            host: host.into(),
+            zone: zone.map(Into::into),
+            port,
+            via: via.clone(),
         }
     }
 
+    /// Says whether this is the key of a server that is reached straight.
     pub(super) fn is_for(&self, url: &Url) -> bool {
-        self.parts() == parts_of(url)
+        self.parts() == parts_of(Destination::straight(url))
     }
 }
 
@@ -58,6 +73,7 @@ pub(super) struct Parts<'a> {
     is_https: bool,
     host: &'a str,
     zone: Option<&'a str>,
+    via: &'a Via,
 }
 
 impl Placed for Key {
@@ -72,27 +88,29 @@ impl Placed for Key {
             host,
             zone,
             port,
+            via,
         } = self;
         Parts {
             port: *port,
             is_https: *scheme == Scheme::Https,
             host,
             zone: zone.as_deref(),
+            via,
         }
     }
 }
 
-/// A URL that is looked for, with its digest.
+/// A destination that is looked for, with its digest.
 pub(super) struct Sought<'a> {
     digest: u64,
-    url: &'a Url,
+    destination: Destination<'a>,
 }
 
 impl<'a> Sought<'a> {
-    pub(super) fn new(url: &'a Url) -> Self {
+    pub(super) fn new(destination: Destination<'a>) -> Self {
         Self {
-            digest: digest_of(url),
-            url,
+            digest: digest_of(destination),
+            destination,
         }
     }
 }
@@ -103,7 +121,7 @@ impl Placed for Sought<'_> {
     }
 
     fn parts(&self) -> Parts<'_> {
-        parts_of(self.url)
+        parts_of(self.destination)
     }
 }
 
@@ -183,19 +201,31 @@ impl PartialEq for Ordered {
 
 impl Eq for Ordered {}
 
-fn parts_of(url: &Url) -> Parts<'_> {
-    Parts {
-        port: url.port(),
-        is_https: url.scheme() == Scheme::Https,
-        host: url.host_str(),
-        zone: zone_of(url),
+/// A proxy that is given whole requests is one destination, whatever it is asked for.
+fn parts_of<'a>(Destination { url, via }: Destination<'a>) -> Parts<'a> {
+    match via {
+        Via::Forward(proxy) => Parts {
+            port: proxy.port(),
+            is_https: false,
+            host: proxy.host(),
+            zone: None,
+            via,
+        },
+        Via::Nobody | Via::Tunnel(_) | Via::Unix(_) => Parts {
+            port: url.port(),
+            is_https: url.scheme() == Scheme::Https,
+            host: url.host_str(),
+            zone: zone_of(url),
+            via,
+        },
     }
 }
 
-/// Equal for equal keys. Zones, which are rare, are left to the parts.
-fn digest_of(url: &Url) -> u64 {
-    let mut rest = url.host_str().as_bytes();
-    let mut digest = u64::from(url.port());
+/// Equal for equal keys. Zones and what lies between, which are rare, are left to the parts.
+fn digest_of(destination: Destination<'_>) -> u64 {
+    let Parts { host, port, .. } = parts_of(destination);
+    let mut rest = host.as_bytes();
+    let mut digest = u64::from(port);
     while let Some((word, after)) = rest.split_first_chunk() {
         digest = spread(digest, u64::from_le_bytes(*word));
         rest = after;
@@ -214,7 +244,16 @@ fn spread(digest: u64, word: u64) -> u64 {
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}:{}", self.scheme, self.host, self.port)
+        match &self.via {
+            Via::Forward(proxy) => return write!(f, "{proxy}"),
+            Via::Nobody | Via::Tunnel(_) | Via::Unix(_) => {}
+        }
+        write!(f, "{}://{}:{}", self.scheme, self.host, self.port)?;
+        match &self.via {
+            Via::Nobody | Via::Forward(_) => Ok(()),
+            Via::Tunnel(proxy) => write!(f, " via {proxy}"),
+            Via::Unix(path) => write!(f, " via unix:{}", path.display()),
+        }
     }
 }
 
@@ -227,7 +266,7 @@ fn zone_of(url: &Url) -> Option<&str> {
 
 /// The part of a request that decides about its connection. Everything else about it is named here with the reason
 /// why it does not.
-pub(crate) fn deciding<'a>(plan: &'a Plan, settings: &Settings) -> &'a Url {
+pub(crate) fn deciding<'a>(plan: &'a Plan, settings: &Settings) -> Destination<'a> {
     let Settings {
         // How bytes are read does not change who sent them; what a machine read before is forgotten.
         rules: _,
@@ -242,6 +281,8 @@ pub(crate) fn deciding<'a>(plan: &'a Plan, settings: &Settings) -> &'a Url {
         is_resolver_custom: _,
         // A hop is a request of its own, with a key of its own.
         redirects: _,
+        // What is chosen stands in the plan, and is decided there.
+        proxies: _,
         // What it forbids is never asked for.
         https_only: _,
         // One client has one table of places to connect to, one profile, one choice of families, and one

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::tests::{Conn, FREE, key as key_named, url};
 use super::*;
 use crate::message::pool::PoolCounts;
+use crate::message::via::Destination;
 
 const KEYS: [&str; 4] = ["http://a/", "http://b/", "https://a/", "http://a:81/"];
 
@@ -343,11 +344,15 @@ impl Both {
     fn want(&mut self, key: usize, id: u64, wish: Wish, cause: Option<Cause>) -> Outcome {
         let (target, mut closed) = (url(KEYS[key]), Vec::new());
         let found = if let Some(cause) = cause {
-            let joined = self.pool.join(&target, id, (cause, wish), id);
+            let joined = self
+                .pool
+                .join(Destination::straight(&target), id, (cause, wish), id);
             closed.extend(joined.evicted);
             joined.found
         } else {
-            let taken = self.pool.take(&target, id, wish, self.now);
+            let taken = self
+                .pool
+                .take(Destination::straight(&target), id, wish, self.now);
             closed.extend(taken.expired.iter().map(|(conn, _)| *conn));
             closed.extend(taken.evicted);
             taken.found

@@ -16,7 +16,7 @@ use crate::flow::pool::queue::Wish;
 use crate::flow::pool::slab::{Id, Slab};
 use crate::message::close::CloseReason;
 use crate::message::pool::{KeyStats, PoolCounts};
-use crate::message::url::Url;
+use crate::message::via::Destination;
 
 /// Something that can be idle.
 pub(crate) trait Pooled {
@@ -163,8 +163,8 @@ impl<T: Pooled> Slots<T> {
         self.index.get(key as &dyn Placed).copied()
     }
 
-    fn find_for(&self, url: &Url) -> Option<Id> {
-        self.index.get(&Sought::new(url) as &dyn Placed).copied()
+    fn find_for(&self, to: Destination<'_>) -> Option<Id> {
+        self.index.get(&Sought::new(to) as &dyn Placed).copied()
     }
 
     /// The slot of a key, made if need be.
@@ -173,9 +173,9 @@ impl<T: Pooled> Slots<T> {
     }
 
     /// The slot of the key of a URL, made if need be.
-    pub(super) fn open_for(&mut self, url: &Url) -> Id {
-        let found = self.find_for(url);
-        found.unwrap_or_else(|| self.make(Arc::new(Key::of(url))))
+    pub(super) fn open_for(&mut self, to: Destination<'_>) -> Id {
+        let found = self.find_for(to);
+        found.unwrap_or_else(|| self.make(Arc::new(Key::of(to))))
     }
 
     fn make(&mut self, key: Arc<Key>) -> Id {
@@ -202,12 +202,12 @@ impl<T: Pooled> Slots<T> {
     /// Lends the newest idle connection, if any will do, and takes out those whose time is over.
     pub(super) fn look_for(
         &mut self,
-        url: &Url,
+        to: Destination<'_>,
         wish: Wish,
         timeout: Duration,
         now: Instant,
     ) -> Looked<T> {
-        let slot = self.find_for(url);
+        let slot = self.find_for(to);
         let counts = slot.and_then(|slot| self.slots.get(slot));
         let counts = counts.map_or_else(Counts::default, |slot| slot.counts);
         let mut looked = Looked {

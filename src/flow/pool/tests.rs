@@ -14,6 +14,7 @@ impl<T> Heard<T> {
     }
 }
 use crate::message::pool::{KeyStats, PoolCounts};
+use crate::message::via::Destination;
 
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
 pub(super) struct Conn(pub(super) u64, pub(super) Instant);
@@ -31,7 +32,7 @@ pub(super) fn url(text: &str) -> Url {
 }
 
 pub(super) fn key(text: &str) -> Arc<Key> {
-    Arc::new(Key::of(&url(text)))
+    Arc::new(Key::of(Destination::straight(&url(text))))
 }
 
 pub(super) const FREE: Bounds = Bounds {
@@ -44,7 +45,7 @@ pub(super) const FREE: Bounds = Bounds {
 
 /// Dials for a call; the connection is on loan to it.
 fn open(pool: &mut TestPool, text: &str, call: u64, now: Instant) {
-    let taken = pool.take(&url(text), call, Wish::Any, now);
+    let taken = pool.take(Destination::straight(&url(text)), call, Wish::Any, now);
     assert!(matches!(taken.found, Found::MayDial), "{taken:?}");
     let served = pool.dialed(call, true);
     assert!(served.wake.is_empty());
@@ -80,7 +81,7 @@ fn the_newest_is_taken_first_and_the_old_are_thrown_out() {
     open_and_put(&mut pool, "http://a/", 2, later);
     open_and_put(&mut pool, "http://a/", 3, later);
     let taken = pool.take(
-        &url("http://a/x"),
+        Destination::straight(&url("http://a/x")),
         9,
         Wish::Any,
         now + Duration::from_secs(30),
@@ -114,14 +115,19 @@ fn idle_connections_are_looked_at_only_when_the_time_of_one_may_be_over() {
         ..FREE
     });
     for number in 0..100 {
-        pool.take(&url, number, Wish::Fresh, now);
+        pool.take(Destination::straight(&url), number, Wish::Fresh, now);
         pool.dialed(number, true);
         let since = now + Duration::from_millis(number);
         pool.put(&key("http://a/"), Watched(since, asked.clone()), 0);
     }
     asked.set(0);
     let mut take = |seconds| {
-        let taken = pool.take(&url, 1000, Wish::Any, now + Duration::from_secs(seconds));
+        let taken = pool.take(
+            Destination::straight(&url),
+            1000,
+            Wish::Any,
+            now + Duration::from_secs(seconds),
+        );
         taken.expired.len()
     };
     assert_eq!((take(1), take(29), asked.get()), (0, 0, 0));
@@ -141,9 +147,14 @@ fn cve_78_p20_a_key_differs_in_scheme_host_or_port() {
     ] {
         let mut pool = TestPool::new(FREE);
         open_and_put(&mut pool, "http://a/", 1, now);
-        let taken = pool.take(&url(other), 8, Wish::Any, now);
+        let taken = pool.take(Destination::straight(&url(other)), 8, Wish::Any, now);
         assert!(matches!(taken.found, Found::MayDial), "{other}");
-        let taken = pool.take(&url("http://A:80/y"), 9, Wish::Any, now);
+        let taken = pool.take(
+            Destination::straight(&url("http://A:80/y")),
+            9,
+            Wish::Any,
+            now,
+        );
         assert!(matches!(taken.found, Found::Idle(_)));
     }
 }
@@ -191,21 +202,31 @@ fn rfc_e19_p13_beyond_the_limit_of_an_origin_calls_wait_in_their_order() {
     let mut pool = TestPool::new(bounds);
     let (a, b) = (url("http://a/"), url("http://b/"));
     assert!(matches!(
-        pool.take(&a, 1, Wish::Any, now).found,
+        pool.take(Destination::straight(&a), 1, Wish::Any, now)
+            .found,
         Found::MayDial
     ));
     // A dial under way counts.
     for call in [2, 3] {
         assert_eq!(
-            limit_of(pool.take(&a, call, Wish::Any, now).found),
+            limit_of(
+                pool.take(Destination::straight(&a), call, Wish::Any, now)
+                    .found
+            ),
             QueueLimit::PerOrigin
         );
-        let joined = pool.join(&a, call, (Cause::Limits, Wish::Any), call);
+        let joined = pool.join(
+            Destination::straight(&a),
+            call,
+            (Cause::Limits, Wish::Any),
+            call,
+        );
         assert_eq!(limit_of(joined.found), QueueLimit::PerOrigin);
         assert_eq!(joined.depth as u64, call - 1);
     }
     assert!(matches!(
-        pool.take(&b, 9, Wish::Any, now).found,
+        pool.take(Destination::straight(&b), 9, Wish::Any, now)
+            .found,
         Found::MayDial
     ));
     assert!(pool.dialed(1, true).wake.is_empty());
@@ -214,7 +235,10 @@ fn rfc_e19_p13_beyond_the_limit_of_an_origin_calls_wait_in_their_order() {
     let served = pool.put(&key("http://a/"), Conn(1, now), generation);
     assert_eq!(served.wake, [2]);
     assert_eq!(
-        limit_of(pool.take(&a, 4, Wish::Any, now).found),
+        limit_of(
+            pool.take(Destination::straight(&a), 4, Wish::Any, now)
+                .found
+        ),
         QueueLimit::PerOrigin
     );
     assert!(matches!(pool.read(2), Some(Mail::Handed(Conn(1, _), _))));
@@ -237,7 +261,12 @@ fn a_call_that_leaves_gives_its_mail_to_the_next() {
     let a = url("http://a/");
     open(&mut pool, "http://a/", 1, now);
     for call in [2, 3] {
-        pool.join(&a, call, (Cause::Limits, Wish::Any), call);
+        pool.join(
+            Destination::straight(&a),
+            call,
+            (Cause::Limits, Wish::Any),
+            call,
+        );
     }
     let generation = pool.generation();
     let served = pool.put(&key("http://a/"), Conn(1, now), generation);
@@ -246,7 +275,12 @@ fn a_call_that_leaves_gives_its_mail_to_the_next() {
     assert!(matches!(pool.read(3), Some(Mail::Handed(Conn(1, _), _))));
     // The permit too.
     for call in [4, 5] {
-        pool.join(&a, call, (Cause::Limits, Wish::Any), call);
+        pool.join(
+            Destination::straight(&a),
+            call,
+            (Cause::Limits, Wish::Any),
+            call,
+        );
     }
     let served = pool.closed(&key("http://a/"), CloseReason::PeerClose);
     assert_eq!(served.wake, [4]);
@@ -264,15 +298,18 @@ fn rfc_e19_the_total_limit_closes_an_idle_connection_of_another_origin_before_an
     let b = url("http://b/");
     open_and_put(&mut pool, "http://a/", 1, now);
     open(&mut pool, "http://c/", 2, now);
-    let taken = pool.take(&b, 3, Wish::Any, now);
+    let taken = pool.take(Destination::straight(&b), 3, Wish::Any, now);
     assert!(matches!(taken.found, Found::MayDial));
     assert_eq!(taken.evicted, Some(Conn(1, now)));
     // Nothing is idle now: the next waits, and what comes back is closed for it.
     assert_eq!(
-        limit_of(pool.take(&b, 4, Wish::Any, now).found),
+        limit_of(
+            pool.take(Destination::straight(&b), 4, Wish::Any, now)
+                .found
+        ),
         QueueLimit::Total
     );
-    pool.join(&b, 4, (Cause::Limits, Wish::Any), 4);
+    pool.join(Destination::straight(&b), 4, (Cause::Limits, Wish::Any), 4);
     let generation = pool.generation();
     let served = pool.put(&key("http://c/"), Conn(2, now), generation);
     assert_eq!(served.closed, [(Conn(2, now), CloseReason::Evicted)]);
@@ -286,7 +323,12 @@ fn p14_a_connection_that_comes_back_is_handed_to_the_oldest_dial() {
     let mut pool = TestPool::new(FREE);
     open(&mut pool, "http://a/", 1, now);
     for call in [2, 3] {
-        let taken = pool.take(&url("http://a/"), call, Wish::Any, now);
+        let taken = pool.take(
+            Destination::straight(&url("http://a/")),
+            call,
+            Wish::Any,
+            now,
+        );
         assert!(matches!(taken.found, Found::MayDial));
         assert!(pool.listen(call, call).is_silent());
     }
@@ -305,7 +347,7 @@ fn a_dial_that_listens_late_finds_what_is_idle() {
     let now = crate::testing::origin();
     let mut pool = TestPool::new(FREE);
     open(&mut pool, "http://a/", 1, now);
-    pool.take(&url("http://a/"), 2, Wish::Any, now);
+    pool.take(Destination::straight(&url("http://a/")), 2, Wish::Any, now);
     assert_eq!(put(&mut pool, "http://a/", 1, now), None);
     assert!(matches!(
         pool.listen(2, 2),
@@ -323,16 +365,21 @@ fn a_call_that_needs_a_new_connection_gets_no_other_and_the_place_of_one() {
     let mut pool = TestPool::new(bounds);
     let a = url("http://a/");
     open_and_put(&mut pool, "http://a/", 1, now);
-    let taken = pool.take(&a, 2, Wish::Fresh, now);
+    let taken = pool.take(Destination::straight(&a), 2, Wish::Fresh, now);
     assert!(matches!(taken.found, Found::MayDial) && taken.evicted.is_none());
     assert!(pool.listen(2, 2).is_silent());
     pool.dialed(2, true);
-    let taken = pool.take(&a, 3, Wish::Fresh, now);
+    let taken = pool.take(Destination::straight(&a), 3, Wish::Fresh, now);
     assert!(matches!(taken.found, Found::MayDial));
     assert_eq!(taken.evicted, Some(Conn(1, now)));
-    let taken = pool.take(&a, 4, Wish::Fresh, now);
+    let taken = pool.take(Destination::straight(&a), 4, Wish::Fresh, now);
     assert_eq!(limit_of(taken.found), QueueLimit::PerOrigin);
-    pool.join(&a, 4, (Cause::Limits, Wish::Fresh), 4);
+    pool.join(
+        Destination::straight(&a),
+        4,
+        (Cause::Limits, Wish::Fresh),
+        4,
+    );
     let generation = pool.generation();
     let served = pool.put(&key("http://a/"), Conn(2, now), generation);
     assert_eq!(served.wake, [4]);
@@ -350,7 +397,12 @@ fn a_dead_connection_becomes_the_permit_of_the_call_that_waited() {
     let mut pool = TestPool::new(bounds);
     open(&mut pool, "http://a/", 1, now);
     for call in [2, 3] {
-        pool.join(&url("http://a/"), call, (Cause::Limits, Wish::Any), call);
+        pool.join(
+            Destination::straight(&url("http://a/")),
+            call,
+            (Cause::Limits, Wish::Any),
+            call,
+        );
     }
     let generation = pool.generation();
     pool.put(&key("http://a/"), Conn(1, now), generation);
@@ -366,28 +418,38 @@ fn without_descriptors_an_idle_connection_gives_way_or_the_call_waits_or_nothing
     let mut pool = TestPool::new(FREE);
     let a = url("http://a/");
     assert!(matches!(
-        pool.take(&a, 1, Wish::Any, now).found,
+        pool.take(Destination::straight(&a), 1, Wish::Any, now)
+            .found,
         Found::MayDial
     ));
     assert!(matches!(pool.make_room(1, Scarce::GivesUp), Room::Nothing));
     pool.dialed(1, true);
     open_and_put(&mut pool, "http://b/", 2, now);
     assert!(matches!(
-        pool.take(&a, 3, Wish::Any, now).found,
+        pool.take(Destination::straight(&a), 3, Wish::Any, now)
+            .found,
         Found::MayDial
     ));
     let room = pool.make_room(3, Scarce::GivesUp);
     assert!(matches!(room, Room::Made(Conn(2, _))));
     let cause = scarce(&mut pool, 3);
     assert!(pool.dialed(3, false).wake.is_empty());
-    let joined = pool.join(&a, 3, (cause, Wish::Any), 3);
+    let joined = pool.join(Destination::straight(&a), 3, (cause, Wish::Any), 3);
     assert_eq!(limit_of(joined.found), QueueLimit::Descriptors);
     // A newcomer does not take the descriptor that becomes free, whatever its origin.
     assert_eq!(
-        limit_of(pool.take(&url("http://c/"), 4, Wish::Any, now).found),
+        limit_of(
+            pool.take(Destination::straight(&url("http://c/")), 4, Wish::Any, now)
+                .found
+        ),
         QueueLimit::Descriptors
     );
-    let joined = pool.join(&url("http://c/"), 4, (Cause::Limits, Wish::Any), 4);
+    let joined = pool.join(
+        Destination::straight(&url("http://c/")),
+        4,
+        (Cause::Limits, Wish::Any),
+        4,
+    );
     assert_eq!(limit_of(joined.found), QueueLimit::Descriptors);
     let served = pool.closed(&key("http://a/"), CloseReason::PeerClose);
     assert_eq!(served.wake, [3]);
@@ -411,14 +473,14 @@ fn a_descriptor_that_is_freed_between_giving_up_and_joining_is_not_forgotten() {
         open(&mut pool, "http://b/", 1, now);
         open(&mut pool, "http://c/", 2, now);
         let a = url("http://a/");
-        pool.take(&a, 3, Wish::Any, now);
+        pool.take(Destination::straight(&a), 3, Wish::Any, now);
         let cause = scarce(&mut pool, 3);
         if closes {
             let served = pool.closed(&key("http://b/"), CloseReason::PeerClose);
             assert!(served.wake.is_empty());
         }
         pool.dialed(3, false);
-        let joined = pool.join(&a, 3, (cause, Wish::Any), 3);
+        let joined = pool.join(Destination::straight(&a), 3, (cause, Wish::Any), 3);
         assert_eq!(matches!(joined.found, Found::MayDial), closes);
     }
 }
@@ -430,7 +492,7 @@ fn a_dial_that_goes_on_without_one_contestant_listens_and_gives_its_descriptor_b
         let mut pool = TestPool::new(FREE);
         let a = url("http://a/");
         open(&mut pool, "http://a/", 1, now);
-        pool.take(&a, 2, Wish::Any, now);
+        pool.take(Destination::straight(&a), 2, Wish::Any, now);
         let room = pool.make_room(2, Scarce::GoesOn);
         assert!(matches!(room, Room::InUse { .. }));
         if is_heard {
@@ -439,10 +501,15 @@ fn a_dial_that_goes_on_without_one_contestant_listens_and_gives_its_descriptor_b
             assert!(matches!(heard, Heard::Mail(Mail::Handed(..))), "{heard:?}");
             continue;
         }
-        pool.take(&url("http://b/"), 3, Wish::Any, now);
+        pool.take(Destination::straight(&url("http://b/")), 3, Wish::Any, now);
         let cause = scarce(&mut pool, 3);
         pool.dialed(3, false);
-        let joined = pool.join(&url("http://b/"), 3, (cause, Wish::Any), 3);
+        let joined = pool.join(
+            Destination::straight(&url("http://b/")),
+            3,
+            (cause, Wish::Any),
+            3,
+        );
         assert_eq!(limit_of(joined.found), QueueLimit::Descriptors);
         assert_eq!(pool.dialed(2, false).wake, [3]);
     }
@@ -463,20 +530,30 @@ fn ten_thousand_keys_and_as_many_calls_that_wait_cost_a_few_comparisons_each() {
     let urls: Vec<_> = (0..KEYS)
         .map(|number| url(&format!("http://host-{number}.example/")))
         .collect();
-    let keys: Vec<_> = urls.iter().map(|url| Arc::new(Key::of(url))).collect();
+    let keys: Vec<_> = urls
+        .iter()
+        .map(|url| Arc::new(Key::of(Destination::straight(url))))
+        .collect();
     let before = key::comparisons::so_far();
     let mut operations = 0;
     for (call, url) in (0..).zip(&urls) {
         assert!(matches!(
-            pool.take(url, call, Wish::Any, now).found,
+            pool.take(Destination::straight(url), call, Wish::Any, now)
+                .found,
             Found::MayDial
         ));
         let late = KEYS + call;
         assert!(matches!(
-            pool.take(url, late, Wish::Any, now).found,
+            pool.take(Destination::straight(url), late, Wish::Any, now)
+                .found,
             Found::MustWait(_)
         ));
-        pool.join(url, late, (Cause::Limits, Wish::Any), late);
+        pool.join(
+            Destination::straight(url),
+            late,
+            (Cause::Limits, Wish::Any),
+            late,
+        );
         operations += 3;
     }
     for (call, key) in (0..).zip(&keys) {
@@ -492,7 +569,7 @@ fn ten_thousand_keys_and_as_many_calls_that_wait_cost_a_few_comparisons_each() {
     }
     let (first, last) = keys.split_at(keys.len() / 2);
     for ((call, key), url) in (0..).zip(last).zip(&urls[first.len()..]) {
-        let taken = pool.take(url, call, Wish::Any, now);
+        let taken = pool.take(Destination::straight(url), call, Wish::Any, now);
         assert!(matches!(taken.found, Found::Idle(_)));
         pool.closed(key, CloseReason::PeerClose);
         operations += 2;
@@ -568,7 +645,11 @@ impl Model {
         let others_wait = older
             .iter()
             .any(|one| one.2 == Doing::Waiting && !self.woken.contains(&one.0));
-        match self.pool.take(&url, call, wish, now).found {
+        match self
+            .pool
+            .take(Destination::straight(&url), call, wish, now)
+            .found
+        {
             Found::Idle(conn) => {
                 assert!(!others_wait, "a newcomer overtook a call that waits");
                 let using = Doing::Using(conn.0, self.pool.generation());
@@ -579,7 +660,12 @@ impl Model {
                 self.calls.push((call, place, Doing::Dialing));
             }
             Found::MustWait(_) => {
-                let joined = self.pool.join(&url, call, (Cause::Limits, wish), call);
+                let joined = self.pool.join(
+                    Destination::straight(&url),
+                    call,
+                    (Cause::Limits, wish),
+                    call,
+                );
                 let doing = match limit_of(joined.found) {
                     QueueLimit::Descriptors => Doing::Starving,
                     QueueLimit::PerOrigin | QueueLimit::Total => Doing::Waiting,
@@ -681,9 +767,12 @@ impl Model {
     fn join(&mut self, index: usize, cause: Cause, freed: u64) {
         let (call, place, _) = self.calls[index];
         let is_full = self.is_full(place);
-        let joined = self
-            .pool
-            .join(&url(KEYS[place]), call, (cause, Wish::Any), call);
+        let joined = self.pool.join(
+            Destination::straight(&url(KEYS[place])),
+            call,
+            (cause, Wish::Any),
+            call,
+        );
         self.calls[index].2 = match joined.found {
             Found::Idle(conn) => Doing::Using(conn.0, self.pool.generation()),
             Found::MayDial => Doing::Dialing,
@@ -841,7 +930,7 @@ proptest! {
 fn with_detached(bounds: Bounds) -> (TestPool, bool) {
     let now = crate::testing::origin();
     let mut pool = TestPool::new(bounds);
-    let taken = pool.take(&url("http://a/"), 1, Wish::Any, now);
+    let taken = pool.take(Destination::straight(&url("http://a/")), 1, Wish::Any, now);
     assert!(matches!(taken.found, Found::MayDial));
     let (is_kept, served) = pool.detach(1, 100);
     assert!(served.wake.is_empty() && served.closed.is_empty());
@@ -876,7 +965,12 @@ fn of_dials_without_their_calls_there_are_as_many_as_may_be_idle() {
         });
         open_and_put(&mut pool, "http://a/", 1, now);
         for (call, is_kept) in [(2, true), (3, false)] {
-            pool.take(&url("http://a/"), call, Wish::Fresh, now);
+            pool.take(
+                Destination::straight(&url("http://a/")),
+                call,
+                Wish::Fresh,
+                now,
+            );
             assert_eq!(pool.detach(call, call + 100).0, is_kept);
         }
     }
@@ -888,7 +982,12 @@ fn what_was_left_for_a_call_goes_to_the_next_when_its_dial_is_left() {
     let mut pool = TestPool::new(FREE);
     open(&mut pool, "http://a/", 1, now);
     for call in [2, 3] {
-        pool.take(&url("http://a/"), call, Wish::Any, now);
+        pool.take(
+            Destination::straight(&url("http://a/")),
+            call,
+            Wish::Any,
+            now,
+        );
         assert!(pool.listen(call, call).is_silent());
     }
     assert_eq!(put(&mut pool, "http://a/", 9, now), None);
@@ -908,10 +1007,10 @@ fn a_dial_without_its_call_gives_way_to_a_call_of_another_key() {
     let (mut pool, _) = with_detached(one);
     assert!(pool.listen(100, 7).is_silent());
     let wish = (Cause::Limits, Wish::Any);
-    let joined = pool.join(&url("http://a/"), 2, wish, 2);
+    let joined = pool.join(Destination::straight(&url("http://a/")), 2, wish, 2);
     assert_eq!(joined.gives_way, None, "it can use what comes of it");
     pool.leave(2);
-    let joined = pool.join(&url("http://b/"), 3, wish, 3);
+    let joined = pool.join(Destination::straight(&url("http://b/")), 3, wish, 3);
     assert_eq!(joined.gives_way, Some(7));
     assert!(matches!(pool.listen(100, 7), Heard::GiveUp));
     assert_eq!(pool.dialed(100, false).wake, [3]);
@@ -920,8 +1019,13 @@ fn a_dial_without_its_call_gives_way_to_a_call_of_another_key() {
     assert_eq!(pool.counts(), (1, 0));
 
     let mut pool = TestPool::new(one);
-    pool.take(&url("http://a/"), 1, Wish::Fresh, now);
-    let joined = pool.join(&url("http://b/"), 2, wish, 2);
+    pool.take(
+        Destination::straight(&url("http://a/")),
+        1,
+        Wish::Fresh,
+        now,
+    );
+    let joined = pool.join(Destination::straight(&url("http://b/")), 2, wish, 2);
     assert_eq!(joined.gives_way, None, "it is the dial of a call");
     assert!(!pool.detach(1, 100).0, "another one waits for the place");
 }

@@ -18,25 +18,25 @@ const LABEL_MAX_BYTES: usize = 63;
 
 /// What the host is; the bytes of a name are kept elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum HostKind {
+pub(crate) enum HostKind {
     Name,
     V4(Ipv4Addr),
     V6(Ipv6Addr),
 }
 
 /// An authority taken apart, still in the case it was written in.
-pub(super) struct Authority<'a> {
-    pub(super) userinfo: Option<&'a str>,
+pub(crate) struct Authority<'a> {
+    pub(crate) userinfo: Option<&'a str>,
     /// The host as written, without brackets and zone.
-    pub(super) host: &'a str,
-    pub(super) kind: HostKind,
-    pub(super) zone: Option<&'a str>,
-    pub(super) port: Option<u16>,
+    pub(crate) host: &'a str,
+    pub(crate) kind: HostKind,
+    pub(crate) zone: Option<&'a str>,
+    pub(crate) port: Option<u16>,
 }
 
 impl<'a> Authority<'a> {
     /// Takes apart what stands between `//` and the path; `at` is its offset in the whole text, for errors.
-    pub(super) fn parse(text: &'a str, at: usize) -> Result<Self, UrlError> {
+    pub(crate) fn parse(text: &'a str, at: usize) -> Result<Self, UrlError> {
         let (userinfo, rest) = match text.split_once('@') {
             Some((userinfo, rest)) => (Some(userinfo), rest),
             None => (None, text),

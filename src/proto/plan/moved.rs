@@ -3,6 +3,7 @@
 use crate::event::TargetForm;
 use crate::message::method::Method;
 use crate::message::url::Url;
+use crate::message::via::Via;
 use crate::proto::encode::RequestFraming;
 use crate::proto::plan::Plan;
 use crate::proto::sending::BodyPlan;
@@ -62,6 +63,7 @@ impl Plan {
             moved.framing = RequestFraming::Absent;
         }
         moved.form = TargetForm::Origin;
+        moved.via = Via::Nobody;
         moved.url = url;
         moved.method = method;
         (moved, left)

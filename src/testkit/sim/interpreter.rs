@@ -115,14 +115,16 @@ pub(super) struct Lease {
 pub(super) struct Contestant {
     pub(super) number: u16,
     pub(super) stream: StreamId,
-    pub(super) tls: Tls,
+    pub(super) busy: Busy,
 }
 
-/// Where a contestant is with TLS.
+/// What a contestant that is connected is busy with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tls {
-    Absent,
-    UnderWay,
+pub(super) enum Busy {
+    Nothing,
+    Handshake,
+    /// Bytes are exchanged with its proxy.
+    Speaking,
 }
 
 /// Where control goes after all actions that do not wait.
@@ -194,7 +196,8 @@ impl Stage<'_> {
                 Action::Detach => self.part(),
                 Action::Connect { contestant, addr } => self.connect(contestant, addr),
                 Action::AbortConnect { contestant } => self.abort_connect(contestant),
-                Action::StartTls { contestant } => self.start_tls(contestant),
+                Action::StartTls { contestant, .. } => self.start_tls(contestant),
+                Action::Speak { contestant } => self.speak(contestant),
                 Action::Send { body } => self.send(body),
                 Action::PullBody { max, is_first } => {
                     if self.pull(max, is_first) {
@@ -300,6 +303,9 @@ impl Stage<'_> {
     pub(super) fn ready(&mut self, wait: &Wait) -> Option<Input> {
         if let Some(letter) = self.actor.letters.pop_front() {
             return Some(letter.into());
+        }
+        if let Some(input) = self.hear_proxy() {
+            return Some(input.into());
         }
         if let (Some(receive), Some(lease)) = (wait.receive, self.actor.lease) {
             let stream = &self.world.net.streams[lease.stream];

@@ -6,14 +6,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::config::{EarlyResponse, Limits, Strictness};
 use crate::error::{Error, ErrorKind, LookupFailure, TlsFailure};
 use crate::event::grammar::check;
 use crate::event::{
     Clock, Emitter, Event, EventData, EventKind, Interest, Observer, ObserverRef, Observers,
-    Redaction, Timings, Verdict,
+    Redaction, Telling, Timings, Verdict,
 };
 use crate::flow::action::{Action, TlsFault};
 use crate::flow::dial::guard::Guard;
+use crate::flow::dial::legs::Legs;
 use crate::flow::dial::target::{Names, Target};
 use crate::flow::dial::{Dial, DialFacts, Step};
 use crate::flow::timers::Timers;
@@ -23,6 +25,9 @@ use crate::message::connect_to::ConnectTo;
 use crate::message::dial::{ConnectReason, DialProfile};
 use crate::message::tls::{TlsFacts, TlsHandshake, TlsVersion};
 use crate::message::url::Url;
+use crate::message::via::Destination;
+use crate::proto::buffers::Buffers;
+use crate::proto::{Rules, Turn};
 
 /// What becomes of a connect; times in milliseconds from its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -194,6 +199,8 @@ struct Run<'a> {
     /// How often each address was tried.
     tried: BTreeMap<IpAddr, u32>,
     starts: Vec<(u64, IpAddr, ConnectReason)>,
+    buffers: Buffers,
+    rules: Rules,
 }
 
 impl<'a> Run<'a> {
@@ -202,15 +209,21 @@ impl<'a> Run<'a> {
         let kept = Keeper::default();
         let observers = Observers::of_call(&[ObserverRef::new(kept.clone())], &[]);
         let clock = Clock::new(origin, SystemTime::UNIX_EPOCH);
-        let mut emitter = Emitter::new(clock, observers, Redaction::default().into());
+        let telling = Telling::new(clock, Redaction::default());
+        let mut emitter = Emitter::new(telling.into(), observers);
         let mut timers = Timers::default();
         let url = Url::parse("http://name.test/").unwrap();
+        let secured = if world.tls.is_empty() {
+            url.clone()
+        } else {
+            Url::parse("https://name.test/").unwrap()
+        };
         let facts = DialFacts {
             why: crate::event::DialReason::NoIdle,
             id: DialId::new(1),
             target: Target::of(&url, &ConnectTo::new()),
-            server_name: "name.test".into(),
-            is_tls: !world.tls.is_empty(),
+            is_proxied: false,
+            legs: Legs::of(Destination::straight(&secured), &ConnectTo::new()),
             profile: world.profile,
             family: world.family,
             guard: world.guard.clone(),
@@ -234,6 +247,13 @@ impl<'a> Run<'a> {
             open: BTreeMap::new(),
             tried: BTreeMap::new(),
             starts: Vec::new(),
+            buffers: Buffers::default(),
+            rules: Rules {
+                limits: Limits::default(),
+                strictness: Strictness::default(),
+                early_response: EarlyResponse::default(),
+                expect_limit: Duration::ZERO,
+            },
         }
     }
 
@@ -245,7 +265,13 @@ impl<'a> Run<'a> {
         for _ in 0..100_000 {
             let now = self.at(self.now);
             let is_complete = self.dial.is_complete();
-            let step = self.dial.next(now, &mut self.emitter, &mut self.timers);
+            let mut turn = Turn {
+                buffers: &mut self.buffers,
+                now,
+                emitter: &mut self.emitter,
+                rules: &self.rules,
+            };
+            let step = self.dial.next(&mut turn, &mut self.timers);
             assert_eq!(is_complete, matches!(step, Step::Won(_)));
             match step {
                 Step::Do(action) => self.act(action),
@@ -302,7 +328,7 @@ impl<'a> Run<'a> {
             }
             Action::Connect { contestant, addr } => self.connect(contestant, addr),
             Action::AbortConnect { contestant } => self.close(contestant),
-            Action::StartTls { contestant } => self.start_tls(contestant),
+            Action::StartTls { contestant, .. } => self.start_tls(contestant),
             other => panic!("{other:?}"),
         }
     }

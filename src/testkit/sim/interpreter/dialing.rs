@@ -3,14 +3,14 @@
 use std::net::SocketAddr;
 
 use crate::error::LookupFailure;
-use crate::flow::action::{DialInput, TlsFault, Wait};
+use crate::flow::action::{DialInput, Moved, TlsFault, Wait};
 use crate::flow::dial::Dial;
 use crate::flow::lookup::{Families, FlightId, Joined};
 use crate::message::answer::{Answer, Family, LookupError};
 use crate::testkit::sim::happening::Happening;
-use crate::testkit::sim::interpreter::{Actor, Contestant, Lease, Place, Stage, Tls};
+use crate::testkit::sim::interpreter::{Actor, Busy, Contestant, Lease, Place, ROOM, Stage};
 use crate::testkit::sim::link::Handshake;
-use crate::testkit::sim::network::StreamId;
+use crate::testkit::sim::network::{Incoming, StreamId};
 
 /// A wait that whatever happens ends.
 const ANYTHING: Wait = Wait {
@@ -101,7 +101,7 @@ impl Stage<'_> {
                 self.actor.contestants.push(Contestant {
                     number,
                     stream,
-                    tls: Tls::Absent,
+                    busy: Busy::Nothing,
                 });
             }
             Err(error) => self.input(DialInput::Connected {
@@ -192,12 +192,65 @@ impl Stage<'_> {
         let Some(contestant) = contestants.iter_mut().find(|each| each.number == number) else {
             return;
         };
-        contestant.tls = Tls::UnderWay;
+        contestant.busy = Busy::Handshake;
         let stream = contestant.stream;
         let latency = self.world.net.streams[stream].link.latency;
         self.world
             .planner
             .plan_in(latency, Happening::Hello(stream));
+    }
+
+    /// Begins to speak with a proxy, or says more.
+    pub(super) fn speak(&mut self, number: u16) {
+        let contestants = &mut self.actor.contestants;
+        let Some(contestant) = contestants.iter_mut().find(|each| each.number == number) else {
+            return;
+        };
+        contestant.busy = Busy::Speaking;
+        let id = contestant.stream;
+        let words = self.actor.buffers.outbound.filled();
+        let stream = &mut self.world.net.streams[id];
+        let moved = match stream.send(id, [words, &[]], &mut self.world.planner) {
+            Ok(0) => return,
+            Ok(count) => Moved::Sent(count),
+            Err(error) => Moved::Failed(error),
+        };
+        self.input(DialInput::Tunnel {
+            contestant: number,
+            moved,
+        });
+    }
+
+    /// What a proxy says, or that it takes more, if it does.
+    pub(super) fn hear_proxy(&mut self) -> Option<DialInput> {
+        let speaks = |each: &&Contestant| each.busy == Busy::Speaking;
+        let Contestant { number, stream, .. } = *self.actor.contestants.iter().find(speaks)?;
+        let (net, planner) = (&mut self.world.net, &mut self.world.planner);
+        let (buffers, id) = (&mut self.actor.buffers, stream);
+        let stream = &mut net.streams[id];
+        let words = buffers.outbound.filled();
+        let moved = if !words.is_empty() && stream.is_writable() {
+            match stream.send(id, [words, &[]], planner) {
+                Ok(count) => Moved::Sent(count),
+                Err(error) => Moved::Failed(error),
+            }
+        } else if stream.is_readable() {
+            match stream.receive(id, buffers.inbound.spare(ROOM), &mut [], planner) {
+                Incoming::Nothing => return None,
+                Incoming::Bytes(count) => {
+                    buffers.inbound.fill(count);
+                    Moved::Received(count)
+                }
+                Incoming::Ended { .. } => Moved::Ended,
+                Incoming::Broken(error) => Moved::Failed(error),
+            }
+        } else {
+            return None;
+        };
+        Some(DialInput::Tunnel {
+            contestant: number,
+            moved,
+        })
     }
 
     /// Takes what became of a connect.
@@ -227,7 +280,7 @@ impl Stage<'_> {
         let Some(contestant) = contestants.iter_mut().find(|each| each.stream == stream) else {
             return;
         };
-        if contestant.tls == Tls::Absent {
+        if contestant.busy != Busy::Handshake {
             return;
         }
         let result = match said {
@@ -239,7 +292,7 @@ impl Stage<'_> {
                 None => return,
             },
         };
-        contestant.tls = Tls::Absent;
+        contestant.busy = Busy::Nothing;
         let number = contestant.number;
         if result.is_err() {
             self.abort_connect(number);
