@@ -95,6 +95,7 @@ pub mod bench;
 #[cfg(any(test, feature = "testkit"))]
 #[doc(hidden)]
 pub mod fuzzing {
+    pub use crate::message::oracle::{field_values, parts_split};
     pub use crate::proto::oracle::{chunked_roundtrip, chunked_split, head_incremental};
 }
 

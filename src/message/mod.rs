@@ -12,6 +12,8 @@ pub mod fields;
 pub mod framing;
 pub mod method;
 pub mod no_proxy;
+#[cfg(any(test, feature = "testkit"))]
+pub(crate) mod oracle;
 pub mod overrides;
 pub mod pool;
 pub mod proxy;

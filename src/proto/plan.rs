@@ -200,6 +200,9 @@ impl Plan {
         if CONNECTION_OWNED.iter().chain(SETTLED).any(is_owned) {
             return Err(refused(name, FieldError::ConnectionOwned));
         }
+        if name.eq_ignore_ascii_case("if-range") {
+            check_condition(&self.fields, value.as_bytes())?;
+        }
         self.fields
             .set(name, value)
             .map_err(|rule| Error::from(rule).about(name))?;
@@ -208,8 +211,11 @@ impl Plan {
         Ok(())
     }
 
-    /// Removes a field of the caller's, all its lines.
+    /// Removes a field of the caller's, all its lines. `If-Range` goes with its `Range`.
     pub(crate) fn remove_field(&mut self, name: &str) -> usize {
+        if name.eq_ignore_ascii_case("range") {
+            self.fields.remove("if-range");
+        }
         self.fields.remove(name)
     }
 
@@ -511,9 +517,13 @@ fn check_single(fields: &Fields) -> Result<(), Error> {
 
 /// `If-Range` goes with `Range` only, and has what names octets for sure (RFC 9110 §13.1.5).
 fn check_if_range(fields: &Fields) -> Result<(), Error> {
-    let Some(value) = fields.get("if-range") else {
-        return Ok(());
-    };
+    match fields.get("if-range") {
+        Some(value) => check_condition(fields, value),
+        None => Ok(()),
+    }
+}
+
+fn check_condition(fields: &Fields, value: &[u8]) -> Result<(), Error> {
     if fields.contains("range") && Validator::parse(value).is_some() {
         Ok(())
     } else {

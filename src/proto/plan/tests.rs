@@ -100,6 +100,20 @@ fn rfc_a38_if_range_goes_with_a_range_and_a_strong_validator() {
 }
 
 #[test]
+fn rfc_a38_if_range_of_a_middleware_is_held_to_the_same_rule() {
+    let mut plan = Plan::new(wish("GET", BodyPlan::Empty, &[])).unwrap();
+    let kind = ErrorKind::LocalRequest(RequestRule::IfRange);
+    let strong = "\"a\"";
+    assert_eq!(plan.set_field("If-Range", strong).unwrap_err().kind(), kind);
+    plan.set_field("Range", "bytes=0-9").unwrap();
+    let weak = plan.set_field("if-range", "W/\"a\"");
+    assert_eq!(weak.unwrap_err().kind(), kind);
+    plan.set_field("If-Range", strong).unwrap();
+    assert_eq!(plan.remove_field("range"), 1);
+    assert!(!plan.fields().contains("If-Range"));
+}
+
+#[test]
 fn rfc_a25_cve_11_fields_that_stand_once_are_refused_twice_in_any_case() {
     for name in [
         "Host",

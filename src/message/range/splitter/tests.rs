@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::message::oracle::take_apart;
 
 /// The parts as they were read, and how it ended.
 type Read = (Vec<(String, String)>, Result<(), RangeRule>);
@@ -10,49 +11,11 @@ type Read = (Vec<(String, String)>, Result<(), RangeRule>);
 /// Reads content that comes in pieces of so many bytes.
 fn read(partial: &Partial, asked: &str, content: &[u8], piece: usize) -> Read {
     let asked = Ranges::parse(asked.as_bytes()).unwrap();
-    let mut splitter = Splitter::new(partial, asked).unwrap();
-    let mut there = splitter.seed().to_vec();
-    let mut pieces = content.chunks(piece);
-    let (mut parts, mut is_end) = (Vec::<(String, Vec<u8>)>::new(), false);
-    let ended = loop {
-        let taken = match splitter.step(&there, is_end) {
-            Err(rule) => break Err(rule),
-            Ok(Step::End) => break Ok(()),
-            Ok(Step::More) => {
-                assert!(!is_end, "more than all is wanted");
-                match pieces.next() {
-                    Some(piece) => there.extend_from_slice(piece),
-                    None => is_end = true,
-                }
-                0
-            }
-            Ok(Step::Skip(count)) => {
-                assert!(count > 0, "nothing is done");
-                count
-            }
-            Ok(Step::PartEnd(count)) => count,
-            Ok(Step::Part(count, range, _)) => {
-                parts.push((range.to_string(), Vec::new()));
-                count
-            }
-            Ok(Step::Content(count)) => {
-                assert!(count > 0 && splitter.is_inside());
-                let content = &mut parts.last_mut().unwrap().1;
-                content.extend_from_slice(&there[..count]);
-                splitter.took(count);
-                count
-            }
-        };
-        there.drain(..taken);
-    };
-    let text = |content: Vec<u8>| String::from_utf8_lossy(&content).into_owned();
-    let parts = parts.into_iter();
-    (
-        parts
-            .map(|(range, content)| (range, text(content)))
-            .collect(),
-        ended,
-    )
+    let (parts, ended) = take_apart(partial, &asked, content, || piece);
+    let text = |content: &[u8]| String::from_utf8_lossy(content).into_owned();
+    let parts = parts.iter();
+    let parts = parts.map(|(range, content)| (range.to_string(), text(content)));
+    (parts.collect(), ended)
 }
 
 fn several(boundary: &str) -> Partial {
