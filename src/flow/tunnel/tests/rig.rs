@@ -8,8 +8,8 @@ use crate::error::{Error, ErrorKind, Phase};
 use crate::event::grammar::check;
 use crate::event::{
     Clock, ConnOpened, ConnectDone, ConnectOutcome, ConnectStart, DialDone, DialReason, DialStart,
-    DnsSkipReason, DnsSkipped, Emitter, ErrorFacts, Event, EventKind, Interest, Observer,
-    ObserverRef, Observers, Payload, Redaction, Verdict,
+    DnsSkipReason, DnsSkipped, Emitter, ErrorFacts, Event, Interest, Observer, ObserverRef,
+    Observers, Payload, Redaction, Verdict,
 };
 use crate::flow::tunnel::{Goal, Progress, Tunnel};
 use crate::ids::{ConnId, DialId};
