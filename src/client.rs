@@ -1,10 +1,12 @@
 //! The blocking door: requests from the thread that calls, over one pool.
 
 mod fences;
+mod proxies;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::client::proxies::SaidOfProxies;
 use crate::config::{EarlyResponse, Limits, Strictness, Timeouts};
 use crate::drive::engine::{Engine, Parts};
 use crate::drive::start::Ready;
@@ -88,6 +90,7 @@ pub struct ClientBuilder {
     observers: Vec<ObserverRef>,
     redirects: RedirectPolicy,
     https_only: bool,
+    proxies: SaidOfProxies,
     layers: Vec<Layer>,
 }
 
@@ -288,6 +291,7 @@ impl ClientBuilder {
             observers: Vec::new(),
             redirects: RedirectPolicy::new(),
             https_only: false,
+            proxies: SaidOfProxies::default(),
             layers: Vec::new(),
         }
     }
@@ -532,7 +536,8 @@ impl ClientBuilder {
     ///
     /// # Errors
     /// [`ErrorKind::Tls`](crate::ErrorKind::Tls) when the TLS configuration cannot be used. A build without TLS
-    /// is no error here; an https request will be one.
+    /// is no error here; an https request will be one. [`ErrorKind::LocalProxy`](crate::ErrorKind::LocalProxy) when a
+    /// variable of the environment that has a proxy cannot be read; see [`proxy`](Self::proxy).
     pub fn build(self) -> Result<Client> {
         let tls = self.tls.client();
         let tls = match tls {
@@ -559,6 +564,7 @@ impl ClientBuilder {
                 retries: self.retries,
                 redirects: self.redirects,
                 https_only: self.https_only,
+                proxies: self.proxies.settle()?,
                 life: pool::Life {
                     age: self.max_age,
                     requests: self.max_requests,

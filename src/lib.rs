@@ -69,6 +69,7 @@ pub use crate::flow::redirect::{RedirectPolicy, Redirection};
 pub use crate::message::answer::Family;
 pub use crate::message::dial::DialProfile;
 pub use crate::message::method::Method;
+pub use crate::message::no_proxy::NoProxy;
 pub use crate::message::proxy::{Proxy, ProxyScheme};
 pub use crate::message::url::Url;
 pub use crate::net::cancel::CancelHandle;

@@ -12,10 +12,12 @@ use crate::drive::apply::{Make, Upload};
 pub(crate) use crate::drive::start::Ready;
 use crate::error::{Error, RequestRule, Result};
 use crate::event::ObserverRef;
+use crate::flow::proxy::GivenProxy;
 use crate::flow::redirect::RedirectPolicy;
 use crate::message::credentials::basic;
 use crate::message::fields::Fields;
 use crate::message::method::Method;
+use crate::message::proxy::Proxy;
 use crate::message::url::{Url, percent_decode};
 use crate::net::cancel::CancelHandle;
 use crate::proto::plan::{Plan, Wish};
@@ -56,6 +58,7 @@ pub struct Request {
     label: Option<Arc<str>>,
     timeouts: Option<Box<Timeouts>>,
     redirects: Option<RedirectPolicy>,
+    proxy: Option<GivenProxy>,
     observers: Vec<ObserverRef>,
     cancel: Option<CancelHandle>,
 }
@@ -88,6 +91,7 @@ impl Request {
             label: None,
             timeouts: None,
             redirects: None,
+            proxy: None,
             observers: Vec::new(),
             cancel: None,
         };
@@ -285,6 +289,29 @@ impl Request {
         self
     }
 
+    /// Sets the proxy of this call, of all its hops, or that there is none. Default: that of the client. The hosts that
+    /// the client reaches without a proxy by [`no_proxy`](crate::ClientBuilder::no_proxy) are so here too.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), wirescope::Error> {
+    /// # let client = wirescope::Client::new()?;
+    /// use wirescope::Proxy;
+    ///
+    /// let proxy = Proxy::parse("http://proxy.example:3128")?;
+    /// let requests = [
+    ///     client.get("http://example.com/")?.proxy(proxy),
+    ///     client.get("http://example.com/")?.proxy(None),
+    /// ];
+    /// # drop(requests);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn proxy(mut self, proxy: impl Into<Option<Proxy>>) -> Self {
+        self.proxy = Some(proxy.into().into());
+        self
+    }
+
     /// Attaches an observer to this call. It is told before those of the client, and the newest first.
     #[must_use]
     pub fn observe(mut self, observer: impl Into<ObserverRef>) -> Self {
@@ -355,6 +382,7 @@ impl Request {
             upload,
             timeouts: self.timeouts,
             redirects: self.redirects,
+            proxy: self.proxy,
             observers: self.observers,
             cancel: self.cancel,
         })
@@ -408,7 +436,7 @@ impl Body {
             ),
             Self::Made(make, length) => (
                 BodyPlan::Source(length, Box::new(trailers)),
-                Upload::Made(make, None),
+                Upload::made(make),
                 true,
             ),
         }

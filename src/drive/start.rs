@@ -10,6 +10,7 @@ use crate::drive::waits::Waits;
 use crate::error::Error;
 use crate::event::{Emitter, ObserverRef, Observers};
 use crate::flow::call::{self, Call};
+use crate::flow::proxy::GivenProxy;
 use crate::flow::redirect::RedirectPolicy;
 use crate::net::cancel::CancelHandle;
 use crate::net::clock;
@@ -21,6 +22,7 @@ pub(crate) struct Ready {
     pub(crate) upload: Upload,
     pub(crate) timeouts: Option<Box<Timeouts>>,
     pub(crate) redirects: Option<RedirectPolicy>,
+    pub(crate) proxy: Option<GivenProxy>,
     pub(crate) observers: Vec<ObserverRef>,
     pub(crate) cancel: Option<CancelHandle>,
 }
@@ -32,7 +34,7 @@ impl Engine {
     /// Why its plan was refused before any I/O; that is told.
     pub(crate) fn prepare(self: &Arc<Self>, ready: Ready, waits: Waits) -> Result<Running, Error> {
         let observers = Observers::of_call(&ready.observers, &self.observers);
-        let mut emitter = Emitter::new(clock::process(), observers, self.redaction.clone());
+        let mut emitter = Emitter::new(self.telling.clone(), observers);
         let id = next_call();
         let plan = ready.plan.map_err(|refused| {
             let Refused { error, plan } = *refused;
@@ -40,9 +42,11 @@ impl Engine {
             emitter.deliver();
             error
         })?;
-        let settings = match (ready.timeouts, ready.redirects) {
-            (None, None) => self.settings.clone(),
-            (timeouts, redirects) => Arc::new(self.settings.changed(timeouts, redirects)),
+        let settings = match (ready.timeouts, ready.redirects, ready.proxy) {
+            (None, None, None) => self.settings.clone(),
+            (timeouts, redirects, proxy) => {
+                Arc::new(self.settings.changed(timeouts, redirects, proxy))
+            }
         };
         Ok(Running {
             call: Call::new(id, plan, settings.clone()),
@@ -53,7 +57,7 @@ impl Engine {
             upload: ready.upload,
             cancel: ready.cancel,
             ear: None,
-            lent_waker: None,
+            nudge: None,
             lease: None,
             contestants: Contestants::default(),
             waits,

@@ -168,6 +168,8 @@ pub enum ProxyRule {
     Credentials,
     /// User name or password for a SOCKS proxy has not 1 to 255 bytes (RFC 1929 §2).
     SocksCredentials,
+    /// The caller's function failed; its error is the source.
+    Choice,
 }
 
 impl fmt::Display for ProxyRule {
@@ -180,6 +182,7 @@ impl fmt::Display for ProxyRule {
                 "the user name has a colon, or the credentials a control character"
             }
             Self::SocksCredentials => "user name and password need 1 to 255 bytes each for socks",
+            Self::Choice => "the function that chooses it failed",
         })
     }
 }

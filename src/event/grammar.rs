@@ -45,7 +45,8 @@ use crate::ids::{CallId, ConnId, DialId};
 /// The productions, as docs/events.md shows them. `||` is any interleaving.
 pub const TEXT: &str = "\
 call       = CallStart hop* CallDone               -- no hop: refused before any I/O, or canceled before it
-hop        = attempt ( Retry attempt )* Retry?     -- the next one follows a redirect
+hop        = ProxySelected? ( attempt ( Retry attempt )* Retry? )?
+                                                  -- the next one follows a redirect
 attempt    = GetConn PoolLookup* ( GetConnFailed | GotConn ( write || read ) PutIdleConn ) AttemptDone
 write      = ( WroteHeaderField+ WroteHeaders ( Wait100Continue Got100Continue? ExpectDone )?
                ( RequestBodyStart RequestBodyChunk* RequestBodyDone WroteTrailerField* )? )? WroteRequest

@@ -122,6 +122,9 @@ kinds! {
     ClientStart "client_start" on_client_start always Arc<ClientStart>;
     /// A call begins.
     CallStart "call_start" on_call_start always Arc<CallStart>;
+    /// By whom the next hop goes, where something decides about it: a proxy, or none by a rule. Told before its first
+    /// attempt; nothing is told where no proxy is set.
+    ProxySelected "proxy_selected" on_proxy_selected always Arc<ProxySelected>;
     /// What is done about a redirect: followed or not, and why not. Told right after its head (RFC 9110 §15.4).
     Redirect "redirect" on_redirect always Arc<Redirect>;
     /// The attempt before is made again; a refusal to do so stands in no event of its own.

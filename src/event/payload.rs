@@ -14,6 +14,8 @@ use crate::message::close::CloseReason;
 pub use crate::message::dial::{ConnectReason, DialProfile};
 use crate::message::fields::{FieldLine, Fields};
 use crate::message::framing::Framing;
+use crate::message::proxy::ProxyScheme;
+pub use crate::message::proxy::ProxySource;
 use crate::message::tls::{CertificateFacts, TlsFacts};
 
 /// Lends a stored value in the form its accessor promises.
@@ -125,6 +127,19 @@ payloads! {
         /// The label given by the caller.
         label "label": Option<Arc<str>> => Option<&Arc<str>>,
     }
+    /// Payload of [`EventKind::ProxySelected`](crate::event::EventKind::ProxySelected).
+    ProxySelected {
+        /// What the proxy speaks; none without a proxy.
+        scheme "scheme": Option<ProxyScheme> => Option<ProxyScheme>,
+        /// The host of the proxy, without brackets.
+        host "host": Option<Arc<str>> => Option<&Arc<str>>,
+        /// The port of the proxy.
+        port "port": Option<u16> => Option<u16>,
+        /// What decided.
+        source "source": ProxySource => ProxySource,
+        /// The variable of the environment, or the entry of the list of hosts that need no proxy, that decided.
+        rule "rule": Option<Arc<str>> => Option<&Arc<str>>,
+    }
     /// Payload of [`EventKind::Redirect`](crate::event::EventKind::Redirect).
     Redirect {
         /// The status code of the response.
@@ -198,6 +213,8 @@ payloads! {
         target "target": Arc<str> => &str,
         /// The URL of the hop, redacted.
         url "url": Arc<str> => &str,
+        /// `host:port` of the proxy that it is to be reached through.
+        proxy "proxy": Option<Arc<str>> => Option<&Arc<str>>,
     }
     /// Payload of [`EventKind::PoolLookup`](crate::event::EventKind::PoolLookup).
     PoolLookup {
@@ -393,7 +410,9 @@ payloads! {
         local "local": Option<SocketAddr> => Option<SocketAddr>,
         /// The address of the peer.
         remote "remote": SocketAddr => SocketAddr,
-        /// Whether TLS is spoken.
+        /// Whether a proxy stands between.
+        proxied "proxied": bool => bool,
+        /// Whether TLS is spoken with the server.
         tls "tls": bool => bool,
         /// Time since the dial began.
         setup "setup_ns": Duration => Duration,
@@ -965,7 +984,7 @@ tags! {
     }
 }
 
-tagged! { AnomalyKind, CloseReason, Family, AnswerSource, ConnectReason, DialProfile }
+tagged! { AnomalyKind, CloseReason, Family, AnswerSource, ConnectReason, DialProfile, ProxyScheme, ProxySource }
 
 /// A moment of the wall clock, shown as RFC 3339 with nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

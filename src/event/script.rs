@@ -23,6 +23,7 @@ use crate::message::answer::{AnswerSource, Family};
 use crate::message::close::CloseReason;
 use crate::message::fields::Fields;
 use crate::message::framing::Framing;
+use crate::message::proxy::ProxyScheme;
 use crate::message::tls::{TlsFacts, TlsHandshake, TlsVersion};
 
 /// Builds the events of a script; empty lines and what follows `#` count for nothing.
@@ -265,6 +266,13 @@ fn around(kind: EventKind, v: &Values<'_>) -> Payload {
             expect: v.is("expect"),
             label: None,
         })),
+        EventKind::ProxySelected => Payload::ProxySelected(Arc::new(ProxySelected {
+            scheme: Some(ProxyScheme::Http),
+            host: Some(v.text("host", "p")),
+            port: Some(v.number("port", 3128)),
+            source: ProxySource::Explicit,
+            rule: None,
+        })),
         EventKind::TimeoutFired => Payload::TimeoutFired(Arc::new(TimeoutFired {
             timer: v.tag(
                 "timer",
@@ -296,6 +304,7 @@ fn around(kind: EventKind, v: &Values<'_>) -> Payload {
         EventKind::GetConn => Payload::GetConn(Arc::new(GetConn {
             target: v.text("target", "h:80"),
             url: v.text("url", "http://h/"),
+            proxy: None,
         })),
         EventKind::PoolLookup => Payload::PoolLookup(Arc::new(PoolLookup {
             key: v.text("key", "http://h:80"),
@@ -489,6 +498,7 @@ fn dialed(kind: EventKind, v: &Values<'_>) -> Payload {
         EventKind::ConnOpened => Payload::ConnOpened(Arc::new(ConnOpened {
             local: Some(v.addr()),
             remote: v.addr(),
+            proxied: false,
             tls: v.is("tls"),
             setup: ZERO,
         })),

@@ -13,6 +13,8 @@
 //! ```
 
 mod acquiring;
+mod choosing;
+mod chore;
 mod deadlines;
 mod detached;
 mod ending;
@@ -33,9 +35,11 @@ use crate::event::{
     RetryRule,
 };
 use crate::flow::action::{Action, Input, PoolInput, Wait};
+use crate::flow::call::chore::Chore;
 use crate::flow::call::detached::Detached;
 pub(crate) use crate::flow::call::detached::DetachedDial;
 use crate::flow::call::ending::tell_call_done;
+use crate::flow::call::hops::Earlier;
 pub use crate::flow::call::hops::Hop;
 use crate::flow::call::queueing::Queued;
 use crate::flow::call::scarcity::Scarcity;
@@ -43,6 +47,7 @@ use crate::flow::connection::Connection;
 use crate::flow::dial::Dial;
 use crate::flow::dial::guard::Guard;
 use crate::flow::pool::{self, Cause, Life, Wish};
+use crate::flow::proxy::{GivenProxy, Proxies};
 use crate::flow::redirect::RedirectPolicy;
 use crate::flow::timers::Timers;
 use crate::ids::{CallId, ConnId};
@@ -70,10 +75,8 @@ pub(crate) struct Call {
     /// Attempts that were begun, of all hops and of this one.
     attempts: u16,
     tries: u16,
-    /// The hops before this one.
-    hops: Vec<Hop>,
-    /// Bytes of the attempts before.
-    earlier: (u64, u64),
+    /// What was before this attempt, if anything was.
+    earlier: Option<Box<Earlier>>,
     head: Arrived,
     reached: Option<ReachedFacts>,
     ending: Ending,
@@ -90,9 +93,9 @@ pub(crate) struct Call {
     /// The reset that a send was told of. The system tells it once, and then the stream seems to end well.
     reset: Option<io::Error>,
     /// What is to be done before anything else.
-    chore: Option<Action>,
-    /// What is known of descriptors and of waiting for them, in this attempt.
-    scarcity: Scarcity,
+    chore: Option<Chore>,
+    /// What is known of descriptors and of waiting for them, in this attempt, if anything is.
+    scarcity: Option<Box<Scarcity>>,
     /// The dial that goes on without this call, until the driver takes it.
     detached: Option<Box<Self>>,
 }
@@ -107,6 +110,8 @@ pub(crate) struct Settings {
     pub(crate) redirects: RedirectPolicy,
     /// Whether no hop may be http.
     pub(crate) https_only: bool,
+    /// How the proxy of a hop is chosen.
+    pub(crate) proxies: Proxies,
     /// How long a connection lives.
     pub(crate) life: Life,
     /// Addresses that the caller gave in advance.
@@ -126,11 +131,12 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// The same settings with other timeouts or another policy.
+    /// The same settings with other timeouts, another policy, or another proxy.
     pub(crate) fn changed(
         &self,
         timeouts: Option<Box<Timeouts>>,
         redirects: Option<RedirectPolicy>,
+        proxy: Option<GivenProxy>,
     ) -> Self {
         let timeouts = timeouts.map_or_else(|| self.timeouts.clone(), |timeouts| *timeouts);
         let rules = Rules {
@@ -142,6 +148,10 @@ impl Settings {
             timeouts,
             overrides: self.overrides.clone(),
             redirects: redirects.unwrap_or_else(|| self.redirects.clone()),
+            proxies: match proxy {
+                Some(given) => self.proxies.replaced(given),
+                None => self.proxies.clone(),
+            },
             connect_to: self.connect_to.clone(),
             guard: self.guard.clone(),
             ..*self
@@ -267,8 +277,7 @@ impl Call {
             timers: Timers::default(),
             attempts: 0,
             tries: 0,
-            hops: Vec::new(),
-            earlier: (0, 0),
+            earlier: None,
             head: Arrived::Nothing,
             reached: None,
             ending: Ending::Open,
@@ -280,7 +289,7 @@ impl Call {
             moved: None,
             reset: None,
             chore: None,
-            scarcity: Scarcity::default(),
+            scarcity: None,
             detached: None,
         }
     }
@@ -305,8 +314,8 @@ impl Call {
 
     /// The next thing to be done.
     pub(crate) fn next(&mut self, turn: &mut Turn<'_>) -> Action {
-        if let Some(chore) = self.chore.take() {
-            return chore;
+        if let Some(action) = self.chore.take().and_then(|chore| self.action_of(chore)) {
+            return action;
         }
         match &mut self.state {
             State::Fresh | State::Over(_) => Action::Done,
@@ -512,16 +521,10 @@ impl Call {
         self.state = State::Ready;
     }
 
-    fn begin_hop(&mut self, turn: &mut Turn<'_>) {
-        if matches!(self.state, State::Ready) {
-            self.begin_attempt(Wish::Any, turn);
-        }
-    }
-
     /// An attempt begins: a connection is wanted.
     fn begin_attempt(&mut self, wish: Wish, turn: &mut Turn<'_>) {
         let plan = &self.plan;
-        let hop = u8::try_from(self.hops.len()).unwrap_or(u8::MAX);
+        let hop = u8::try_from(self.hops().len()).unwrap_or(u8::MAX);
         turn.emitter.begin_attempt(hop, self.attempts);
         self.attempts = self.attempts.saturating_add(1);
         self.tries = self.tries.saturating_add(1);
@@ -530,6 +533,7 @@ impl Call {
                 Payload::GetConn(Arc::new(GetConn {
                     target: format!("{}:{}", plan.url.host_str(), plan.url.port()).into(),
                     url: redaction.url(&plan.url).into(),
+                    proxy: plan.via().proxy().map(|proxy| proxy.authority().into()),
                 }))
             });
         self.timers

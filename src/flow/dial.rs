@@ -70,6 +70,8 @@ pub(crate) struct DialFacts {
     pub(crate) id: DialId,
     pub(crate) why: DialReason,
     pub(crate) target: Target,
+    /// Whether it is a proxy.
+    pub(crate) is_proxied: bool,
     /// What lies behind it.
     pub(crate) legs: Legs,
     pub(crate) profile: DialProfile,
@@ -94,6 +96,8 @@ pub(crate) struct Dial {
     candidates: Candidates,
     contestants: Contestants,
     pace: Pace,
+    /// Bytes that were exchanged with a proxy, out and in.
+    carried: (u64, u64),
     state: State,
 }
 
@@ -134,6 +138,8 @@ pub(crate) struct Won {
     pub(crate) remote: SocketAddr,
     pub(crate) local: Option<SocketAddr>,
     pub(crate) tls: Option<Arc<TlsFacts>>,
+    /// Bytes that were exchanged with a proxy, out and in.
+    pub(crate) carried: (u64, u64),
 }
 
 impl Dial {
@@ -157,6 +163,7 @@ impl Dial {
             candidates: Candidates::new(Family::V6),
             contestants: Contestants::default(),
             pace: Pace::default(),
+            carried: (0, 0),
             state: State::Resolving,
         };
         dial.name(names, now, emitter, timers);

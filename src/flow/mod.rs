@@ -20,6 +20,7 @@ pub(crate) mod connection;
 pub(crate) mod dial;
 pub(crate) mod lookup;
 pub(crate) mod pool;
+pub(crate) mod proxy;
 pub(crate) mod redirect;
 pub(crate) mod retry;
 pub(crate) mod timers;

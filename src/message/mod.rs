@@ -10,6 +10,7 @@ pub mod dial;
 pub mod fields;
 pub mod framing;
 pub mod method;
+pub mod no_proxy;
 pub mod overrides;
 pub mod pool;
 pub mod proxy;

@@ -4,6 +4,7 @@
 //! has a user name, a password or the value of a field.
 
 mod scheme;
+mod source;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +15,7 @@ use crate::error::{Error, FieldError, ProxyRule, UrlError};
 use crate::message::credentials::basic;
 use crate::message::fields::Fields;
 pub use crate::message::proxy::scheme::ProxyScheme;
+pub use crate::message::proxy::source::ProxySource;
 use crate::message::url::authority::{Authority, HostKind};
 use crate::message::url::{Host, MAX_URL_BYTES, percent_decode};
 

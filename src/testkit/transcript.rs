@@ -302,7 +302,7 @@ mod tests {
     fn a_transcript_shows_what_happened() {
         let events = events(SCRIPT);
         let text = Transcript::of(&events[2..4]).to_string();
-        let expected = "     0.000 ms  call 7                    get_conn {\"target\":\"127.0.0.1:80\",\"url\":\"http://h/\"}\n     1.000 ms  call 7 dial 9             dial_start {\"why\":\"no_idle\"}\n";
+        let expected = "     0.000 ms  call 7                    get_conn {\"target\":\"127.0.0.1:80\",\"url\":\"http://h/\",\"proxy\":null}\n     1.000 ms  call 7 dial 9             dial_start {\"why\":\"no_idle\"}\n";
         assert_eq!(text, expected);
     }
 
@@ -311,7 +311,7 @@ mod tests {
         let events = events(SCRIPT);
         let expected = r#"     0.000 ms                            client_start {"wall_clock":"*","pid":0,"crate_version":"*","schema_version":1}
      0.000 ms  call 1                    call_start {"method":"GET","url":"http://127.0.0.1:*/","body_bytes":null,"expect":false,"label":null}
-     0.000 ms  call 1                    get_conn {"target":"127.0.0.1:80","url":"http://h/"}
+     0.000 ms  call 1                    get_conn {"target":"127.0.0.1:80","url":"http://h/","proxy":null}
      0.000 ms  call 1 dial 1             dial_start {"why":"no_idle"}
      0.000 ms  call 1 dial 1 conn 1      dial_done {"winner":0,"connection":1,"error":null,"abandoned":false,"tried":[],"elapsed_ns":0}
      0.000 ms  call 2 attempt 1 conn 1   got_conn {"reused":false,"was_idle":true,"idle_ns":0,"local":null,"remote":"[::1]:*","requests":0,"age_ns":0}

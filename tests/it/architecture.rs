@@ -86,7 +86,7 @@ const UP_ALL_THE_SAME: &[(&str, &str, &str)] = &[
     (
         "src/error/proxy.rs",
         "message",
-        "what a proxy said has field lines",
+        "what a proxy said has fields",
     ),
     (
         "src/net/clock.rs",

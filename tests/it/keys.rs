@@ -16,11 +16,13 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 enum Decided {
     /// A request that differs in it from a plain GET shares its connection, for this reason.
     Shares(&'static str, fn(Request) -> Result<Request>),
+    /// A request that differs in it shares no connection; another file shows it.
+    Parts(&'static str),
     /// It is no setting.
     NoSetting(&'static str),
 }
 
-use Decided::{NoSetting, Shares};
+use Decided::{NoSetting, Parts, Shares};
 
 const WHAT_IS_SENT: &str = "what is sent on a connection does not change who is reached by it";
 const WHAT_IS_SHOWN: &str = "who looks at a call does not change its connection";
@@ -116,6 +118,10 @@ const OF_A_REQUEST: &[(&str, Decided)] = &[
         ),
     ),
     (
+        "proxy",
+        Parts("by whom a server is reached decides who sees what is sent: proxies.rs"),
+    ),
+    (
         "observe",
         Shares(WHAT_IS_SHOWN, |it| Ok(it.observe(Trace::new()))),
     ),
@@ -208,8 +214,8 @@ fn k1_requests_that_differ_in_what_is_not_in_the_key_share_a_connection() {
     for (name, decided) in OF_A_REQUEST {
         let (reason, change) = match decided {
             Shares(reason, change) => (reason, change),
-            NoSetting(reason) => {
-                println!("{name} is no setting: {reason}");
+            Parts(reason) | NoSetting(reason) => {
+                println!("{name}: {reason}");
                 continue;
             }
         };

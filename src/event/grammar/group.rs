@@ -31,7 +31,7 @@ impl Group {
         use EventKind as K;
         match kind {
             K::ClientStart => Self::Client,
-            K::CallStart | K::Retry | K::CallDone => Self::Call,
+            K::CallStart | K::ProxySelected | K::Retry | K::CallDone => Self::Call,
             K::GetConn
             | K::PoolLookup
             | K::QueueStart

@@ -23,18 +23,23 @@ pub(super) struct Table {
 #[derive(Debug)]
 struct Row(&'static [State], K, State);
 
-/// `call = CallStart ( attempt ( Retry attempt )* Retry? )* CallDone`; each round is a hop
+/// `call = CallStart ( ProxySelected? ( attempt ( Retry attempt )* Retry? )? )* CallDone`; each round is a hop
 pub(super) const CALL: Table = Table {
     rule: Rule::Call,
     start: "unknown",
     ends: &["done"],
     rows: &[
         Row(&["unknown"], K::CallStart, "started"),
-        Row(&["started", "retrying", MOVED], K::GetConn, "attempt"),
+        Row(&["started", MOVED], K::ProxySelected, "chosen"),
+        Row(
+            &["started", "chosen", "retrying", MOVED],
+            K::GetConn,
+            "attempt",
+        ),
         Row(&["attempt"], K::AttemptDone, "between"),
         Row(&["between"], K::Retry, "retrying"),
         Row(
-            &["started", "between", "retrying", MOVED],
+            &["started", "chosen", "between", "retrying", MOVED],
             K::CallDone,
             "done",
         ),

@@ -126,6 +126,7 @@ const EXPECT_REFUSED: &str = "
 /// Two contestants; the first fails, the handshake of the second too.
 const FAILED_CONNECT: &str = "
     c1 call_start
+    c1 proxy_selected
     c1 a0 get_conn
     c1 a0 d1 dial_start
     c1 a0 d1 dns_skipped
@@ -441,6 +442,8 @@ fn is_legal(mutation: Mutation, line: &str, next: Option<&str>) -> bool {
     match (mutation, this, next_kind) {
         // The client may have been made before the observer.
         (Mutation::Drop, K::ClientStart, _) => true,
+        // Where nothing decides, nothing is told.
+        (Mutation::Drop, K::ProxySelected, _) => true,
         // A peer may deviate or not, and may do so anywhere in its message; a lookup anywhere in its dial.
         (Mutation::Drop, K::Anomaly, _) => true,
         (Mutation::Swap, K::Anomaly, Some(other)) | (Mutation::Swap, other, Some(K::Anomaly)) => {
@@ -552,6 +555,8 @@ fn each_rule_refuses_what_breaks_it() {
         Rule::Order,
         queued("queue_done outcome=handed", "queue_done outcome=canceled"),
     );
+    check(Rule::Call, get("c1 a0 d1 dial_start", "c1 proxy_selected"));
+    check(Rule::Ids, "c1 call_start\nc1 a0 proxy_selected".into());
     check(Rule::Lost, "events_lost".into());
     // 1
     check(Rule::OneEnd, "c1 call_start".into());

@@ -137,6 +137,7 @@ impl Dial {
             Payload::ConnOpened(Arc::new(ConnOpened {
                 local: reached.local,
                 remote: winner.addr,
+                proxied: self.facts.is_proxied,
                 tls: tls.is_some(),
                 setup,
             }))
@@ -148,6 +149,7 @@ impl Dial {
             remote: winner.addr,
             local: reached.local,
             tls,
+            carried: self.carried,
         })
     }
 

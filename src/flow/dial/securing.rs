@@ -148,6 +148,10 @@ impl Dial {
         emitter: &mut Emitter,
     ) {
         let error = Error::new(ErrorKind::Tls(fault.failure), Phase::Tls);
+        let error = match handshake.0 {
+            TlsRole::Origin => error,
+            TlsRole::Proxy => error.about("with the proxy"),
+        };
         let facts = ErrorFacts::of(&error);
         tell_tls_done(number, Err(facts), fault.alert, handshake, now, emitter);
         let outcome = TriedOutcome::Tls(fault.failure);

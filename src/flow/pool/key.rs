@@ -281,6 +281,8 @@ pub(crate) fn deciding<'a>(plan: &'a Plan, settings: &Settings) -> Destination<'
         is_resolver_custom: _,
         // A hop is a request of its own, with a key of its own.
         redirects: _,
+        // What is chosen stands in the plan, and is decided there.
+        proxies: _,
         // What it forbids is never asked for.
         https_only: _,
         // One client has one table of places to connect to, one profile, one choice of families, and one

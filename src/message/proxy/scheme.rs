@@ -30,6 +30,12 @@ impl ProxyScheme {
         }
     }
 
+    /// The name in exports.
+    #[must_use]
+    pub const fn tag(self) -> &'static str {
+        self.as_str()
+    }
+
     /// Returns the port that is meant when none is given: 80, 443 or 1080.
     #[must_use]
     pub const fn default_port(self) -> u16 {

@@ -9,7 +9,7 @@ use crate::event::grammar::check;
 use crate::event::{
     Clock, ConnOpened, ConnectDone, ConnectOutcome, ConnectStart, DialDone, DialReason, DialStart,
     DnsSkipReason, DnsSkipped, Emitter, ErrorFacts, Event, Interest, Observer, ObserverRef,
-    Observers, Payload, Redaction, Verdict,
+    Observers, Payload, Redaction, Telling, Verdict,
 };
 use crate::flow::tunnel::{Goal, Progress, Tunnel};
 use crate::ids::{ConnId, DialId};
@@ -65,7 +65,8 @@ impl Rig {
         let kept = Keeper::default();
         let observers = Observers::of_call(&[ObserverRef::new(kept.clone())], &[]);
         let clock = Clock::new(now, SystemTime::UNIX_EPOCH);
-        let emitter = Emitter::new(clock, observers, Redaction::default().into());
+        let telling = Telling::new(clock, Redaction::default());
+        let emitter = Emitter::new(telling.into(), observers);
         Self {
             buffers: Buffers::default(),
             emitter,
@@ -197,6 +198,7 @@ fn after(opened: bool) -> Vec<Payload> {
     let conn = Payload::ConnOpened(Arc::new(ConnOpened {
         local: None,
         remote: "127.0.0.1:3128".parse().unwrap(),
+        proxied: true,
         tls: false,
         setup: Duration::ZERO,
     }));
@@ -211,7 +213,7 @@ fn after(opened: bool) -> Vec<Payload> {
     if opened { vec![conn, done] } else { vec![done] }
 }
 
-/// Asks a proxy for `h:443`; it answers in pieces of that size and ends the stream.
+/// Asks a proxy for `h:443`; it answers in pieces of that size, a new one behind each question, and ends the stream.
 pub(super) fn play(proxy: &str, answer: &[u8], piece: usize) -> Played {
     play_with(Rig::new(), proxy, answer, || piece)
 }
@@ -227,7 +229,12 @@ pub(super) fn play_with(
     let mut sent = rig.sent();
     let mut rest = answer;
     let (end, error) = loop {
-        let (now, later) = rest.split_at(piece().min(rest.len()));
+        let until_question = asked_again(proxy, answer)
+            .into_iter()
+            .map(|at| (at + rest.len()).saturating_sub(answer.len()))
+            .find(|left| *left > 0)
+            .unwrap_or(usize::MAX);
+        let (now, later) = rest.split_at(piece().min(until_question).min(rest.len()));
         rest = later;
         let progress = if now.is_empty() {
             rig.end(&mut tunnel)
@@ -247,5 +254,14 @@ pub(super) fn play_with(
         error,
         sent,
         events,
+    }
+}
+
+/// Behind which bytes of its answer a SOCKS proxy waits for the next question.
+fn asked_again(proxy: &str, answer: &[u8]) -> Vec<usize> {
+    match (proxy.starts_with("socks"), answer) {
+        (true, [5, 2, ..]) => vec![2, 4],
+        (true, _) => vec![2],
+        (false, _) => Vec::new(),
     }
 }
