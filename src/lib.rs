@@ -95,7 +95,11 @@ pub mod bench;
 #[cfg(any(test, feature = "testkit"))]
 #[doc(hidden)]
 pub mod fuzzing {
-    pub use crate::proto::oracle::{chunked_roundtrip, chunked_split, head_incremental};
+    pub use crate::proto::oracle::{
+        chunked_roundtrip, chunked_split, connect_writer, head_incremental,
+    };
+    #[cfg(feature = "testkit")]
+    pub use crate::testkit::tunnel_law::tunnel_answer;
 }
 
 /// The examples of the README compile and run.
