@@ -12,6 +12,7 @@ mod bodies;
 mod cli;
 mod cli_content;
 mod cli_many;
+mod cli_proxies;
 mod conformance;
 mod costs;
 mod credentials;

@@ -11,6 +11,7 @@ use crate::connect_to;
 use crate::exit::Failure;
 use crate::fields::FieldLines;
 use crate::output::Heads;
+use crate::proxy;
 use crate::verbose::Verbose;
 
 /// The content type of a form, as `-d` sends it.
@@ -120,6 +121,7 @@ pub(crate) fn client(
             .ok_or_else(|| Failure::Usage(format!("--connect-to {text}: {}", connect_to::FORM)))?;
         builder = builder.connect_to(from.host, from.port, to.host, to.port)?;
     }
+    builder = proxy::apply(args, builder)?;
     match args.at_once.map(usize::from) {
         Some(most) => {
             builder = builder
