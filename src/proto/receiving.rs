@@ -33,6 +33,9 @@ const ANOMALOUS_INTERIMS: usize = 3;
 /// Most entries of `Server-Timing` that are kept.
 const SERVER_TIMINGS: usize = 32;
 
+/// The trailers of a body that has none, or none yet.
+static NO_TRAILERS: Fields = Fields::new();
+
 /// What the request side tells that decides how the response is read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asked {
@@ -281,7 +284,8 @@ impl Receiving {
 
     /// The trailer section, without what may not stand there; empty before the end.
     pub(crate) fn trailers(&self) -> Option<&Fields> {
-        self.body().map(|body| &body.trailers)
+        let body = self.body()?;
+        Some(body.trailers.as_deref().unwrap_or(&NO_TRAILERS))
     }
 
     /// Why the connection serves no further request, as far as the response decides.
