@@ -7,12 +7,14 @@
 )]
 
 mod architecture;
+mod bad_certificates;
 mod basic;
 mod bodies;
 mod cli;
 mod cli_content;
 mod cli_many;
 mod cli_proxies;
+mod cli_tls;
 mod conformance;
 mod costs;
 mod credentials;
@@ -57,3 +59,5 @@ mod strace;
 mod support;
 mod three_runners;
 mod tls;
+mod tls_sessions;
+mod upgrade;

@@ -23,6 +23,7 @@ const REDIRECTS: u8 = 47;
 const EMPTY_REPLY: u8 = 52;
 const SEND: u8 = 55;
 const RECEIVE: u8 = 56;
+const IDENTITY: u8 = 58;
 const CERTIFICATE: u8 = 60;
 const CA_FILE: u8 = 77;
 const SOCKS: u8 = 97;
@@ -34,6 +35,8 @@ pub(crate) enum Failure {
     Call(Error),
     /// The certificates of `--cacert` cannot be used.
     CaFile(Error),
+    /// The certificate or the key of `--cert` and `--key` cannot be used.
+    Identity(Error),
     /// The command line cannot be followed.
     Usage(String),
     /// What is asked for is not there.
@@ -75,6 +78,7 @@ impl Failure {
         match self {
             Self::Call(error) => code_of(error),
             Self::CaFile(_) => CA_FILE,
+            Self::Identity(_) => IDENTITY,
             Self::Usage(_) => USAGE,
             Self::Unsupported(_) => UNSUPPORTED,
             Self::Read(_) => READ,
@@ -86,7 +90,7 @@ impl Failure {
     /// The kind for a `call_done` that the library could not tell.
     pub(crate) fn tag(&self) -> &'static str {
         match self {
-            Self::Call(error) | Self::CaFile(error) => error.kind().tag(),
+            Self::Call(error) | Self::CaFile(error) | Self::Identity(error) => error.kind().tag(),
             Self::Usage(_) | Self::Unsupported(_) => "local_request",
             Self::Read(_) => "local_file",
             Self::Write(_) | Self::Gone(_) => "aborted",
@@ -97,7 +101,7 @@ impl Failure {
     /// One line: what went wrong, where, and what was tried; then why, as far as that is known.
     pub(crate) fn line(&self) -> String {
         match self {
-            Self::Call(error) | Self::CaFile(error) => chain(error),
+            Self::Call(error) | Self::CaFile(error) | Self::Identity(error) => chain(error),
             Self::Usage(text)
             | Self::Unsupported(text)
             | Self::Read(text)
@@ -182,6 +186,9 @@ fn code_of_tls(failure: TlsFailure) -> u8 {
         | TlsFailure::Expired
         | TlsFailure::NotYetValid
         | TlsFailure::Revoked
+        | TlsFailure::WrongPurpose
+        | TlsFailure::BadSignature
+        | TlsFailure::UnsupportedAlgorithm
         | TlsFailure::BadCertificate => CERTIFICATE,
         _ => TLS,
     }

@@ -3,7 +3,7 @@
 use wirescope::event::{ObserverRef, Redaction};
 use wirescope::message::overrides::Overrides;
 use wirescope::message::url::encode_stray;
-use wirescope::{Client, DialProfile, Family, RedirectPolicy, Request, TlsConfig};
+use wirescope::{Client, DialProfile, Family, RedirectPolicy, Request};
 
 use crate::args::{Args, RaceForm};
 use crate::body::{joined, put_to, upload};
@@ -12,6 +12,7 @@ use crate::exit::Failure;
 use crate::fields::FieldLines;
 use crate::output::Heads;
 use crate::proxy;
+use crate::tls;
 use crate::verbose::Verbose;
 
 /// The content type of a form, as `-d` sends it.
@@ -105,7 +106,7 @@ pub(crate) fn client(
         .redirects(redirects(args))
         .address_family(family(args))
         .dial_profile(profile(args))
-        .tls(tls(args)?)
+        .tls(tls::config(args)?)
         .redaction(redaction(args))
         .timeouts(|timeouts| {
             timeouts.total = args.max_time.filter(|limit| !limit.is_zero());
@@ -177,15 +178,4 @@ fn redirects(args: &Args) -> RedirectPolicy {
         None => policy,
         Some(most) => policy.max(u16::try_from(most).unwrap_or(u16::MAX)),
     }
-}
-
-fn tls(args: &Args) -> Result<TlsConfig, Failure> {
-    let mut tls = TlsConfig::new().danger_accept_invalid_certs(args.insecure);
-    if let Some(file) = &args.cacert {
-        tls = tls
-            .builtin_roots(false)
-            .add_ca_file(file)
-            .map_err(Failure::CaFile)?;
-    }
-    Ok(tls)
 }

@@ -11,6 +11,8 @@ use wirescope::event::{
 use wirescope::message::fields::Fields;
 use wirescope::{ProxyScheme, Url};
 
+use crate::tls;
+
 /// Writes what happens to standard error, as it happens.
 #[derive(Debug, Default)]
 pub(crate) struct Verbose {
@@ -134,11 +136,15 @@ fn star(data: EventData<'_>) -> Option<String> {
             format!("Connected to {}", done.addr())
         }
         EventData::ConnectDone(done) => format!("{} {}", done.addr(), done.outcome().tag()),
-        EventData::TlsHandshakeDone(done) => match (done.facts(), done.error()) {
-            (Some(facts), _) => format!("{} {}", facts.version(), facts.cipher_suite()),
-            (None, Some(error)) => error.message().to_owned(),
-            (None, None) => return None,
-        },
+        EventData::TlsHandshakeStart(start) => {
+            let session = if start.resumption() {
+                ", and to resume a session"
+            } else {
+                ""
+            };
+            format!("ALPN: wirescope offers {}{session}", start.alpn())
+        }
+        EventData::TlsHandshakeDone(done) => tls::told(done)?,
         EventData::ProxyConnectStart(start) => {
             format!(
                 "Asking {} for a tunnel to {}",

@@ -55,6 +55,7 @@ impl Dial {
         &self,
         number: u16,
         to: TlsRole,
+        resumption: bool,
         now: Instant,
         emitter: &mut Emitter,
     ) {
@@ -65,6 +66,7 @@ impl Dial {
                 contestant: number,
                 server_name,
                 alpn: "http/1.1",
+                resumption,
                 to,
             }))
         });
