@@ -203,7 +203,7 @@ fn rfc_f20_x04_x05_a_refusal_says_status_fields_and_the_first_of_its_body() {
         let refusal = error.proxy_refusal().unwrap();
         assert_eq!((refusal.status(), refusal.body()), (403, &b"forbidden"[..]));
         assert_eq!(refusal.fields().get_str("x-why"), Some("policy"));
-        let (error, _proxy) = asked_of(door, answers("HTTP/1.1 400\r\n\r\n"), |client| client);
+        let (error, _proxy) = asked_of(door, answers("HTTP/1.1 400\r\nContent-Length: 0\r\n\r\n"), |client| client);
         assert!(matches!(error.kind(), ErrorKind::Proxy(_)), "{error}");
         let who = "HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic realm=\"x\"\r\nContent-Length: 0\r\n\r\n";
         let (error, _proxy) = asked_of(door, answers(who), |client| client);
