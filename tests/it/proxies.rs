@@ -206,10 +206,6 @@ impl World {
         }
     }
 
-    fn origin(&self, is_https: bool) -> &Peer {
-        if is_https { &self.secure } else { &self.plain }
-    }
-
     /// Ends the client and waits for the others; what they saw, and what was told.
     #[track_caller]
     fn finish(self) -> Seen {
