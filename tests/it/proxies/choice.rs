@@ -1,6 +1,6 @@
 //! Which hop goes through which proxy.
 
-use wirescope::error::ProxyRule;
+use wirescope::error::{LookupFailure, ProxyRule};
 use wirescope::event::EventKind;
 use wirescope::testkit::RefusedPort;
 use wirescope::{ErrorKind, NoProxy, Phase};
@@ -216,6 +216,66 @@ fn cve_76_a_request_has_its_own_proxy_and_its_own_connections() {
                 .count(),
             3
         );
+    }
+}
+
+/// SOCKS5 that is given addresses: the name is looked up here and first, with all that counts for addresses; then the
+/// proxy, by its own name.
+#[test]
+fn x10_socks5_is_given_the_address_that_is_found_here() {
+    for door in DOORS {
+        let by_name = |world: &World| {
+            let url = format!("socks5://proxy.test:{}", world.relay.addr().port());
+            let proxy = Proxy::parse(&url).unwrap();
+            proxy.with_credentials(USER, PASSWORD).unwrap()
+        };
+        let mut world = World::with(
+            Kind::Socks5,
+            true,
+            door,
+            &echo_target(),
+            |relay| relay,
+            |client| {
+                let c = [IpAddr::from([192, 0, 2, 2])];
+                let client = client.resolve_override("c.test", 80, &c).unwrap();
+                client.allow_addresses(|addr| addr.ip() != IpAddr::from([192, 0, 2, 1]))
+            },
+        );
+        // A name of the caller's table, and no lookup.
+        let proxy = by_name(&world);
+        let request = world.get("http://c.test/x").proxy(proxy.clone());
+        assert_eq!(world.send(request).unwrap().1, "/x");
+        assert_eq!(*world.asked.lock().unwrap(), ["proxy.test"]);
+        // An address is given as it is.
+        let request = world.get("http://192.0.2.2/y").proxy(proxy.clone());
+        assert_eq!(world.send(request).unwrap().1, "/y");
+        // What may not be dialed may not be asked for, and the proxy hears nothing of it.
+        let before = world.relay.connections();
+        let request = world.get("http://a.test/").proxy(proxy);
+        let error = world.send(request).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Lookup(LookupFailure::NotAllowed));
+        assert!(error.to_string().contains("a.test"), "{error}");
+        assert_eq!(world.relay.connections(), before);
+        let names = world.asked.lock().unwrap().clone();
+        assert_eq!(
+            names,
+            ["proxy.test", "a.test"],
+            "the proxy is remembered, and comes second"
+        );
+        let seen = world.finish();
+        seen.judge();
+        seen.told.assert_sequence([
+            "dns_start host=c.test",
+            "dns_done",
+            "dns_start host=proxy.test",
+            "dns_done",
+            "connect_start",
+            "proxy_connect_start",
+            "proxy_connect_done",
+        ]);
+        for one in &seen.relay {
+            assert_eq!(one.targets, ["192.0.2.2:80"]);
+        }
     }
 }
 
