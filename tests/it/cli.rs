@@ -34,8 +34,14 @@ impl From<Output> for Ran {
 pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wirescope"));
     command.args(args).stdin(Stdio::null());
+    // Whoever runs the tests may have proxies.
+    for name in PROXY_VARIABLES {
+        command.env_remove(name).env_remove(name.to_uppercase());
+    }
     command
 }
+
+const PROXY_VARIABLES: [&str; 4] = ["http_proxy", "https_proxy", "all_proxy", "no_proxy"];
 
 pub(crate) fn run(args: &[&str]) -> Ran {
     command(args).output().unwrap().into()

@@ -13,6 +13,7 @@ use crate::exit::Failure;
 use crate::fields::FieldLines;
 use crate::interface;
 use crate::output::Heads;
+use crate::proxy;
 use crate::tls;
 use crate::verbose::Verbose;
 
@@ -138,6 +139,7 @@ pub(crate) fn client(
             .ok_or_else(|| Failure::Usage(format!("--connect-to {text}: {}", connect_to::FORM)))?;
         builder = builder.connect_to(from.host, from.port, to.host, to.port)?;
     }
+    builder = proxy::apply(args, builder)?;
     if let Some(name) = &args.interface {
         builder = interface::bind(builder, name, family(args))?;
     }
