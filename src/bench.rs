@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::config::{Limits, Strictness};
 use crate::event::{
     BodyEnd, CallDone, Emitter, EventKind, ObserverRef, Observers, Payload, Redaction,
-    ResponseBodyDone,
+    ResponseBodyDone, Telling,
 };
 use crate::ids::CallId;
 use crate::message::fields::Fields;
@@ -46,6 +46,7 @@ impl Encoder {
             host_by_user: false,
             expect: false,
             close: false,
+            upgrade: None,
             framing: RequestFraming::Absent,
             trailers: None,
         };
@@ -93,7 +94,8 @@ impl Emitting {
     #[must_use]
     pub fn new(observers: &[ObserverRef]) -> Self {
         let observers = Observers::of_call(observers, &[]);
-        let mut emitter = Emitter::new(clock::process(), observers, Redaction::default().into());
+        let telling = Telling::new(clock::process(), Redaction::default());
+        let mut emitter = Emitter::new(telling.into(), observers);
         emitter.begin_call(CallId::new(1));
         Self {
             emitter,

@@ -48,6 +48,8 @@ pub enum FieldError {
     ConnectionOwned,
     /// The field may not stand in a trailer section (RFC 9110 §6.5.1).
     NotInTrailers,
+    /// The name of a protocol is not a token, with or without a `/` and a version (RFC 9110 §7.8).
+    Protocol,
     /// `Expect` with anything but `100-continue`, or without a body (RFC 9110 §10.1.1).
     Expect,
 }
@@ -71,6 +73,9 @@ impl fmt::Display for FieldError {
                 f.write_str("the field belongs to the connection and is written by the client")
             }
             Self::NotInTrailers => f.write_str("the field may not stand in a trailer section"),
+            Self::Protocol => {
+                f.write_str("a protocol is a token, with or without a slash and a version")
+            }
             Self::Expect => f.write_str("only 100-continue can be expected, and only with a body"),
         }
     }
@@ -131,6 +136,9 @@ rules! {
         CodingInHttp10 => "transfer-encoding stands in an http/1.0 response",
         /// A 101 that was not asked for (RFC 9110 §15.2.2).
         SwitchNotAsked => "the peer switches to a protocol that was not asked for",
+        /// A 101 or the beginning of a tunnel while the request cannot be sent whole any more, or more than 64 KiB of the
+        /// other protocol before it is (RFC 9110 §7.8).
+        SwitchTooSoon => "the peer switches to another protocol before it has the whole request",
     }
 }
 
@@ -326,8 +334,12 @@ rules! {
     RequestRule {
         /// The method is not a token (RFC 9110 §9.1).
         Method => "the method is not a token",
-        /// CONNECT is not made by a plain request.
-        ConnectMethod => "connect is not available as a plain request",
+        /// CONNECT without a target of its own, or with a body: it is made by [`Client::connect`](crate::Client::connect).
+        ConnectMethod => "connect needs a target of its own and has no body",
+        /// What a CONNECT asks for is not `host:port`, or its URL has more than a server (RFC 9112 §3.2.3).
+        ConnectTarget => "connect asks a server, by a url without a path, for host:port",
+        /// An upgrade or a CONNECT together with `Connection: close`, after which nothing is sent (RFC 9112 §9.6).
+        CloseBeforeSwitch => "nothing can be sent on a connection that is to be closed",
         /// TRACE was not allowed explicitly (RFC 9110 §9.3.8).
         TraceMethod => "trace has to be allowed explicitly and has no body and no credentials",
         /// A body with a method for which it means nothing, and no opt-in (RFC 9110 §9.3.1).

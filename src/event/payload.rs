@@ -528,6 +528,11 @@ payloads! {
         /// The entries of `Server-Timing`.
         server_timing "server_timing": Vec<Box<str>> => &[Box<str>],
     }
+    /// Payload of [`EventKind::Upgraded`](crate::event::EventKind::Upgraded).
+    Upgraded {
+        /// The protocol that the answer names; none in a tunnel.
+        protocol "protocol": Option<Arc<str>> => Option<&Arc<str>>,
+    }
     /// Payload of [`EventKind::ResponseBodyStart`](crate::event::EventKind::ResponseBodyStart).
     ResponseBodyStart {}
     /// Payload of [`EventKind::ResponseBodyChunk`](crate::event::EventKind::ResponseBodyChunk).
@@ -925,6 +930,8 @@ tags! {
         Absolute => "absolute",
         /// `*`, for OPTIONS.
         Asterisk => "asterisk",
+        /// `host:port`, for CONNECT.
+        Authority => "authority",
     }
     /// What ended the wait for a 100 (Continue).
     ExpectOutcome {

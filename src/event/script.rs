@@ -229,6 +229,7 @@ fn payload(kind: EventKind, v: &Values<'_>) -> Payload {
         | EventKind::FinalResponseStart
         | EventKind::GotHeaderField
         | EventKind::GotResponseHead
+        | EventKind::Upgraded
         | EventKind::ResponseBodyStart
         | EventKind::ResponseBodyChunk
         | EventKind::GotTrailerField
@@ -610,6 +611,9 @@ fn received(kind: EventKind, v: &Values<'_>) -> Payload {
             framing: v.framing(),
             close: v.close("close"),
             server_timing: Vec::new(),
+        })),
+        EventKind::Upgraded => Payload::Upgraded(Arc::new(Upgraded {
+            protocol: (!v.is("tunnel")).then(|| v.text("protocol", "websocket")),
         })),
         EventKind::ResponseBodyStart => Payload::ResponseBodyStart(ResponseBodyStart {}),
         EventKind::ResponseBodyChunk => Payload::ResponseBodyChunk(ResponseBodyChunk {

@@ -112,6 +112,9 @@ pub(crate) enum Action {
     Resume,
     /// The response can be handed out, and nothing more happens until the caller asks.
     HandOut,
+    /// Take the connection out of what watches it and could cancel it: it is the caller's from now on. Answered by
+    /// [`ExchangeInput::Upgraded`], or by what broke it.
+    Upgrade,
     /// Ask the pool for a place; answered by [`PoolInput::Place`].
     AskPlace,
     /// Put the connection into the pool.
@@ -247,8 +250,8 @@ pub(crate) enum DialInput {
 pub(crate) enum Moved {
     /// The kernel accepted bytes of the outbound buffer.
     Sent(usize),
-    /// Bytes came, and stand at the end of the inbound buffer.
-    Received,
+    /// So many bytes came, and stand at the end of the inbound buffer.
+    Received(usize),
     /// The proxy ended the stream.
     Ended,
     /// Sending or receiving failed.
@@ -296,6 +299,8 @@ pub(crate) enum ExchangeInput {
     Drain,
     /// Observers have spoken.
     Wake,
+    /// The connection is the caller's.
+    Upgraded,
 }
 
 /// What the pool said, or what became of a connection that served.
