@@ -13,6 +13,7 @@ use crate::error::TlsFailure;
 use crate::event::{EventKind, TlsRole};
 use crate::flow::action::{DialInput, Input, TlsFault};
 use crate::flow::dial::Dial;
+use crate::message::peer_addr::PeerAddr;
 use crate::message::tls::TlsFacts;
 use crate::net::poll::Owner;
 use crate::net::route::has_route;
@@ -97,20 +98,26 @@ impl Contestants {
 
 impl Running {
     pub(crate) fn probe_route(&mut self, addr: SocketAddr) {
-        let reachable = has_route(addr);
+        let reachable = has_route(addr, &self.engine.setup);
         self.input(DialInput::Route { addr, reachable });
     }
 
     /// Opens the socket of a contestant, and begins to connect unless that can be done in one blocking call.
-    pub(crate) fn open(&mut self, number: u16, addr: SocketAddr) {
+    pub(crate) fn open(&mut self, number: u16, addr: PeerAddr) {
         let is_alone = self.call.dialing().is_some_and(Dial::is_alone);
-        if is_alone && self.waits.may_block() {
-            return match Unconnected::open(addr) {
-                Ok(socket) => self.contestants.put(number, Contestant::Opening(socket)),
-                Err(error) => self.failed_now(number, error),
-            };
+        let setup = &self.engine.setup;
+        match addr {
+            PeerAddr::Tcp(addr) if is_alone && self.waits.may_block() => {
+                match Unconnected::open(addr, setup) {
+                    Ok(socket) => self.contestants.put(number, Contestant::Opening(socket)),
+                    Err(error) => self.failed_now(number, error),
+                }
+            }
+            PeerAddr::Tcp(_) | PeerAddr::Unix(_) => {
+                let begun = Unconnected::begin(addr, setup);
+                self.begun(number, begun);
+            }
         }
-        self.begun(number, Unconnected::begin(addr));
     }
 
     /// Keeps a contestant whose connect was begun.
@@ -145,11 +152,14 @@ impl Running {
 
     /// Tells the core that a contestant connected.
     fn opened(&mut self, number: u16, socket: Unconnected) {
+        let has_address = socket.is_tcp();
         let socket = match socket.into_socket(self.read_timeout()) {
             Ok(socket) => socket,
             Err(error) => return self.failed(number, error),
         };
-        let local = self.wants_local().then(|| socket.local_addr()).flatten();
+        let local = (has_address && self.wants_local())
+            .then(|| socket.local_addr())
+            .flatten();
         let transport = Box::new(Transport::plain(socket));
         let contestant = Contestant::Open(transport, Busy::Nothing);
         self.contestants.put(number, contestant);

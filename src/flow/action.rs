@@ -18,6 +18,7 @@ use crate::ids::{ConnId, DialId};
 use crate::message::answer::Family;
 use crate::message::answer::Outcome;
 use crate::message::close::CloseReason;
+use crate::message::peer_addr::PeerAddr;
 use crate::message::tls::TlsFacts;
 use crate::proto::sending::Pulled;
 
@@ -62,7 +63,7 @@ pub(crate) enum Action {
         /// Number of the contestant.
         contestant: u16,
         /// Where to.
-        addr: SocketAddr,
+        addr: PeerAddr,
     },
     /// Give a contestant up: close its socket, connected or not.
     AbortConnect {

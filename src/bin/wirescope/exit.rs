@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use wirescope::error::{Limit, RequestRule, TlsFailure, UrlError};
+use wirescope::error::{Limit, RequestRule, SocketRule, TlsFailure, UrlError};
 use wirescope::{Error, ErrorKind, Phase};
 
 pub(crate) const OK: u8 = 0;
@@ -18,6 +18,7 @@ const WRITE: u8 = 23;
 const READ: u8 = 26;
 const TIMEOUT: u8 = 28;
 const TLS: u8 = 35;
+const INTERFACE: u8 = 45;
 const REDIRECTS: u8 = 47;
 const EMPTY_REPLY: u8 = 52;
 const SEND: u8 = 55;
@@ -39,6 +40,8 @@ pub(crate) enum Failure {
     Usage(String),
     /// What is asked for is not there.
     Unsupported(String),
+    /// What connections are to leave by is not there.
+    Interface(String),
     /// A file of the caller's cannot be read.
     Read(String),
     /// A file cannot be written.
@@ -79,6 +82,7 @@ impl Failure {
             Self::Identity(_) => IDENTITY,
             Self::Usage(_) => USAGE,
             Self::Unsupported(_) => UNSUPPORTED,
+            Self::Interface(_) => INTERFACE,
             Self::Read(_) => READ,
             Self::Write(_) | Self::Gone(_) => WRITE,
             Self::Status(_) => STATUS,
@@ -90,6 +94,7 @@ impl Failure {
         match self {
             Self::Call(error) | Self::CaFile(error) | Self::Identity(error) => error.kind().tag(),
             Self::Usage(_) | Self::Unsupported(_) => "local_request",
+            Self::Interface(_) => "local_socket",
             Self::Read(_) => "local_file",
             Self::Write(_) | Self::Gone(_) => "aborted",
             Self::Status(_) => "status",
@@ -102,6 +107,7 @@ impl Failure {
             Self::Call(error) | Self::CaFile(error) | Self::Identity(error) => chain(error),
             Self::Usage(text)
             | Self::Unsupported(text)
+            | Self::Interface(text)
             | Self::Read(text)
             | Self::Write(text)
             | Self::Gone(text) => text.clone(),
@@ -140,6 +146,12 @@ fn code_of(error: &Error) -> u8 {
             _,
         ) => READ,
         (ErrorKind::LocalBodySink, _) => WRITE,
+        (
+            ErrorKind::LocalSocket(
+                SocketRule::LocalAddress | SocketRule::Interface | SocketRule::InterfacePermission,
+            ),
+            _,
+        ) => INTERFACE,
         (ErrorKind::Lookup(_), _) => LOOKUP,
         (ErrorKind::Connect, _) => CONNECT,
         (ErrorKind::Timeout(_), _) => TIMEOUT,

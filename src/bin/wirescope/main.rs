@@ -18,6 +18,7 @@ mod content;
 mod demo;
 mod exit;
 mod fields;
+mod interface;
 mod lines;
 mod many;
 mod order;

@@ -136,7 +136,7 @@ impl Dial {
         emitter.emit(EventKind::ConnOpened, now, |_| {
             Payload::ConnOpened(Arc::new(ConnOpened {
                 local: reached.local,
-                remote: winner.addr,
+                remote: winner.addr.clone(),
                 proxied: self.facts.is_proxied,
                 tls: tls.is_some(),
                 setup,

@@ -280,7 +280,7 @@ impl<'a> Run<'a> {
                         return self.over(Err(error));
                     }
                 }
-                Step::Won(won) => return self.over(Ok(won.remote.ip())),
+                Step::Won(won) => return self.over(Ok(won.remote.tcp().unwrap().ip())),
                 Step::Failed(error) => {
                     let looked_up = self.dial.take_names();
                     let error = error.with_tried(self.dial.tried(), looked_up);
@@ -326,7 +326,9 @@ impl<'a> Run<'a> {
                 let reachable = !self.world.no_route.contains(&addr.ip());
                 self.dial.routed(addr, reachable);
             }
-            Action::Connect { contestant, addr } => self.connect(contestant, addr),
+            Action::Connect { contestant, addr } => {
+                self.connect(contestant, addr.tcp().unwrap());
+            }
             Action::AbortConnect { contestant } => self.close(contestant),
             Action::StartTls { contestant, .. } => self.start_tls(contestant),
             other => panic!("{other:?}"),
