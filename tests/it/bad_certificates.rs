@@ -18,8 +18,8 @@ use wirescope::event::EventKind;
 use wirescope::message::tls::TlsVersion;
 use wirescope::resolver::from_fn;
 use wirescope::testkit::peer::TlsVersions;
-use wirescope::testkit::{Peer, PeerBuilder, Relay, Script, ServerIdentity};
-use wirescope::{Error, ErrorKind, EventLoop, Phase, Request, TlsConfig};
+use wirescope::testkit::{Peer, PeerBuilder, Relay, RelayBuilder, Script, ServerIdentity};
+use wirescope::{Error, ErrorKind, EventLoop, Phase, Proxy, Request, TlsConfig};
 
 use crate::harness::{Lab, ok, serve};
 use pki::{ALTERNATIVE_NAMES, Ca, Leaf, UNKNOWN, extension, self_signed};
@@ -35,31 +35,57 @@ enum Way {
     Connect,
     /// Through a SOCKS proxy.
     Socks,
+    /// It is a proxy itself, which answers for an origin.
+    Proxy,
 }
 
-const WAYS: &[Way] = &[Way::Direct, Way::Connect, Way::Socks];
+const WAYS: &[Way] = &[Way::Direct, Way::Connect, Way::Socks, Way::Proxy];
 
 /// What stands between a client and its peer, for as long as the peer is needed.
 type Between = Option<Relay>;
 
+/// A peer, a client before it, and what stands between for as long as the peer is needed.
+struct Met {
+    lab: Lab,
+    url: String,
+    _between: Option<Relay>,
+}
+
 impl Way {
     /// Puts a peer behind this way, and a client before it.
-    fn to(self, peer: PeerBuilder, host: &str, tls: TlsConfig) -> (Lab, Between) {
+    fn to(self, peer: PeerBuilder, host: &str, tls: TlsConfig) -> Met {
         let localhost = from_fn(|_| Ok(vec![Ipv4Addr::LOCALHOST.into()]));
         let peer = peer.host(host).start().unwrap();
+        let (host, port) = (host.to_ascii_lowercase(), peer.addr().port());
+        let lead = |relay: RelayBuilder| relay.lead(&host, port, peer.addr()).start().unwrap();
         let relay = match self {
-            Self::Direct => None,
-            Self::Connect => Some(Relay::http()),
-            Self::Socks => Some(Relay::socks5()),
+            Self::Direct | Self::Proxy => None,
+            Self::Connect => Some(lead(Relay::http())),
+            Self::Socks => Some(lead(Relay::socks5())),
         };
-        let host = host.to_ascii_lowercase();
-        let relay = relay.map(|relay| relay.lead(&host, peer.addr().port(), peer.addr()));
-        let relay = relay.map(|relay| relay.start().unwrap());
-        let proxy = relay.as_ref().map(|relay| relay.proxy().unwrap());
+        let (url, proxy) = match self {
+            Self::Proxy => {
+                let proxy = Proxy::parse(&peer.https_url("")).unwrap();
+                ("http://origin.example/".to_owned(), Some(proxy))
+            }
+            Self::Direct | Self::Connect | Self::Socks => {
+                let proxy = relay.as_ref().map(|relay| relay.proxy().unwrap());
+                (peer.https_url("/"), proxy)
+            }
+        };
         let lab = Lab::of(peer, |client| {
             client.tls(tls).resolver(localhost).proxy(proxy)
         });
-        (lab, relay)
+        let _between = relay;
+        Met { lab, url, _between }
+    }
+
+    /// Who the peer is to the client.
+    fn role(self) -> &'static str {
+        match self {
+            Self::Direct | Self::Connect | Self::Socks => "origin",
+            Self::Proxy => "proxy",
+        }
     }
 }
 
@@ -124,21 +150,20 @@ impl Case {
 
     /// Says what is wrong with the judgement, if anything is.
     fn judge(self, way: Way, door: Door) -> Option<String> {
-        let (lab, between) = way.to(self.peer, self.host, self.tls);
-        let request = lab.client.get(&lab.peer.https_url("/")).unwrap();
+        let Met { lab, url, _between } = way.to(self.peer, self.host, self.tls);
+        let request = lab.client.get(&url).unwrap();
         let request = request.header("X-Secret", "s").unwrap();
         let found = door.call(&lab, request);
         let requests = lab.peer.request_count();
         let seen = lab.finish_unfollowed();
-        drop(between);
         let handshakes = seen.only(EventKind::TlsHandshakeDone).len();
         let is_right = match (&found, self.refused) {
             (Ok(200), None) => requests == 1,
             (Err(error), Some((failure, text))) => {
                 seen.none(EventKind::GotConn);
                 seen.assert_sequence([
-                    "tls_handshake_start to=origin",
-                    "tls_handshake_done to=origin",
+                    &format!("tls_handshake_start to={}", way.role()),
+                    &format!("tls_handshake_done to={}", way.role()),
                     "get_conn_failed kind=tls",
                     "call_done kind=tls",
                 ]);
