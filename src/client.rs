@@ -3,16 +3,18 @@
 mod fences;
 mod proxies;
 mod sockets;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::client::proxies::SaidOfProxies;
+use crate::client::tls::SaidOfTls;
 use crate::config::{EarlyResponse, Limits, Strictness, Timeouts};
 use crate::drive::engine::{Engine, Parts};
 use crate::drive::start::Ready;
 use crate::drive::waits::Waits;
-use crate::error::{Error, ErrorKind, Result, TlsFailure};
+use crate::error::{Error, Result};
 use crate::event::{ObserverRef, Redaction};
 use crate::flow::call::{DetachedDial, Settings};
 use crate::flow::dial::guard::Guard;
@@ -29,7 +31,6 @@ use crate::message::url::GivenUrl;
 use crate::net::random;
 use crate::net::resolver::{Resolve, SystemResolver};
 use crate::net::setup::SocketSetup;
-use crate::net::tls::TlsConfig;
 use crate::proto::Rules;
 use crate::request::Request;
 use crate::response::Response;
@@ -90,7 +91,7 @@ pub struct ClientBuilder {
     guard: Guard,
     setup: SocketSetup,
     unix: Option<UnixAddr>,
-    tls: TlsConfig,
+    tls: SaidOfTls,
     redaction: Redaction,
     observers: Vec<ObserverRef>,
     redirects: RedirectPolicy,
@@ -321,7 +322,7 @@ impl ClientBuilder {
             guard: Guard::default(),
             setup: SocketSetup::default(),
             unix: None,
-            tls: TlsConfig::new(),
+            tls: SaidOfTls::default(),
             redaction: Redaction::default(),
             observers: Vec::new(),
             redirects: RedirectPolicy::new(),
@@ -546,13 +547,6 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets the TLS configuration. Default: the webpki roots, TLS 1.2 and 1.3.
-    #[must_use]
-    pub fn tls(mut self, tls: TlsConfig) -> Self {
-        self.tls = tls;
-        self
-    }
-
     /// Sets what events, errors and exports show of secrets. Default: nothing.
     #[must_use]
     pub fn redaction(mut self, redaction: Redaction) -> Self {
@@ -576,13 +570,7 @@ impl ClientBuilder {
     /// [`RequestRule::Setting`](crate::error::RequestRule::Setting) when the local address is of another family than
     /// the one that is to be used.
     pub fn build(self) -> Result<Client> {
-        let tls = self.tls.client();
-        let tls = match tls {
-            Err(error) if error.kind() != ErrorKind::Tls(TlsFailure::NotBuiltIn) => {
-                return Err(error);
-            }
-            other => other,
-        };
+        let tls = self.tls.settle()?;
         let family = self.family()?;
         let rules = Rules {
             strictness: self.strictness,

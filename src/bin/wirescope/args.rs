@@ -112,7 +112,7 @@ pub(crate) struct Args {
     )]
     pub(crate) max_redirs: Option<i64>,
 
-    /// Accept any certificate
+    /// Accept any certificate, but not of a proxy
     #[arg(short = 'k', long, help_heading = "Connection")]
     pub(crate) insecure: bool,
     /// Trust the certificates of this file alone

@@ -124,6 +124,7 @@ pub(crate) fn client(
         .dial_profile(profile(args))
         .tcp_keep_alive(probes(args))
         .tls(tls::config(args)?)
+        .proxy_tls(tls::of_proxies(args)?)
         .redaction(redaction(args))
         .timeouts(|timeouts| {
             timeouts.total = args.max_time.filter(|limit| !limit.is_zero());
