@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+#[cfg(target_os = "linux")]
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -25,10 +27,10 @@ use crate::harness::{PATIENCE, SHORT, authority, echo_target, ok, once, serve, t
 use crate::support::watched;
 
 /// A folder for sockets, removed at the end.
-struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let next = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("wirescope-{}-{next}", std::process::id());
@@ -37,15 +39,24 @@ impl Folder {
         Self(path)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
     /// A socket that leads to a peer.
-    fn relay(&self, name: &str, peer: &Peer) -> PathBuf {
+    pub(crate) fn relay(&self, name: &str, peer: &Peer) -> PathBuf {
         let path = self.path(name);
         relay(UnixListener::bind(&path).unwrap(), peer.addr());
         path
+    }
+
+    /// An abstract name, of no other folder, that leads to a peer.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn relay_abstract(&self, name: &str, peer: &Peer) -> String {
+        let name = format!("{}-{name}", self.0.display());
+        let addr = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
+        relay(UnixListener::bind_addr(&addr).unwrap(), peer.addr());
+        name
     }
 }
 
@@ -499,12 +510,9 @@ fn a_socket_costs_no_more_than_the_network() {
 #[cfg(target_os = "linux")]
 #[test]
 fn an_abstract_name_is_dialed_too() {
-    use std::os::linux::net::SocketAddrExt;
-
+    let folder = Folder::new();
     let peer = Peer::start(echo_target()).unwrap();
-    let name = format!("wirescope-{}-{}", std::process::id(), peer.addr().port());
-    let addr = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
-    relay(UnixListener::bind_addr(&addr).unwrap(), peer.addr());
+    let name = folder.relay_abstract("name", &peer);
     let path = format!("\0{name}");
     for seen in through_both(to(Path::new(&path)), |door| {
         assert_eq!(door.content("http://engine.test/a"), "/a");

@@ -1,5 +1,6 @@
 //! A tunnel and a proxy that answers as it is told, in pieces of any size.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -14,6 +15,7 @@ use crate::event::{
 use crate::flow::tunnel::{Goal, Progress, Tunnel};
 use crate::ids::{ConnId, DialId};
 use crate::message::dial::ConnectReason;
+use crate::message::peer_addr::PeerAddr;
 use crate::message::proxy::Proxy;
 use crate::proto::buffers::Buffers;
 use crate::proto::{Rules, Turn};
