@@ -46,6 +46,7 @@ impl Encoder {
             host_by_user: false,
             expect: false,
             close: false,
+            upgrade: None,
             framing: RequestFraming::Absent,
             trailers: None,
         };

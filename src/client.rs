@@ -186,6 +186,34 @@ impl Client {
         self.request(Method::DELETE, url)
     }
 
+    /// Begins a CONNECT request: asks the server of a URL, a proxy, for a tunnel to `target`, which is `host:port`
+    /// (RFC 9110 §9.3.6). It is sent straight to that server, whatever the client's own proxies are.
+    ///
+    /// The URL names the server and no path; with https, TLS is spoken to it. Credentials in it go out as
+    /// `Proxy-Authorization`. The target has a port; an IPv6 address stands in brackets. There is no body.
+    ///
+    /// Any 2xx makes the tunnel, which [`Response::upgrade`](crate::Response::upgrade) gives as a stream. Any other
+    /// answer is an ordinary response, whose connection is closed after it; no redirect is followed.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::io::Write;
+    ///
+    /// let client = wirescope::Client::new()?;
+    /// let response = client.connect("http://proxy.example:3128/", "db.example:5432")?.send()?;
+    /// let mut tunnel = response.upgrade()?;
+    /// tunnel.write_all(b"hello")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Client::get`], and [`RequestRule::ConnectTarget`](crate::error::RequestRule::ConnectTarget) when the URL has
+    /// a path or a query, or the target is not a host and a port.
+    pub fn connect<'a>(&self, url: impl Into<GivenUrl<'a>>, target: &str) -> Result<Request> {
+        Request::connect(self.clone(), url.into().read()?, target)
+    }
+
     /// Begins a request with any method, given by name or as a [`Method`]. The URL is given as for [`Client::get`].
     ///
     /// ```
@@ -202,7 +230,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::get`], and [`RequestRule::Method`](crate::error::RequestRule::Method) when the method is no
-    /// token.
+    /// token; CONNECT has a door of its own, [`Client::connect`].
     pub fn request<'a, M>(&self, method: M, url: impl Into<GivenUrl<'a>>) -> Result<Request>
     where
         M: TryInto<Method>,

@@ -316,6 +316,9 @@ pub enum ErrorKind {
     Aborted,
     /// A middleware failed the call; its own error is the source.
     Middleware,
+    /// Another protocol was to be spoken, and the response with this status does not begin one: it is neither a 101 nor a
+    /// 2xx to a CONNECT.
+    NotUpgraded(u16),
     /// A status of 400 or above, made an error by `error_for_status`.
     Status(u16),
     /// wirescope itself broke a rule of its own. Please report it.
@@ -893,6 +896,7 @@ impl ErrorKind {
             Self::Canceled => "canceled",
             Self::Aborted => "aborted",
             Self::Middleware => "middleware",
+            Self::NotUpgraded(_) => "not_upgraded",
             Self::Status(_) => "status",
             Self::Internal => "internal",
         }
@@ -974,6 +978,7 @@ impl fmt::Display for ErrorKind {
             Self::Canceled => f.write_str("canceled"),
             Self::Aborted => f.write_str("aborted by an observer"),
             Self::Middleware => f.write_str("a middleware failed the call"),
+            Self::NotUpgraded(status) => write!(f, "status {status} begins no other protocol"),
             Self::Status(status) => write!(f, "status {status}"),
             Self::Internal => f.write_str("internal error"),
         }

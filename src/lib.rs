@@ -61,6 +61,7 @@ mod proto;
 mod request;
 mod response;
 mod round_trip;
+mod upgraded;
 pub use crate::client::{Client, ClientBuilder};
 pub use crate::error::{Error, ErrorKind, Phase, Result};
 pub use crate::event_loop::{Completion, EventLoop, Handle, Inbox, Pending, Ticket};
@@ -79,6 +80,7 @@ pub use crate::net::tls::TlsConfig;
 pub use crate::request::Request;
 pub use crate::response::Response;
 pub use crate::round_trip::{HopRequest, RoundTrip};
+pub use crate::upgraded::Upgraded;
 #[cfg(test)]
 mod testing;
 #[cfg(feature = "testkit")]

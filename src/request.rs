@@ -22,7 +22,7 @@ use crate::message::peer_addr::UnixAddr;
 use crate::message::proxy::Proxy;
 use crate::message::url::{Url, percent_decode};
 use crate::net::cancel::CancelHandle;
-use crate::proto::plan::{Plan, Wish};
+use crate::proto::plan::{Plan, Wish, check_protocol, connect_target};
 use crate::proto::sending::BodyPlan;
 use crate::response::Response;
 
@@ -54,6 +54,10 @@ pub struct Request {
     body: Body,
     expect: bool,
     asterisk: bool,
+    /// What a CONNECT asks for.
+    target: Option<Arc<str>>,
+    /// The protocols that are offered, as a list.
+    upgrade: Option<String>,
     allow_body: bool,
     allow_trace: bool,
     without_defaults: Vec<Box<str>>,
@@ -88,6 +92,8 @@ impl Request {
             body: Body::Empty,
             expect: false,
             asterisk: false,
+            target: None,
+            upgrade: None,
             allow_body: false,
             allow_trace: false,
             without_defaults: Vec::new(),
@@ -104,6 +110,16 @@ impl Request {
             let password = percent_decode(request.url.password().unwrap_or_default());
             request.url_credentials = Some(authorization(&user, &password)?);
         }
+        Ok(request)
+    }
+
+    /// A CONNECT to the server of the URL, for this target.
+    pub(crate) fn connect(client: Client, url: Url, target: &str) -> Result<Self> {
+        if url.request_target() != "/" {
+            return Err(RequestRule::ConnectTarget.into());
+        }
+        let mut request = Self::new(client, Method::CONNECT, url)?;
+        request.target = Some(connect_target(target)?);
         Ok(request)
     }
 
@@ -235,6 +251,41 @@ impl Request {
     pub fn asterisk(mut self) -> Self {
         self.asterisk = true;
         self
+    }
+
+    /// Offers to speak another protocol on this connection, by its name, which may have a version behind a `/`
+    /// (RFC 9110 §7.8). Called again, it offers one more, which is liked less. The client writes `Upgrade` and
+    /// `Connection: Upgrade`.
+    ///
+    /// A peer that agrees answers 101, and [`Response::upgrade`] gives the stream; whoever does not answers as if nothing
+    /// had been offered. A 101 that names what was not offered is an error. The request is sent whole before the other
+    /// protocol can be spoken: a 101 that comes while its body is on the way waits for that, whatever
+    /// [`EarlyResponse`](crate::config::EarlyResponse) says.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), wirescope::Error> {
+    /// let client = wirescope::Client::new()?;
+    /// let request = client.get("http://example.com/chat")?
+    ///     .header("Sec-WebSocket-Version", "13")?
+    ///     .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")?
+    ///     .upgrade("websocket")?;
+    /// # drop(request);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`FieldError::Protocol`](crate::error::FieldError::Protocol) for what is no name of a protocol. Together with
+    /// `Connection: close`, [`Request::send`] refuses it
+    /// ([`RequestRule::CloseBeforeSwitch`]).
+    pub fn upgrade(mut self, protocol: &str) -> Result<Self> {
+        check_protocol(protocol)?;
+        let offered = self.upgrade.get_or_insert_default();
+        if !offered.is_empty() {
+            offered.push_str(", ");
+        }
+        offered.push_str(protocol);
+        Ok(self)
     }
 
     /// Allows a body with GET, HEAD or DELETE, where it has no defined meaning (RFC 9110 §9.3.1).
@@ -369,9 +420,14 @@ impl Request {
 
     /// Makes the plan of the call, which may refuse it, and takes the request apart for its driver.
     pub(crate) fn ready(mut self, is_to_http10: bool) -> Result<Ready> {
+        // Whoever makes a tunnel is a proxy (RFC 9110 §11.7.2).
+        let credentials = match self.target {
+            Some(_) => "Proxy-Authorization",
+            None => "Authorization",
+        };
         match self.url_credentials.take() {
-            Some(value) if !self.fields.contains("authorization") => {
-                self.fields.append("Authorization", &value)?;
+            Some(value) if !self.fields.contains(credentials) => {
+                self.fields.append(credentials, &value)?;
             }
             _ => {}
         }
@@ -384,6 +440,8 @@ impl Request {
             is_replayable,
             expect: self.expect,
             asterisk: self.asterisk,
+            target: self.target,
+            upgrade: self.upgrade.map(Arc::from),
             allow_body: self.allow_body,
             allow_trace: self.allow_trace,
             without_defaults: self.without_defaults,

@@ -4,7 +4,6 @@ mod moments;
 
 use std::fmt;
 use std::io::{self, BufRead, Read};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,11 +15,13 @@ use crate::flow::call::Hop;
 use crate::ids::{CallId, ConnId};
 use crate::message::fields::Fields;
 use crate::message::framing::{Framing, Version};
+use crate::message::peer_addr::PeerAddr;
 use crate::message::tls::TlsFacts;
 use crate::message::url::Url;
 use crate::net::cancel::CancelHandle;
 use crate::net::clock;
 use crate::proto::receiving::FinalHead;
+use crate::upgraded::Upgraded;
 
 pub(crate) use self::moments::retry_after;
 
@@ -159,11 +160,8 @@ impl Response {
 
     /// The address of the peer.
     #[must_use]
-    pub fn remote_addr(&self) -> Option<SocketAddr> {
-        self.running
-            .call
-            .reached()
-            .and_then(|reached| reached.remote.tcp())
+    pub fn remote_addr(&self) -> Option<&PeerAddr> {
+        self.running.call.reached().map(|reached| &reached.remote)
     }
 
     /// What TLS agreed on, if TLS was spoken.
@@ -173,6 +171,29 @@ impl Response {
             .call
             .reached()
             .and_then(|reached| reached.tls.as_ref())
+    }
+
+    /// Says whether another protocol follows: a 101 that was asked for, or a 2xx to a CONNECT.
+    #[must_use]
+    pub fn is_upgraded(&self) -> bool {
+        self.running.call.is_switch()
+    }
+
+    /// Takes the connection as a stream on which the other protocol is spoken: after a 101 that
+    /// [`Request::upgrade`](crate::Request::upgrade) asked for, or a 2xx to a CONNECT of
+    /// [`Client::connect`](crate::Client::connect) (RFC 9110 §7.8, RFC 9110 §9.3.6). Bytes that came behind the head are
+    /// read from it first.
+    ///
+    /// The call is over by then: no cancel handle and no timeout of it counts any more. A response that is dropped
+    /// instead closes the connection.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotUpgraded`] when the response is any other; [`Response::is_upgraded`] says so before, and leaves
+    /// the body to be read.
+    pub fn upgrade(mut self) -> Result<Upgraded> {
+        self.end()?;
+        Upgraded::of(&mut self.running, &self.head)
+            .ok_or_else(|| Error::new(ErrorKind::NotUpgraded(self.status()), Phase::Done))
     }
 
     /// A handle that cancels reading the body, from any thread.
@@ -387,7 +408,7 @@ impl Running {
             .cancel
             .get_or_insert_with(CancelHandle::default)
             .clone();
-        if let Some(lease) = &self.lease {
+        if let (Some(lease), false) = (&self.lease, self.call.is_over()) {
             handle.block_on_socket(self.call.id().get(), lease.transport.shared());
         }
         handle

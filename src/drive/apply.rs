@@ -330,6 +330,7 @@ impl Running {
                 Action::Send { body } => self.send(body),
                 Action::PullBody { max, is_first } => self.pull(max, is_first),
                 Action::Resume => self.input(ExchangeInput::Wake),
+                Action::Upgrade => self.upgrade(),
                 Action::AskPlace => self.ask_place(),
                 Action::PutIdle => self.put_idle(),
                 Action::Close => self.close(),
@@ -558,6 +559,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.give_up();
         self.end_nudges();
+        drop(self.take_switched());
         if let Some(memory) = self.memory.take() {
             self.engine.keep_memory(memory);
         }

@@ -192,12 +192,18 @@ impl Running {
     }
 
     pub(crate) fn start_tls(&mut self, number: u16, to: TlsRole) {
-        if let Err(fault) = self.begin_tls(number, to) {
+        let begun = self.begin_tls(number, to);
+        self.input(DialInput::TlsStarted {
+            contestant: number,
+            resumption: matches!(begun, Ok(true)),
+        });
+        if let Err(fault) = begun {
             self.shaken(number, Err(fault));
         }
     }
 
-    fn begin_tls(&mut self, number: u16, to: TlsRole) -> Result<(), TlsFault> {
+    /// Says whether the resumption of a session is offered.
+    fn begin_tls(&mut self, number: u16, to: TlsRole) -> Result<bool, TlsFault> {
         let client = self.engine.tls.as_ref().map_err(|error| TlsFault {
             failure: error.tls_failure().unwrap_or(TlsFailure::Config),
             alert: None,
@@ -209,11 +215,13 @@ impl Running {
             alert: None,
             source: "the host is not a name that a certificate can speak for".into(),
         })?;
-        if let Some((transport, busy)) = self.contestants.transport(number) {
-            transport.start_tls(client, &name).map_err(tls_fault)?;
-            *busy = Busy::Handshake;
-        }
-        Ok(())
+        let client = client.client(to);
+        let Some((transport, busy)) = self.contestants.transport(number) else {
+            return Ok(false);
+        };
+        transport.start_tls(&client, &name).map_err(tls_fault)?;
+        *busy = Busy::Handshake;
+        Ok(transport.offers_resumption())
     }
 
     /// Tells the core how a handshake ended. A contestant that failed says its alert and is closed.
@@ -308,7 +316,6 @@ impl Running {
     }
 
     fn handshake(&mut self, number: u16, deadline: Option<Instant>) -> Option<Input> {
-        let certificates = self.emitter.wants(EventKind::TlsHandshakeDone);
         let (transport, _) = self.contestants.transport(number)?;
         if let Some(cancel) = &self.cancel {
             cancel.block_on_socket(self.call.id().get(), transport.shared());
@@ -316,7 +323,7 @@ impl Running {
                 return None;
             }
         }
-        let result = transport.handshake(deadline, certificates);
+        let result = transport.handshake(deadline);
         self.read_clock();
         if self.is_canceled() {
             return None;
@@ -442,11 +449,10 @@ impl Running {
 
     /// A handshake goes on as far as it can.
     fn shake(&mut self, number: u16) {
-        let certificates = self.emitter.wants(EventKind::TlsHandshakeDone);
         let Some((transport, Busy::Handshake)) = self.contestants.transport(number) else {
             return;
         };
-        match transport.handshake_now(certificates) {
+        match transport.handshake_now() {
             Ok(Shaken::Silent) => {}
             Ok(Shaken::Heard) => self.input(DialInput::TlsProgress { contestant: number }),
             Ok(Shaken::Done(facts)) => self.shaken(number, Ok(facts)),

@@ -48,6 +48,8 @@ pub enum FieldError {
     ConnectionOwned,
     /// The field may not stand in a trailer section (RFC 9110 §6.5.1).
     NotInTrailers,
+    /// The name of a protocol is not a token, with or without a `/` and a version (RFC 9110 §7.8).
+    Protocol,
     /// `Expect` with anything but `100-continue`, or without a body (RFC 9110 §10.1.1).
     Expect,
 }
@@ -71,6 +73,9 @@ impl fmt::Display for FieldError {
                 f.write_str("the field belongs to the connection and is written by the client")
             }
             Self::NotInTrailers => f.write_str("the field may not stand in a trailer section"),
+            Self::Protocol => {
+                f.write_str("a protocol is a token, with or without a slash and a version")
+            }
             Self::Expect => f.write_str("only 100-continue can be expected, and only with a body"),
         }
     }
@@ -131,6 +136,9 @@ rules! {
         CodingInHttp10 => "transfer-encoding stands in an http/1.0 response",
         /// A 101 that was not asked for (RFC 9110 §15.2.2).
         SwitchNotAsked => "the peer switches to a protocol that was not asked for",
+        /// A 101 or the beginning of a tunnel while the request cannot be sent whole any more, or more than 64 KiB of the
+        /// other protocol before it is (RFC 9110 §7.8).
+        SwitchTooSoon => "the peer switches to another protocol before it has the whole request",
     }
 }
 
@@ -266,7 +274,13 @@ rules! {
         NotYetValid => "the certificate is not valid yet",
         /// The certificate was revoked.
         Revoked => "the certificate was revoked",
-        /// The certificate is not acceptable for another reason.
+        /// The certificate is not for servers (RFC 5280 §4.2.1.12).
+        WrongPurpose => "the certificate is not for servers",
+        /// A signature does not fit: that of a certificate, or the peer's proof that it has the key of its own.
+        BadSignature => "a signature of the certificate or with its key is wrong",
+        /// A certificate is signed in a way, or has a key, that is too weak or not known here.
+        UnsupportedAlgorithm => "the signature or the key of a certificate is of an unsupported kind",
+        /// The certificate, or one between it and its authority, is not acceptable for another reason.
         BadCertificate => "the certificate is not acceptable",
         /// The peer sent an alert.
         Alert => "the peer ended tls with an alert",
@@ -282,6 +296,18 @@ rules! {
         Overtaken => "another contestant was quicker",
         /// The configuration of TLS cannot be used.
         Config => "the tls configuration cannot be used",
+        /// A setting that needs a certificate was given none.
+        NoCertificate => "there is no certificate in it",
+        /// A certificate of a setting cannot be read, or cannot be what it is set as.
+        UnusableCertificate => "a certificate in it cannot be used",
+        /// A setting that needs a private key was given none.
+        NoKey => "there is no private key in it",
+        /// The private key is encrypted; a password is not supported.
+        EncryptedKey => "the private key in it is encrypted",
+        /// The private key cannot be read, or is of a kind that cannot sign here.
+        UnusableKey => "the private key in it cannot be used",
+        /// The private key is not that of the certificate.
+        KeyMismatch => "the private key and the certificate do not belong together",
         /// The build has no TLS (feature `tls`) or no crypto provider.
         NotBuiltIn => "tls is not built in",
     }
@@ -308,8 +334,12 @@ rules! {
     RequestRule {
         /// The method is not a token (RFC 9110 §9.1).
         Method => "the method is not a token",
-        /// CONNECT is not made by a plain request.
-        ConnectMethod => "connect is not available as a plain request",
+        /// CONNECT without a target of its own, or with a body: it is made by [`Client::connect`](crate::Client::connect).
+        ConnectMethod => "connect needs a target of its own and has no body",
+        /// What a CONNECT asks for is not `host:port`, or its URL has more than a server (RFC 9112 §3.2.3).
+        ConnectTarget => "connect asks a server, by a url without a path, for host:port",
+        /// An upgrade or a CONNECT together with `Connection: close`, after which nothing is sent (RFC 9112 §9.6).
+        CloseBeforeSwitch => "nothing can be sent on a connection that is to be closed",
         /// TRACE was not allowed explicitly (RFC 9110 §9.3.8).
         TraceMethod => "trace has to be allowed explicitly and has no body and no credentials",
         /// A body with a method for which it means nothing, and no opt-in (RFC 9110 §9.3.1).

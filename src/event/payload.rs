@@ -17,6 +17,7 @@ use crate::message::framing::Framing;
 use crate::message::peer_addr::PeerAddr;
 use crate::message::proxy::ProxyScheme;
 pub use crate::message::proxy::ProxySource;
+pub use crate::message::tls::TlsRole;
 use crate::message::tls::{CertificateFacts, TlsFacts};
 
 /// Lends a stored value in the form its accessor promises.
@@ -393,6 +394,8 @@ payloads! {
         server_name "server_name": Arc<str> => &str,
         /// The application protocols offered.
         alpn "alpn": &'static str => &'static str,
+        /// Whether the resumption of an earlier session is offered.
+        resumption "resumption": bool => bool,
         /// Which peer of the connection.
         to "to": TlsRole => TlsRole,
     }
@@ -531,6 +534,11 @@ payloads! {
         close "close": Option<CloseReason> => Option<CloseReason>,
         /// The entries of `Server-Timing`.
         server_timing "server_timing": Vec<Box<str>> => &[Box<str>],
+    }
+    /// Payload of [`EventKind::Upgraded`](crate::event::EventKind::Upgraded).
+    Upgraded {
+        /// The protocol that the answer names; none in a tunnel.
+        protocol "protocol": Option<Arc<str>> => Option<&Arc<str>>,
     }
     /// Payload of [`EventKind::ResponseBodyStart`](crate::event::EventKind::ResponseBodyStart).
     ResponseBodyStart {}
@@ -909,13 +917,6 @@ tags! {
         /// The dial was given up.
         Canceled => "canceled",
     }
-    /// Which peer of a connection TLS is spoken with.
-    TlsRole {
-        /// The origin.
-        Origin => "origin",
-        /// The proxy before it.
-        Proxy => "proxy",
-    }
     /// How a proxy is asked for a tunnel.
     TunnelKind {
         /// By CONNECT of HTTP (RFC 9110 §9.3.6).
@@ -938,6 +939,8 @@ tags! {
         Absolute => "absolute",
         /// `*`, for OPTIONS.
         Asterisk => "asterisk",
+        /// `host:port`, for CONNECT.
+        Authority => "authority",
     }
     /// What ended the wait for a 100 (Continue).
     ExpectOutcome {
@@ -993,7 +996,7 @@ tags! {
     }
 }
 
-tagged! { AnomalyKind, CloseReason, Family, AnswerSource, ConnectReason, DialProfile, ProxyScheme, ProxySource }
+tagged! { AnomalyKind, CloseReason, Family, AnswerSource, ConnectReason, DialProfile, ProxyScheme, ProxySource, TlsRole }
 
 /// A moment of the wall clock, shown as RFC 3339 with nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

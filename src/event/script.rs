@@ -229,6 +229,7 @@ fn payload(kind: EventKind, v: &Values<'_>) -> Payload {
         | EventKind::FinalResponseStart
         | EventKind::GotHeaderField
         | EventKind::GotResponseHead
+        | EventKind::Upgraded
         | EventKind::ResponseBodyStart
         | EventKind::ResponseBodyChunk
         | EventKind::GotTrailerField
@@ -485,6 +486,7 @@ fn dialed(kind: EventKind, v: &Values<'_>) -> Payload {
             contestant,
             server_name: v.text("server_name", "h"),
             alpn: "http/1.1",
+            resumption: v.is("resumption"),
             to: role,
         })),
         EventKind::TlsHandshakeDone => Payload::TlsHandshakeDone(Arc::new(TlsHandshakeDone {
@@ -609,6 +611,9 @@ fn received(kind: EventKind, v: &Values<'_>) -> Payload {
             framing: v.framing(),
             close: v.close("close"),
             server_timing: Vec::new(),
+        })),
+        EventKind::Upgraded => Payload::Upgraded(Arc::new(Upgraded {
+            protocol: (!v.is("tunnel")).then(|| v.text("protocol", "websocket")),
         })),
         EventKind::ResponseBodyStart => Payload::ResponseBodyStart(ResponseBodyStart {}),
         EventKind::ResponseBodyChunk => Payload::ResponseBodyChunk(ResponseBodyChunk {

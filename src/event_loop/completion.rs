@@ -1,12 +1,11 @@
 //! What became of a call of an event loop.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::drive::multi::Ended;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::event::{Marks, Timings};
 use crate::event_loop::Ticket;
 use crate::event_loop::takes::{Taken, Takes};
@@ -14,11 +13,13 @@ use crate::flow::call::{Hop, ReachedFacts};
 use crate::ids::{CallId, ConnId};
 use crate::message::fields::Fields;
 use crate::message::framing::Version;
+use crate::message::peer_addr::PeerAddr;
 use crate::message::tls::TlsFacts;
 use crate::message::url::Url;
 use crate::net::clock;
 use crate::proto::receiving::FinalHead;
 use crate::response::retry_after;
+use crate::upgraded::Upgraded;
 
 /// What became of a call of an event loop.
 pub struct Completion {
@@ -33,6 +34,7 @@ pub struct Completion {
     ended: Instant,
     reached: Option<ReachedFacts>,
     hops: Vec<Hop>,
+    upgraded: Option<Box<Upgraded>>,
 }
 
 impl Completion {
@@ -45,6 +47,9 @@ impl Completion {
             error,
         } = ended;
         let mut taken = taker.into_taken();
+        let upgraded = head
+            .as_ref()
+            .and_then(|head| Upgraded::of(&mut running, head));
         let call = &running.call;
         Self {
             ticket: Ticket { of: id, number },
@@ -58,6 +63,7 @@ impl Completion {
             ended: running.now,
             reached: call.reached().cloned(),
             hops: call.hops().to_vec(),
+            upgraded: upgraded.map(Box::new),
         }
     }
 
@@ -75,6 +81,7 @@ impl Completion {
             ended: clock::now(),
             reached: None,
             hops: Vec::new(),
+            upgraded: None,
         }
     }
 
@@ -159,6 +166,25 @@ impl Completion {
         self.trailers.as_ref().filter(|_| self.error.is_none())
     }
 
+    /// Says whether another protocol follows: a 101 that was asked for, or a 2xx to a CONNECT.
+    #[must_use]
+    pub fn is_upgraded(&self) -> bool {
+        self.upgraded.is_some()
+    }
+
+    /// Takes the connection as a stream, as [`Response::upgrade`](crate::Response::upgrade) does. The loop has nothing to
+    /// do with it any more: it blocks whoever reads and writes. A completion that is dropped instead closes the
+    /// connection.
+    ///
+    /// # Errors
+    /// What the call failed with; [`ErrorKind::NotUpgraded`](crate::ErrorKind::NotUpgraded) when the response is any other.
+    pub fn upgrade(self) -> Result<Upgraded> {
+        let done = self.into_result()?;
+        let status = done.status().unwrap_or_default();
+        let upgraded = done.upgraded.map(|upgraded| *upgraded);
+        upgraded.ok_or_else(|| Error::new(ErrorKind::NotUpgraded(status), Phase::Done))
+    }
+
     /// Why the call failed, or why its body is not whole. A status of 400 or above is no error.
     #[must_use]
     pub fn error(&self) -> Option<&Error> {
@@ -202,10 +228,8 @@ impl Completion {
 
     /// The address of the peer.
     #[must_use]
-    pub fn remote_addr(&self) -> Option<SocketAddr> {
-        self.reached
-            .as_ref()
-            .and_then(|reached| reached.remote.tcp())
+    pub fn remote_addr(&self) -> Option<&PeerAddr> {
+        self.reached.as_ref().map(|reached| &reached.remote)
     }
 
     /// What TLS agreed on, if TLS was spoken.

@@ -348,7 +348,7 @@ impl Call {
     }
 
     /// The final head, once; for the response.
-    pub(crate) fn take_head(&mut self) -> Option<Box<FinalHead>> {
+    fn take_head(&mut self) -> Option<Box<FinalHead>> {
         match std::mem::replace(&mut self.head, Arrived::Nothing) {
             Arrived::Nothing => None,
             Arrived::Head(head, _) => Some(head),
@@ -356,12 +356,15 @@ impl Call {
     }
 
     /// The head of the response, once it is handed out, or why there is none. A body that is broken is told by the
-    /// read; a call that was given up has no response.
+    /// read; a call that was given up has no response, and none that was to speak another protocol and cannot.
     pub(crate) fn take_response(&mut self) -> Result<Box<FinalHead>, Error> {
+        let is_switch = self.is_switch();
         let is_given_up = self
             .error()
             .filter(|error| error.phase() != Phase::Done)
-            .is_some_and(|error| matches!(error.kind(), ErrorKind::Aborted | ErrorKind::Canceled));
+            .is_some_and(|error| {
+                is_switch || matches!(error.kind(), ErrorKind::Aborted | ErrorKind::Canceled)
+            });
         self.take_head().filter(|_| !is_given_up).ok_or_else(|| {
             self.take_error()
                 .unwrap_or_else(|| Error::new(ErrorKind::Internal, Phase::Done))
@@ -484,6 +487,17 @@ impl Call {
             return None;
         };
         Some((connection, *reason))
+    }
+
+    /// Says whether the response begins another protocol.
+    pub(crate) fn is_switch(&self) -> bool {
+        self.exchange()
+            .is_some_and(|exchange| exchange.receiving().is_switch())
+    }
+
+    /// Says whether the connection is about to be handed over to the caller.
+    fn is_switching(&self) -> bool {
+        matches!(&self.state, State::Exchanging(exchange, _) if exchange.receiving().has_switched())
     }
 
     /// Says whether the final head is in.

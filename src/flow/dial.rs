@@ -209,7 +209,7 @@ impl Dial {
     /// Contestants start as the pace says.
     fn race(&mut self, now: Instant, emitter: &mut Emitter, timers: &mut Timers) -> Step {
         if let Some((number, to)) = self.before_tls() {
-            return self.begin_tls(number, to, now, emitter, timers);
+            return self.begin_tls(number, to, now, timers);
         }
         let has_candidate = !self.candidates.is_empty();
         if self.contestants.is_empty() && !has_candidate {

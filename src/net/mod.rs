@@ -3,6 +3,7 @@
 pub(crate) mod cancel;
 pub(crate) mod clock;
 pub(crate) mod count;
+pub(crate) mod duplex;
 pub(crate) mod inlet;
 #[cfg(test)]
 pub(crate) mod models;

@@ -7,7 +7,7 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -396,6 +396,33 @@ impl Socket {
             Err(error) if self.has_nothing(error) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Receives into a slice without waiting. None: there is nothing.
+    pub(crate) fn receive_into_now(&self, into: &mut [u8]) -> io::Result<Option<usize>> {
+        syscall(Syscall::Receive);
+        match rustix::net::recv(&*self.inner, into, RecvFlags::DONTWAIT) {
+            Ok((count, _)) => Ok(Some(count)),
+            Err(error) if self.has_nothing(error) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Takes the socket out of the event loop that watches it, if one does: from then on it blocks, without a timeout.
+    pub(crate) fn release(&mut self) -> io::Result<()> {
+        if let Receiving::Watched(watch) = &self.receiving {
+            watch.end(self.inner.as_fd())?;
+            self.receiving = Receiving::Armed(None);
+            syscall(Syscall::Option);
+            rustix::io::ioctl_fionbio(&*self.inner, false)?;
+        }
+        self.arm(None)
+    }
+
+    /// Ends the direction of sending.
+    pub(crate) fn end_sending(&self) -> io::Result<()> {
+        syscall(Syscall::Option);
+        self.inner.shutdown(Shutdown::Write)
     }
 
     /// Says whether an error means only that nothing is there.

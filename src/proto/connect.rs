@@ -62,6 +62,7 @@ pub(crate) fn write_connect(
         host_by_user: false,
         expect: false,
         close: false,
+        upgrade: None,
         framing: RequestFraming::Absent,
         trailers: None,
     };

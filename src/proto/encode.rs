@@ -41,6 +41,8 @@ pub(crate) struct HeadPlan<'a> {
     pub(crate) host_by_user: bool,
     pub(crate) expect: bool,
     pub(crate) close: bool,
+    /// The protocols that are offered instead of this one, as a list.
+    pub(crate) upgrade: Option<&'a str>,
     pub(crate) framing: RequestFraming,
     /// Names of the trailers that will follow a chunked body.
     pub(crate) trailers: Option<&'a Fields>,
@@ -89,7 +91,10 @@ impl HeadPlan<'_> {
         if self.expect {
             line("Expect", b"100-continue", AddedBy::User);
         }
-        if self.close {
+        if let Some(protocols) = self.upgrade {
+            line("Connection", b"Upgrade", AddedBy::Client);
+            line("Upgrade", protocols.as_bytes(), AddedBy::User);
+        } else if self.close {
             line("Connection", b"close", AddedBy::Client);
         }
         if let Some(trailers) = self.trailers.filter(|trailers| !trailers.is_empty()) {
@@ -204,6 +209,7 @@ mod tests {
             host_by_user: false,
             expect: false,
             close: false,
+            upgrade: None,
             framing: RequestFraming::Absent,
             trailers: None,
         }

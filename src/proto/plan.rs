@@ -4,6 +4,7 @@
 //! come from here alone, whatever the caller's fields say, and a contradiction is an error.
 
 mod moved;
+mod switch;
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use crate::message::url::{Scheme, Url};
 use crate::message::via::{Destination, Via};
 use crate::proto::encode::{HeadPlan, RequestFraming};
 use crate::proto::framing::is_forbidden_trailer;
+pub(crate) use crate::proto::plan::switch::{check_protocol, connect_target};
 use crate::proto::sending::BodyPlan;
 
 /// Fields that may stand once only (RFC 9110 §5.3).
@@ -51,12 +53,16 @@ pub(crate) struct Plan {
     pub(crate) label: Option<Arc<str>>,
     pub(crate) expect: bool,
     pub(crate) close: bool,
+    /// The protocols that are offered instead of HTTP, as a list in the order of preference.
+    pub(crate) upgrade: Option<Arc<str>>,
     /// Whether the body can be given a second time.
     pub(crate) is_replayable: bool,
     /// By whom the server is reached.
     via: Via,
     fields: Fields,
     host: Option<Box<[u8]>>,
+    /// What a CONNECT asks for.
+    target: Option<Arc<str>>,
     framing: RequestFraming,
     user_agent: bool,
     accept: bool,
@@ -72,6 +78,9 @@ pub(crate) struct Wish {
     pub(crate) is_replayable: bool,
     pub(crate) expect: bool,
     pub(crate) asterisk: bool,
+    /// `host:port` that a CONNECT asks for.
+    pub(crate) target: Option<Arc<str>>,
+    pub(crate) upgrade: Option<Arc<str>>,
     pub(crate) allow_body: bool,
     pub(crate) allow_trace: bool,
     pub(crate) without_defaults: Vec<Box<str>>,
@@ -106,6 +115,8 @@ impl Plan {
             });
         let is_to_http10 = wish.is_to_http10;
         let mut plan = Self::unchecked(wish);
+        // Nothing may be sent behind a request that says close (RFC 9112 §9.6).
+        plan.close &= !plan.may_switch();
         let settled = checked.and_then(|()| plan.settle());
         match settled.and_then(|()| plan.check_peer(is_to_http10)) {
             Ok(()) => Ok(plan),
@@ -124,14 +135,16 @@ impl Plan {
         let (user_agent, accept) = (!has("user-agent"), !has("accept"));
         Self {
             framing: RequestFraming::Absent,
-            form: if wish.asterisk {
-                TargetForm::Asterisk
-            } else {
-                TargetForm::Origin
+            form: match (&wish.target, wish.asterisk) {
+                (Some(_), _) => TargetForm::Authority,
+                (None, true) => TargetForm::Asterisk,
+                (None, false) => TargetForm::Origin,
             },
             expect: wish.expect,
             close: !wish.keep_alive,
+            upgrade: wish.upgrade,
             host: None,
+            target: wish.target,
             user_agent,
             accept,
             method: wish.method,
@@ -203,20 +216,22 @@ impl Plan {
         HeadPlan {
             method: self.method.as_str(),
             target: self.target(),
+            host: match (&self.host, &self.target) {
+                (Some(host), _) => host,
+                (None, Some(target)) => target.as_bytes(),
+                (None, None) => self.url.authority().as_bytes(),
+            },
             proxy: match &self.via {
                 Via::Forward(proxy) if !self.fields.contains(PROXY_AUTHORIZATION) => Some(proxy),
                 Via::Forward(_) | Via::Nobody | Via::Tunnel(_) | Via::Unix(_) => None,
             },
-            host: self
-                .host
-                .as_deref()
-                .unwrap_or_else(|| self.url.authority().as_bytes()),
             user_agent: self.user_agent,
             accept: self.accept,
             fields: &self.fields,
             host_by_user: self.host.is_some(),
             expect: self.expect,
             close: self.close,
+            upgrade: self.upgrade.as_deref(),
             framing: self.framing,
             trailers: match &self.body {
                 BodyPlan::Source(None, trailers) => Some(trailers),
@@ -238,6 +253,7 @@ impl Plan {
         match self.form {
             TargetForm::Asterisk if is_forwarded => self.url.without_path(),
             TargetForm::Asterisk => "*",
+            TargetForm::Authority => self.target.as_deref().unwrap_or_default(),
             TargetForm::Origin if is_forwarded => self.url.absolute_form(),
             TargetForm::Origin | TargetForm::Absolute => self.url.request_target(),
         }
@@ -274,11 +290,14 @@ impl Plan {
             expect: _,
             fields: _,
             host: _,
+            target: _,
             framing: _,
             user_agent: _,
             accept: _,
             // Whether the connection is kept after it is asked at its end.
             close: _,
+            // What is spoken after it is the caller's, who has the connection then.
+            upgrade: _,
             // What is done when an attempt breaks, and what events show.
             is_replayable: _,
             label: _,
@@ -303,6 +322,15 @@ impl Plan {
 
     pub(crate) fn is_head(&self) -> bool {
         self.method.as_str() == "HEAD"
+    }
+
+    /// Says whether another protocol may follow on the connection.
+    pub(crate) fn may_switch(&self) -> bool {
+        self.upgrade.is_some() || self.target.is_some()
+    }
+
+    pub(crate) fn is_connect(&self) -> bool {
+        self.target.is_some()
     }
 
     /// The caller's Host goes first and replaces ours (RFC 9110 §7.2).
@@ -332,6 +360,9 @@ impl Plan {
         }
         for option in self.fields.elements("connection") {
             if option.eq_ignore_ascii_case(b"close") {
+                if self.may_switch() {
+                    return Err(RequestRule::CloseBeforeSwitch.into());
+                }
                 self.close = true;
             } else if !option.eq_ignore_ascii_case(b"keep-alive") {
                 return Err(refused("Connection", FieldError::ConnectionOwned));
@@ -450,6 +481,10 @@ fn check_method(wish: &Wish) -> Result<(), Error> {
     let method = wish.method.as_str();
     if wish.asterisk && method != "OPTIONS" {
         return Err(RequestRule::AsteriskForm.into());
+    }
+    let is_connect = wish.method == Method::CONNECT;
+    if is_connect != wish.target.is_some() || (is_connect && has_body) {
+        return Err(RequestRule::ConnectMethod.into());
     }
     if method == "TRACE" {
         let credentials = ["authorization", "cookie", "proxy-authorization"];

@@ -19,8 +19,8 @@ use wirescope::testkit::check::{Checked, check};
 use wirescope::testkit::sim::Sim;
 use wirescope::testkit::{Peer, Script, syscalls};
 use wirescope::{
-    Client, ClientBuilder, Error, ErrorKind, EventLoop, Phase, Proxy, Request, TcpKeepAlive,
-    UnixAddr,
+    Client, ClientBuilder, Error, ErrorKind, EventLoop, PeerAddr, Phase, Proxy, Request,
+    TcpKeepAlive, UnixAddr,
 };
 
 use crate::harness::{PATIENCE, SHORT, authority, echo_target, ok, once, serve, trusting};
@@ -91,7 +91,7 @@ fn relay(listener: UnixListener, to: SocketAddr) {
 struct Got {
     content: String,
     reused: bool,
-    remote: Option<SocketAddr>,
+    remote: PeerAddr,
 }
 
 /// One client behind one of the doors.
@@ -107,7 +107,7 @@ impl Door {
             return Ok(Got {
                 content: response.text(1000)?,
                 reused: response.is_connection_reused(),
-                remote: response.remote_addr(),
+                remote: response.remote_addr().unwrap().clone(),
             });
         };
         event_loop.submit(request).unwrap();
@@ -115,7 +115,7 @@ impl Door {
         Ok(Got {
             content: String::from_utf8(done.body().to_vec()).unwrap(),
             reused: done.is_connection_reused(),
-            remote: done.remote_addr(),
+            remote: done.remote_addr().unwrap().clone(),
         })
     }
 
@@ -166,7 +166,7 @@ fn requests_share_a_connection_to_a_socket() {
             for (target, reused) in [("/a", false), ("/b", true), ("/c", true)] {
                 let got = door.get(&format!("http://engine.test{target}")).unwrap();
                 assert_eq!((&*got.content, got.reused), (target, reused));
-                assert_eq!(got.remote, None);
+                assert_eq!(got.remote.unix().unwrap().path(), Some(&*path));
             }
         });
         assert_eq!(peer.connections(), 2, "one for each door");
@@ -220,7 +220,7 @@ fn connections_to_two_sockets_or_to_the_network_are_not_shared() {
                 }
                 let got = door.run(request).unwrap();
                 assert_eq!((&*got.content, got.reused), ("/x", reused));
-                assert_eq!(got.remote.is_some(), path.is_none());
+                assert_eq!(got.remote.tcp().is_some(), path.is_none());
             };
             for reused in [false, true] {
                 over(door, Some(&first), reused);

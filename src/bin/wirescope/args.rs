@@ -22,8 +22,8 @@ when body, head, events or timings go to standard output. In a file of URLs, lin
 or begin with '#' are skipped. With -Z, -v draws each call and -s leaves only the summary.
 Exit: 0 well, 1 unsupported (or a scene of --demo failed), 2 usage, 3 bad URL, 6 lookup,
 7 connect, 22 -f, 23 write, 26 read, 28 timeout, 35 TLS, 45 --interface, 47 redirects, 52 empty
-reply, 55 send, 56 receive, 60 certificate, 77 --cacert; with several URLs that of the last one
-that failed.";
+reply, 55 send, 56 receive, 58 --cert, 60 certificate, 77 --cacert; with several URLs that of the
+last one that failed.";
 
 /// Fetch URLs over one pool of connections and draw what happened.
 #[derive(Debug, Parser)]
@@ -109,6 +109,31 @@ pub(crate) struct Args {
     /// Trust the certificates of this file alone
     #[arg(long, value_name = "FILE", help_heading = "Connection")]
     pub(crate) cacert: Option<PathBuf>,
+    /// Our certificate, for servers that ask for one
+    #[arg(short = 'E', long, value_name = "FILE", help_heading = "Connection")]
+    pub(crate) cert: Option<String>,
+    /// Its private key, not encrypted [default: the file of --cert]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "cert",
+        help_heading = "Connection"
+    )]
+    pub(crate) key: Option<PathBuf>,
+    /// TLS 1.2 or above, as without it
+    #[arg(
+        long = "tlsv1.2",
+        overrides_with = "tls_1_3",
+        help_heading = "Connection"
+    )]
+    pub(crate) tls_1_2: bool,
+    /// TLS 1.3 or above
+    #[arg(
+        long = "tlsv1.3",
+        overrides_with = "tls_1_2",
+        help_heading = "Connection"
+    )]
+    pub(crate) tls_1_3: bool,
     /// Addresses instead of a lookup
     #[arg(long, value_name = "HOST:PORT:ADDR", help_heading = "Connection")]
     pub(crate) resolve: Vec<String>,

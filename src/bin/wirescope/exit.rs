@@ -23,6 +23,7 @@ const REDIRECTS: u8 = 47;
 const EMPTY_REPLY: u8 = 52;
 const SEND: u8 = 55;
 const RECEIVE: u8 = 56;
+const IDENTITY: u8 = 58;
 const CERTIFICATE: u8 = 60;
 const CA_FILE: u8 = 77;
 
@@ -33,6 +34,8 @@ pub(crate) enum Failure {
     Call(Error),
     /// The certificates of `--cacert` cannot be used.
     CaFile(Error),
+    /// The certificate or the key of `--cert` and `--key` cannot be used.
+    Identity(Error),
     /// The command line cannot be followed.
     Usage(String),
     /// What is asked for is not there.
@@ -76,6 +79,7 @@ impl Failure {
         match self {
             Self::Call(error) => code_of(error),
             Self::CaFile(_) => CA_FILE,
+            Self::Identity(_) => IDENTITY,
             Self::Usage(_) => USAGE,
             Self::Unsupported(_) => UNSUPPORTED,
             Self::Interface(_) => INTERFACE,
@@ -88,7 +92,7 @@ impl Failure {
     /// The kind for a `call_done` that the library could not tell.
     pub(crate) fn tag(&self) -> &'static str {
         match self {
-            Self::Call(error) | Self::CaFile(error) => error.kind().tag(),
+            Self::Call(error) | Self::CaFile(error) | Self::Identity(error) => error.kind().tag(),
             Self::Usage(_) | Self::Unsupported(_) => "local_request",
             Self::Interface(_) => "local_socket",
             Self::Read(_) => "local_file",
@@ -100,7 +104,7 @@ impl Failure {
     /// One line: what went wrong, where, and what was tried; then why, as far as that is known.
     pub(crate) fn line(&self) -> String {
         match self {
-            Self::Call(error) | Self::CaFile(error) => chain(error),
+            Self::Call(error) | Self::CaFile(error) | Self::Identity(error) => chain(error),
             Self::Usage(text)
             | Self::Unsupported(text)
             | Self::Interface(text)
@@ -177,6 +181,9 @@ fn code_of_tls(failure: TlsFailure) -> u8 {
         | TlsFailure::Expired
         | TlsFailure::NotYetValid
         | TlsFailure::Revoked
+        | TlsFailure::WrongPurpose
+        | TlsFailure::BadSignature
+        | TlsFailure::UnsupportedAlgorithm
         | TlsFailure::BadCertificate => CERTIFICATE,
         _ => TLS,
     }

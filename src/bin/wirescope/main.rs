@@ -29,6 +29,7 @@ mod run;
 mod scenes;
 mod show;
 mod summary;
+mod tls;
 mod told;
 mod urls;
 mod verbose;

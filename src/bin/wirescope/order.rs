@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use wirescope::event::{ObserverRef, Redaction};
 use wirescope::message::overrides::Overrides;
 use wirescope::message::url::encode_stray;
-use wirescope::{Client, DialProfile, Family, RedirectPolicy, Request, TcpKeepAlive, TlsConfig};
+use wirescope::{Client, DialProfile, Family, RedirectPolicy, Request, TcpKeepAlive};
 
 use crate::args::{Args, RaceForm};
 use crate::body::{joined, put_to, upload};
@@ -14,6 +14,7 @@ use crate::exit::Failure;
 use crate::fields::FieldLines;
 use crate::interface;
 use crate::output::Heads;
+use crate::tls;
 use crate::verbose::Verbose;
 
 /// The content type of a form, as `-d` sends it.
@@ -108,7 +109,7 @@ pub(crate) fn client(
         .address_family(family(args))
         .dial_profile(profile(args))
         .tcp_keep_alive(probes(args))
-        .tls(tls(args)?)
+        .tls(tls::config(args)?)
         .redaction(redaction(args))
         .timeouts(|timeouts| {
             timeouts.total = args.max_time.filter(|limit| !limit.is_zero());
@@ -198,15 +199,4 @@ fn redirects(args: &Args) -> RedirectPolicy {
         None => policy,
         Some(most) => policy.max(u16::try_from(most).unwrap_or(u16::MAX)),
     }
-}
-
-fn tls(args: &Args) -> Result<TlsConfig, Failure> {
-    let mut tls = TlsConfig::new().danger_accept_invalid_certs(args.insecure);
-    if let Some(file) = &args.cacert {
-        tls = tls
-            .builtin_roots(false)
-            .add_ca_file(file)
-            .map_err(Failure::CaFile)?;
-    }
-    Ok(tls)
 }

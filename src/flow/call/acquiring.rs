@@ -154,6 +154,10 @@ impl Call {
                 };
                 dial.connected(contestant, result, now, emitter);
             }
+            DialInput::TlsStarted {
+                contestant,
+                resumption,
+            } => dial.tls_started(contestant, resumption, now, emitter),
             DialInput::TlsProgress { contestant } => {
                 self.moved = Some(now);
                 dial.tls_progress(contestant);
@@ -258,10 +262,12 @@ impl Call {
         });
         connection.requests = connection.requests.saturating_add(1);
         // What we mean to close is told to be closed (RFC 9112 §9.6).
-        let close = self.plan.close || connection.has_carried_all();
+        let close = self.plan.close || (connection.has_carried_all() && !self.plan.may_switch());
         let asked = Asked {
             is_head: self.plan.is_head(),
+            is_connect: self.plan.is_connect(),
             said_close: close,
+            upgrade: self.plan.upgrade.clone(),
         };
         let head = HeadPlan {
             close,

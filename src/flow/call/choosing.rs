@@ -26,16 +26,22 @@ impl Call {
         }
     }
 
-    /// A unix socket comes before any proxy, and serves every hop: what is asked of it does not leave the machine.
+    /// A unix socket comes before any proxy, and serves every hop: what is asked of it does not leave the machine. Whom
+    /// the caller asks for a tunnel is asked straight. What another protocol may follow is for the server alone, so
+    /// every proxy passes it on (RFC 9110 §7.8).
     fn choose(&mut self, turn: &mut Turn<'_>) -> Result<(), Error> {
         if let Some(addr) = &self.settings.unix {
             return self.plan.send_via(Via::Unix(addr.clone()));
+        }
+        if self.plan.is_connect() {
+            return Ok(());
         }
         let Some(choice) = self.settings.proxies.choose(&self.plan.url)? else {
             return Ok(());
         };
         tell(&choice, turn);
         match choice.proxy {
+            Some(proxy) if self.plan.may_switch() => self.plan.send_via(Via::Tunnel(proxy)),
             Some(proxy) => self.plan.send_via(Via::of(proxy, &self.plan.url)),
             None => Ok(()),
         }

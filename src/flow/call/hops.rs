@@ -9,13 +9,12 @@
 //! the response in between. The rest of a response that is left is read only as far as that is cheaper than a new
 //! connection.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::error::{Phase, Repeat, Timer};
 use crate::event::{
     BodyEnd, CallDone, CanceledBy, ErrorFacts, EventKind, ExpectOutcome, Payload, Redirect,
-    RedirectRefusal, Retry, RetryRule, WriteFailure,
+    RedirectRefusal, Retry, RetryRule, Upgraded, WriteFailure,
 };
 use crate::flow::action::Wish;
 use crate::flow::call::ending::{Cause, repeat_of, tell_call_done, tell_canceled};
@@ -89,12 +88,10 @@ impl Hop {
         self.reached.as_ref().map(|(conn, ..)| *conn)
     }
 
-    /// The address of the peer; none on a unix socket.
+    /// The address of the peer.
     #[must_use]
-    pub fn remote_addr(&self) -> Option<SocketAddr> {
-        self.reached
-            .as_ref()
-            .and_then(|(_, remote, _)| remote.tcp())
+    pub fn remote_addr(&self) -> Option<&PeerAddr> {
+        self.reached.as_ref().map(|(_, remote, _)| remote)
     }
 
     /// Whether the connection had served an earlier request.
@@ -162,7 +159,10 @@ impl Call {
             *judgement = Judgement::Made;
         }
         match verdict {
-            Verdict::NotOne => self.read_on(turn),
+            Verdict::NotOne => {
+                self.read_on(turn);
+                self.tell_upgraded(turn);
+            }
             Verdict::HandOut(refusal, to) => {
                 self.tell_redirect(to.as_ref(), None, Some(refusal), turn);
                 self.refusal = Some(refusal);
@@ -204,6 +204,18 @@ impl Call {
             let result = exchange.resume(turn);
             self.follow(result, turn);
         }
+    }
+
+    /// Tells that another protocol follows, once observers have spoken about its head.
+    fn tell_upgraded(&self, turn: &mut Turn<'_>) {
+        if !self.is_switching() {
+            return;
+        }
+        let head = self.arrived();
+        turn.emitter.emit(EventKind::Upgraded, turn.now, |_| {
+            let protocol = head.and_then(FinalHead::protocol);
+            Payload::Upgraded(Arc::new(Upgraded { protocol }))
+        });
     }
 
     fn redirect_verdict(&self) -> Verdict {

@@ -68,6 +68,8 @@ pub(super) struct Handshake {
 /// What the peer of a handshake has said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Peer {
+    /// Nothing; nor has it been spoken to.
+    Unasked,
     /// Nothing, and it still has time.
     Silent,
     /// Something.

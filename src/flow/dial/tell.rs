@@ -52,6 +52,7 @@ impl Dial {
         &self,
         number: u16,
         to: TlsRole,
+        resumption: bool,
         now: Instant,
         emitter: &mut Emitter,
     ) {
@@ -62,6 +63,7 @@ impl Dial {
                 contestant: number,
                 server_name,
                 alpn: "http/1.1",
+                resumption,
                 to,
             }))
         });

@@ -14,6 +14,8 @@ fn wish(method: &str, body: BodyPlan, lines: &[(&str, &str)]) -> Wish {
         is_replayable: true,
         expect: false,
         asterisk: false,
+        target: None,
+        upgrade: None,
         allow_body: false,
         allow_trace: false,
         without_defaults: Vec::new(),

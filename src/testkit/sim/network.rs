@@ -403,14 +403,27 @@ impl Stream {
         }
     }
 
+    /// The client ends its direction and goes on reading: by FIN, under TLS by a close_notify.
+    pub(super) fn end_by_client(&mut self, id: StreamId, planner: &mut Planner) {
+        if self.client == Side::Open {
+            self.client = Side::Half;
+            let parcel = match self.secured {
+                Secured::Tls => Parcel::Notify,
+                Secured::Plain | Secured::Asked => Parcel::Fin,
+            };
+            self.mark(id, Way::Up, parcel, planner);
+        }
+    }
+
     /// The client closes: by FIN, or by a reset if it leaves bytes unread.
     pub(super) fn close_by_client(&mut self, id: StreamId, planner: &mut Planner) {
         let was = std::mem::replace(&mut self.client, Side::Closed);
         self.owner = None;
-        if was != Side::Open {
+        let is_tls = self.secured == Secured::Tls;
+        if matches!(was, Side::Connecting | Side::Closed) {
             return;
         }
-        if self.secured == Secured::Tls {
+        if was == Side::Open && is_tls {
             self.mark(id, Way::Up, Parcel::Notify, planner);
         }
         let parcel = if self.down.readable().is_empty() {
@@ -418,7 +431,9 @@ impl Stream {
         } else {
             Parcel::Reset
         };
-        self.mark(id, Way::Up, parcel, planner);
+        if was == Side::Open || is_tls || parcel == Parcel::Reset {
+            self.mark(id, Way::Up, parcel, planner);
+        }
     }
 
     // ---- the peer's end ----

@@ -384,7 +384,8 @@ impl<'a> Run<'a> {
     }
 
     fn start_tls(&mut self, contestant: u16) {
-        let ip = self.open[&contestant].ip();
+        let (ip, now) = (self.open[&contestant].ip(), self.at(self.now));
+        (self.dial).tls_started(contestant, false, now, &mut self.emitter);
         match self.world.tls.get(&ip).copied().unwrap_or(Tls::Silence) {
             Tls::Silence => {}
             Tls::Fails(after) => {

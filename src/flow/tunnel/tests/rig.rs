@@ -9,8 +9,8 @@ use crate::error::{Error, ErrorKind, Phase};
 use crate::event::grammar::check;
 use crate::event::{
     Clock, ConnOpened, ConnectDone, ConnectOutcome, ConnectStart, DialDone, DialReason, DialStart,
-    DnsSkipReason, DnsSkipped, Emitter, ErrorFacts, Event, EventKind, Interest, Observer,
-    ObserverRef, Observers, Payload, Redaction, Verdict,
+    DnsSkipReason, DnsSkipped, Emitter, ErrorFacts, Event, Interest, Observer, ObserverRef,
+    Observers, Payload, Redaction, Telling, Verdict,
 };
 use crate::flow::tunnel::{Goal, Progress, Tunnel};
 use crate::ids::{ConnId, DialId};
@@ -67,7 +67,8 @@ impl Rig {
         let kept = Keeper::default();
         let observers = Observers::of_call(&[ObserverRef::new(kept.clone())], &[]);
         let clock = Clock::new(now, SystemTime::UNIX_EPOCH);
-        let emitter = Emitter::new(clock, observers, Redaction::default().into());
+        let telling = Telling::new(clock, Redaction::default());
+        let emitter = Emitter::new(telling.into(), observers);
         Self {
             buffers: Buffers::default(),
             emitter,
@@ -199,6 +200,7 @@ fn after(opened: bool) -> Vec<Payload> {
     let conn = Payload::ConnOpened(Arc::new(ConnOpened {
         local: None,
         remote: SocketAddr::from(([127, 0, 0, 1], 3128)).into(),
+        proxied: true,
         tls: false,
         setup: Duration::ZERO,
     }));

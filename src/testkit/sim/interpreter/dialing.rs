@@ -199,6 +199,10 @@ impl Stage<'_> {
         self.world
             .planner
             .plan_in(latency, Happening::Hello(stream));
+        self.input(DialInput::TlsStarted {
+            contestant: number,
+            resumption: false,
+        });
     }
 
     /// Begins to speak with a proxy, or says more.
