@@ -22,8 +22,8 @@ when body, head, events or timings go to standard output. In a file of URLs, lin
 or begin with '#' are skipped. With -Z, -v draws each call and -s leaves only the summary.
 Exit: 0 well, 1 unsupported (or a scene of --demo failed), 2 usage, 3 bad URL, 6 lookup,
 7 connect, 22 -f, 23 write, 26 read, 28 timeout, 35 TLS, 45 --interface, 47 redirects, 52 empty
-reply, 55 send, 56 receive, 58 --cert, 60 certificate, 77 --cacert; with several URLs that of the
-last one that failed.";
+reply, 55 send, 56 receive, 58 --cert, 60 certificate, 77 --cacert; with several URLs that of the last
+one that failed.";
 
 /// Fetch URLs over one pool of connections and draw what happened.
 #[derive(Debug, Parser)]
@@ -90,6 +90,15 @@ pub(crate) struct Args {
         help_heading = "Request"
     )]
     pub(crate) user: Option<String>,
+    /// Bytes '0-499', '500-', '-500', or a list of such
+    #[arg(
+        short = 'r',
+        long,
+        value_name = "RANGE",
+        allow_hyphen_values = true,
+        help_heading = "Request"
+    )]
+    pub(crate) range: Option<String>,
 
     /// Follow redirects
     #[arg(short = 'L', long, help_heading = "Request")]

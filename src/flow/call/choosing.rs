@@ -26,9 +26,9 @@ impl Call {
         }
     }
 
-    /// A unix socket comes before any proxy, and serves every hop: what is asked of it does not leave the machine. Whom
-    /// the caller asks for a tunnel is asked straight. What another protocol may follow is for the server alone, so
-    /// every proxy passes it on (RFC 9110 §7.8).
+    /// Whom the caller asks for a tunnel is asked straight. What another protocol may follow is for the server alone, so
+    /// every proxy passes it on (RFC 9110 §7.8). A unix socket comes before any proxy, and serves every hop: what is
+    /// asked of it does not leave the machine.
     fn choose(&mut self, turn: &mut Turn<'_>) -> Result<(), Error> {
         if let Some(addr) = &self.settings.unix {
             return self.plan.send_via(Via::Unix(addr.clone()));
