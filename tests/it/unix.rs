@@ -468,6 +468,44 @@ fn deadlines_and_ends_are_those_of_any_connection() {
 }
 
 #[test]
+fn a_call_over_a_socket_is_canceled_wherever_it_waits() {
+    let folder = Folder::new();
+    let silent = Peer::start(Script::new().expect_request().stall()).unwrap();
+    let stalled = folder.relay("silent", &silent);
+    for (looped, is_full) in [(false, false), (true, false), (false, true), (true, true)] {
+        let path = folder.path(&format!("full-{looped}"));
+        let kept = is_full.then(|| full(&path));
+        let path = if is_full { &path } else { &stalled };
+        let (observer, events) = channel_with(0, Overflow::Unbounded, Interest::ALL);
+        let builder = to(path)(Client::builder().observe(observer));
+        let client = builder.build().unwrap();
+        let mut request = client.get("http://engine.test/").unwrap();
+        let handle = request.cancel_handle();
+        let call = thread::spawn(move || {
+            let mut door = Door {
+                event_loop: looped.then(|| EventLoop::new(&client).unwrap()),
+                client,
+            };
+            door.run(request).unwrap_err()
+        });
+        let waits = if is_full {
+            EventKind::ConnectDone
+        } else {
+            EventKind::WroteRequest
+        };
+        let mut seen = Vec::new();
+        while seen.last().map(wirescope::event::Event::kind) != Some(waits) {
+            seen.push(events.recv_timeout(PATIENCE).unwrap());
+        }
+        handle.cancel();
+        assert!(call.join().unwrap().is_canceled());
+        seen.extend(events.try_iter());
+        assert_eq!(check(&seen).only(EventKind::CallCanceled).len(), 1);
+        drop(kept);
+    }
+}
+
+#[test]
 fn what_is_set_for_tcp_is_not_done_to_a_socket() {
     let folder = Folder::new();
     let peer = Peer::start(echo_target()).unwrap();
