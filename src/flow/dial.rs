@@ -13,6 +13,8 @@
 //!                                        handshake done: won <-------------- Securing
 //! ```
 //!
+//! A unix socket has no names, and one contestant; one that has no room for it is asked again, later each time.
+//!
 //! Inputs only note what happened; [`Dial::next`] judges, when the driver has told all that it knows. So several
 //! completions of one poll are one batch, and the contestant that began first wins.
 //!

@@ -152,6 +152,17 @@ pub(crate) struct Args {
     /// Leave by this interface, or from this address
     #[arg(long, value_name = "NAME|ADDR", help_heading = "Connection")]
     pub(crate) interface: Option<String>,
+    /// Connect to this unix socket, whatever the host
+    #[arg(long, value_name = "PATH", help_heading = "Connection")]
+    pub(crate) unix_socket: Option<PathBuf>,
+    /// As --unix-socket, to an abstract name
+    #[arg(
+        long,
+        value_name = "NAME",
+        conflicts_with = "unix_socket",
+        help_heading = "Connection"
+    )]
+    pub(crate) abstract_unix_socket: Option<String>,
     /// Probe quiet connections every so many seconds
     #[arg(long, value_name = "SECS", value_parser = seconds, help_heading = "Connection")]
     pub(crate) keepalive_time: Option<Duration>,
