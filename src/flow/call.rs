@@ -187,15 +187,15 @@ enum State {
     /// This is no call but a dial that goes on without one.
     Detached(Detached),
     /// Request and response are under way.
-    Exchanging(Exchange, Box<Connection>),
+    Exchanging(Box<Exchange>, Box<Connection>),
     /// The exchange is complete and the pool is asked for a place.
-    Returning(Exchange, Box<Connection>),
+    Returning(Box<Exchange>, Box<Connection>),
     /// The connection is to be closed.
-    Closing(Exchange, Box<Connection>, CloseReason),
+    Closing(Box<Exchange>, Box<Connection>, CloseReason),
     /// The attempt is over; its response is a redirect that is not yet followed.
-    Left(Exchange),
+    Left(Box<Exchange>),
     /// The call is over; what was received can still be taken.
-    Over(Option<Exchange>),
+    Over(Option<Box<Exchange>>),
 }
 
 /// The final head, until the driver takes it.
