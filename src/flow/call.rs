@@ -46,7 +46,7 @@ use crate::flow::call::scarcity::Scarcity;
 use crate::flow::connection::Connection;
 use crate::flow::dial::Dial;
 use crate::flow::dial::guard::Guard;
-use crate::flow::pool::{self, Cause, Life, Wish};
+use crate::flow::pool::{self, Cause, Key, Life, Wish};
 use crate::flow::proxy::{GivenProxy, Proxies};
 use crate::flow::redirect::RedirectPolicy;
 use crate::flow::timers::Timers;
@@ -438,6 +438,19 @@ impl Call {
             | State::Detached(Detached::Dialing(_))
             | State::Left(_)
             | State::Over(_) => None,
+        }
+    }
+
+    /// Takes the key that the pool has for the connection on loan, so that connections of one key have one.
+    pub(crate) fn share_key(&mut self, key: Option<Arc<Key>>) {
+        let (State::Exchanging(_, connection)
+        | State::Detached(Detached::Spare(connection) | Detached::Useless(connection, _))) =
+            &mut self.state
+        else {
+            return;
+        };
+        if let Some(key) = key.filter(|key| *key == connection.key) {
+            connection.key = key;
         }
     }
 
