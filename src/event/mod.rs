@@ -129,6 +129,11 @@ impl Event {
         self.payload.kind()
     }
 
+    #[cfg(test)]
+    pub(crate) fn payload(&self) -> &Payload {
+        &self.payload
+    }
+
     /// What the event says.
     #[must_use]
     pub fn data(&self) -> EventData<'_> {

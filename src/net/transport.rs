@@ -109,12 +109,16 @@ impl Transport {
         Ok(())
     }
 
+    /// Says whether the handshake that was just begun offers to resume a session.
+    pub(crate) fn offers_resumption(&self) -> bool {
+        (self.tls.as_ref()).is_some_and(|tls| tls.stage.offers_resumption())
+    }
+
     /// Does the TLS handshake until the peer is verified; what is then still to be sent leaves with the first
     /// request. None: the deadline passed.
     pub(crate) fn handshake(
         &mut self,
         deadline: Option<Instant>,
-        certificates: bool,
     ) -> Result<Option<Arc<TlsFacts>>, Broken> {
         let Some(tls) = &mut self.tls else {
             return Err(Broken::Io(io::ErrorKind::NotConnected.into()));
@@ -127,7 +131,7 @@ impl Transport {
             }
             progress?;
             if !tls.stage.is_handshaking() {
-                let facts = tls.stage.facts(certificates).map(Arc::new);
+                let facts = tls.stage.facts().map(Arc::new);
                 return facts
                     .map(Some)
                     .ok_or_else(|| Broken::Io(io::ErrorKind::InvalidData.into()));
@@ -145,7 +149,7 @@ impl Transport {
     }
 
     /// Does what can be done of the TLS handshake without waiting.
-    pub(crate) fn handshake_now(&mut self, certificates: bool) -> Result<Shaken, Broken> {
+    pub(crate) fn handshake_now(&mut self) -> Result<Shaken, Broken> {
         let Some(tls) = &mut self.tls else {
             return Err(Broken::Io(io::ErrorKind::NotConnected.into()));
         };
@@ -157,7 +161,7 @@ impl Transport {
             }
             progress?;
             if !tls.stage.is_handshaking() {
-                let facts = tls.stage.facts(certificates).map(Arc::new);
+                let facts = tls.stage.facts().map(Arc::new);
                 return facts
                     .map(Shaken::Done)
                     .ok_or_else(|| Broken::Io(io::ErrorKind::InvalidData.into()));
@@ -246,6 +250,70 @@ impl Transport {
         }
     }
 
+    /// Receives what is there without waiting; nothing yet is told as a deadline that passed.
+    pub(crate) fn receive_now(&mut self, into: &mut [u8]) -> Result<Received, Broken> {
+        let Some(tls) = &mut self.tls else {
+            return Ok(match self.socket.receive_into_now(into)? {
+                None => Received::TimedOut,
+                Some(0) => Received::Ended(true),
+                Some(count) => Received::Bytes(count, 0),
+            });
+        };
+        loop {
+            match tls.stage.read_plain(into)? {
+                PlainRead::Bytes(count) => return Ok(Received::Bytes(count, 0)),
+                PlainRead::Closed => return Ok(Received::Ended(true)),
+                PlainRead::NeedMore => {}
+            }
+            if tls.in_flight.bytes == 0 {
+                tls.flush(&self.socket)?;
+            }
+            tls.stage.incoming().reserve(CIPHER_ROOM);
+            match self.socket.receive_now(tls.stage.incoming())? {
+                None => return Ok(Received::TimedOut),
+                Some(0) => return Ok(Received::Ended(tls.stage.eof_is_clean())),
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Says whether TLS has something to send that no write waits for.
+    pub(crate) fn owes_bytes(&self) -> bool {
+        self.tls
+            .as_ref()
+            .is_some_and(|tls| tls.in_flight.bytes == 0 && tls.stage.wants_write())
+    }
+
+    /// Hands to the kernel what TLS still has to send, without waiting; says whether that is all.
+    pub(crate) fn flush(&mut self) -> Result<bool, Broken> {
+        Ok(match &mut self.tls {
+            None => true,
+            Some(tls) => tls.flush(&self.socket)?,
+        })
+    }
+
+    /// Counts what `send` was given and TLS has not sent yet: it is sent by whoever comes next.
+    pub(crate) fn take_in_flight(&mut self) -> usize {
+        let tls = self.tls.as_mut();
+        tls.map_or(0, |tls| std::mem::take(&mut tls.in_flight).bytes)
+    }
+
+    /// Takes the connection out of the event loop that watches it, if one does.
+    pub(crate) fn release(&mut self) -> io::Result<()> {
+        self.socket.release()
+    }
+
+    /// Ends the direction of sending: by a FIN, under TLS by a close_notify, which is to be flushed.
+    pub(crate) fn end_sending(&mut self) -> io::Result<()> {
+        match &mut self.tls {
+            None => self.socket.end_sending(),
+            Some(tls) => {
+                tls.stage.send_close_notify();
+                Ok(())
+            }
+        }
+    }
+
     /// Sets whom the reports about a watched connection are for.
     pub(crate) fn give(&self, owner: Owner) {
         self.socket.give(owner);
@@ -276,9 +344,7 @@ impl Transport {
 
     /// Sends what TLS still has to say before the connection idles. False: the kernel does not take it now.
     pub(crate) fn settle(&mut self) -> bool {
-        self.tls
-            .as_mut()
-            .is_none_or(|tls| tls.flush(&self.socket).unwrap_or(false))
+        self.flush().unwrap_or(false)
     }
 
     /// Looks whether an idle connection can be used. Never waits. One system call and no memory unless bytes of TLS
@@ -320,6 +386,11 @@ impl Transport {
 
     /// Ends the stream: close_notify without waiting, then close.
     pub(crate) fn close(mut self) {
+        self.notify_end();
+    }
+
+    /// Tells the peer that the end is meant: close_notify without waiting. The close follows.
+    pub(crate) fn notify_end(&mut self) {
         if let Some(tls) = &mut self.tls {
             tls.stage.send_close_notify();
             let _ = tls.flush(&self.socket);

@@ -122,7 +122,9 @@ impl Marks {
             EventKind::GotFirstResponseByte => self.first_byte = Some(self.moment(now)),
             EventKind::FinalResponseStart => self.final_start = Some(self.moment(now)),
             EventKind::GotResponseHead => self.head = Some(self.moment(now)),
-            EventKind::ResponseBodyDone => self.body_done = Some(self.moment(now)),
+            EventKind::Upgraded | EventKind::ResponseBodyDone => {
+                self.body_done = Some(self.moment(now))
+            }
             _ => {}
         }
     }
@@ -456,8 +458,9 @@ mod tests {
     proptest! {
         /// Moments in the order of the grammar, any of the later ones missing: the phases sum to the total.
         #[test]
-        fn phases_sum_to_the_total(steps in prop::collection::vec(0u64..50, 14), stop in 1usize..14, early in any::<bool>(), slow_head in any::<bool>()) {
-            let mut order = [K::CallStart, K::GetConn, K::DnsStart, K::ConnectStart, K::TlsHandshakeStart, K::TlsHandshakeDone,
+        fn phases_sum_to_the_total(steps in prop::collection::vec(0u64..50, 16), stop in 1usize..16, early in any::<bool>(), slow_head in any::<bool>()) {
+            let mut order = [K::CallStart, K::GetConn, K::DnsStart, K::ConnectStart, K::ProxyConnectStart,
+                K::ProxyConnectDone, K::TlsHandshakeStart, K::TlsHandshakeDone,
                 K::GotConn, K::Wait100Continue, K::ExpectDone, K::WroteRequest, K::GotFirstResponseByte,
                 K::FinalResponseStart, K::ResponseBodyDone, K::CallDone];
             if slow_head {
@@ -473,11 +476,17 @@ mod tests {
                     continue;
                 }
                 now += Duration::from_millis(*step);
-                if *kind == K::TlsHandshakeStart {
+                if *kind == K::ProxyConnectStart {
                     marks.connected(origin, now);
                 }
                 if *kind == K::Wait100Continue {
                     marks.first_write(now);
+                }
+                match kind {
+                    K::TlsHandshakeStart => marks.tls_began(TlsRole::Origin, now),
+                    K::TlsHandshakeDone => marks.tls_ended(TlsRole::Origin, now),
+                    K::ProxyConnectDone => marks.proxy_did(now),
+                    _ => {}
                 }
                 marks.note(*kind, now);
             }

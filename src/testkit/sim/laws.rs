@@ -8,8 +8,10 @@ use crate::error::{Error, ErrorKind};
 use crate::event::{Event, EventData, Interest};
 use crate::message::fields::Fields;
 use crate::message::framing::Framing;
+use crate::message::peer_addr::PeerAddr;
 use crate::testkit::seen::SeenRequest;
 use crate::testkit::sim::outcome::Outcome;
+use crate::testkit::sim::proxied::path_of;
 use crate::testkit::sim::scenario::{Asks, CANARY, CallPlan, ReadPlan, Scenario, content, tag};
 use crate::testkit::sim::{Sim, Ticket};
 
@@ -183,7 +185,8 @@ pub(super) fn judge(
         *report.outcomes.entry(came).or_default() += 1;
     }
     let requests = sim.requests().iter();
-    let requests = requests.map(|(addr, seen)| (scenario.origin_at(addr.ip()), seen));
+    let origin_at = |addr: &PeerAddr| scenario.origin_at(addr.tcp()?.ip());
+    let requests = requests.map(|(addr, seen)| (origin_at(addr), seen));
     judge_requests(scenario, requests).map_err(|(law, text)| broken(law, text))?;
     sim.judge()
         .map_err(|violation| broken(Law::Grammar, violation.to_string()))?;
@@ -290,7 +293,7 @@ fn at_most_once<'a>(
         let reached = requests
             .clone()
             .filter(|seen| seen.method() == "POST")
-            .filter(|seen| seen.target().split('?').next() == Some(&target))
+            .filter(|seen| path_of(seen) == target)
             .count();
         if reached > 1 {
             return Err(format!("call {number} reached a peer {reached} times"));
@@ -309,7 +312,7 @@ fn own_credentials<'a>(
             .any(|value| value.contains(CANARY))
             || seen.target().contains(CANARY);
         let mut calls = scenario.calls.iter().enumerate();
-        let path = seen.target().split('?').next().unwrap_or_default();
+        let path = path_of(seen);
         let owner = calls.find(|(number, _)| CallPlan::target(*number) == path);
         let meant = owner.map(|(_, call)| call.origin);
         if carries && meant != origin {

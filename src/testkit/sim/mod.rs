@@ -52,6 +52,7 @@ mod network;
 mod outcome;
 mod pipe;
 mod player;
+mod proxied;
 mod random;
 mod reader;
 mod record;
@@ -75,6 +76,7 @@ pub use self::laws::{Broken, Law, Report};
 pub use self::link::{Accept, Cut, Handshake, Link};
 pub use self::names::Name;
 use self::names::Names;
+pub use self::network::Secures;
 use self::network::{Listener, Network, Side};
 pub use self::outcome::{Outcome, SimResponse};
 use self::record::Record;
@@ -90,6 +92,7 @@ use crate::flow::lookup::Lookup;
 use crate::flow::pool::Pool;
 use crate::ids::ConnId;
 use crate::message::close::CloseReason;
+use crate::message::peer_addr::{PeerAddr, UnixAddr};
 use crate::message::tls::{TlsFacts, TlsHandshake, TlsVersion};
 use crate::net::clock;
 use crate::request::{Ready, Request};
@@ -221,10 +224,20 @@ impl Sim {
 
     /// Lets an address listen; the script is played on each of its connections. More is said to what it gives.
     pub fn listen(&mut self, addr: SocketAddr, script: Script) -> Listening<'_> {
+        self.listen_at(addr.into(), script)
+    }
+
+    /// As [`listen`](Self::listen), for a unix socket.
+    pub fn listen_unix(&mut self, addr: UnixAddr, script: Script) -> Listening<'_> {
+        self.listen_at(PeerAddr::Unix(addr), script)
+    }
+
+    fn listen_at(&mut self, addr: PeerAddr, script: Script) -> Listening<'_> {
         let listener = Listener {
             scripts: vec![Arc::new(script)],
             links: Vec::new(),
             tls: None,
+            secures: Secures::AtOnce,
             asked: 0,
             accepted: 0,
         };
@@ -306,6 +319,7 @@ impl Sim {
             timeouts,
             redirects,
             proxy,
+            unix,
             observers,
             cancel,
         } = request.ready(is_to_http10)?;
@@ -317,10 +331,10 @@ impl Sim {
             emitter.deliver();
             refused.error
         })?;
-        let settings = match (timeouts, redirects, proxy) {
-            (None, None, None) => self.settings.clone(),
-            (timeouts, redirects, proxy) => {
-                Arc::new(self.settings.changed(timeouts, redirects, proxy))
+        let settings = match (timeouts, redirects, proxy, unix) {
+            (None, None, None, None) => self.settings.clone(),
+            (timeouts, redirects, proxy, unix) => {
+                Arc::new(self.settings.changed(timeouts, redirects, proxy, unix))
             }
         };
         let call = Call::new(id, plan, settings.clone());
@@ -397,7 +411,7 @@ impl Sim {
 
     /// The requests that reached a peer, with its address, in the order in which their heads were read.
     #[must_use]
-    pub fn requests(&self) -> &[(SocketAddr, SeenRequest)] {
+    pub fn requests(&self) -> &[(PeerAddr, SeenRequest)] {
         &self.world.record.requests
     }
 
@@ -520,6 +534,13 @@ impl Listening<'_> {
     /// Speaks TLS from the first byte on; the handshake is made before the script begins.
     pub fn tls(self, handshake: Handshake) -> Self {
         self.0.tls = Some(handshake);
+        self
+    }
+
+    /// Makes this handshake where the script says so, with [`Script::start_tls`].
+    pub fn tls_on_demand(self, handshake: Handshake) -> Self {
+        self.0.tls = Some(handshake);
+        self.0.secures = Secures::OnDemand;
         self
     }
 }

@@ -7,17 +7,17 @@
 
 mod reading;
 
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::message::peer_addr::PeerAddr;
 use crate::testkit::bell::Gate;
 use crate::testkit::script::{Handler, Script, Step, excerpt};
 use crate::testkit::seen::{BodyReader, SeenRequest, head_end, says_close};
 use crate::testkit::sim::happening::{Due, Happening, Planner};
 use crate::testkit::sim::link::Handshake;
-use crate::testkit::sim::network::{Secured, Side, Stream, StreamId, Unsent};
+use crate::testkit::sim::network::{Secured, Secures, Side, Stream, StreamId, Unsent};
 use crate::testkit::sim::pipe::End;
 use crate::testkit::sim::record::Record;
 
@@ -27,7 +27,7 @@ const HARD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Plays one script on one stream.
 #[derive(Debug)]
 pub(super) struct Player {
-    addr: SocketAddr,
+    addr: PeerAddr,
     stream: StreamId,
     connection: usize,
     tls: Option<Handshake>,
@@ -199,14 +199,14 @@ pub(super) struct Stage<'a> {
 impl Player {
     pub(super) fn new(
         script: Arc<Script>,
-        tls: Option<Handshake>,
-        addr: SocketAddr,
+        (tls, secures): (Option<Handshake>, Secures),
+        addr: PeerAddr,
         stream: StreamId,
         connection: usize,
     ) -> Self {
-        let state = match tls {
-            Some(_) => State::Doing(Doing::Handshake),
-            None => State::Playing,
+        let state = match (tls, secures) {
+            (Some(_), Secures::AtOnce) => State::Doing(Doing::Handshake),
+            (None, _) | (_, Secures::OnDemand) => State::Playing,
         };
         let whole = Frame {
             script,
