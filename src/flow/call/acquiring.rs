@@ -44,10 +44,10 @@ impl Call {
             | State::Over(_) => return,
         };
         tell_discarded(&answer.discarded, turn);
-        let key = Key::of(self.deciding());
+        let to = self.deciding();
         turn.emitter.emit(EventKind::PoolLookup, turn.now, |_| {
             Payload::PoolLookup(Arc::new(PoolLookup {
-                key: key.to_string().into(),
+                key: Key::of(to).to_string().into(),
                 idle: answer.idle,
                 active: answer.active,
                 hit: matches!(answer.found, Offer::Connection(_)),
@@ -280,7 +280,7 @@ impl Call {
             ..self.plan.head()
         };
         let exchange = Exchange::begin(&head, &self.plan.body, self.plan.form(), asked, turn);
-        self.state = State::Exchanging(exchange, connection);
+        self.state = State::Exchanging(Box::new(exchange), connection);
     }
 }
 
