@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::config::{Limits, Strictness};
 use crate::event::{
     BodyEnd, CallDone, Emitter, EventKind, ObserverRef, Observers, Payload, Redaction,
-    ResponseBodyDone,
+    ResponseBodyDone, Telling,
 };
 use crate::ids::CallId;
 use crate::message::fields::Fields;
@@ -94,7 +94,8 @@ impl Emitting {
     #[must_use]
     pub fn new(observers: &[ObserverRef]) -> Self {
         let observers = Observers::of_call(observers, &[]);
-        let mut emitter = Emitter::new(clock::process(), observers, Redaction::default().into());
+        let telling = Telling::new(clock::process(), Redaction::default());
+        let mut emitter = Emitter::new(telling.into(), observers);
         emitter.begin_call(CallId::new(1));
         Self {
             emitter,

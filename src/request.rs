@@ -494,7 +494,7 @@ impl Body {
             ),
             Self::Made(make, length) => (
                 BodyPlan::Source(length, Box::new(trailers)),
-                Upload::Made(make, None),
+                Upload::made(make),
                 true,
             ),
         }

@@ -13,7 +13,7 @@ use crate::body::BodySource;
 use crate::drive::contestants::Contestants;
 use crate::drive::engine::{Engine, next_dial};
 use crate::drive::lease::{Idle, Lease, Memory};
-use crate::drive::nudge::Lent;
+use crate::drive::nudge::Nudge;
 use crate::drive::pool::Gone;
 use crate::drive::waits::Waits;
 use crate::error::Error;
@@ -39,19 +39,30 @@ pub(crate) enum Upload {
     Bytes(Arc<[u8]>),
     Vec(Vec<u8>),
     Source(Box<dyn Read + Send>),
-    /// What makes a source, and the one that was made last.
-    Made(Make, Option<Box<dyn Read + Send>>),
+    /// It can be made as often as it is needed.
+    Made(Box<Made>),
     /// It may say "not now".
     Polled(Box<dyn BodySource>),
+}
+
+/// A body whose source is made anew when it is needed again.
+pub(crate) struct Made {
+    make: Make,
+    last: Option<Box<dyn Read + Send>>,
 }
 
 /// Makes a source of the body, as often as it is needed.
 pub(crate) type Make = Box<dyn Fn() -> io::Result<Box<dyn Read + Send>> + Send>;
 
 impl Upload {
+    /// A body whose source that makes.
+    pub(crate) fn made(make: Make) -> Self {
+        Self::Made(Box::new(Made { make, last: None }))
+    }
+
     fn bytes(&self) -> &[u8] {
         match self {
-            Self::Empty | Self::Source(_) | Self::Made(..) | Self::Polled(_) => &[],
+            Self::Empty | Self::Source(_) | Self::Made(_) | Self::Polled(_) => &[],
             Self::Bytes(bytes) => bytes,
             Self::Vec(bytes) => bytes,
         }
@@ -62,11 +73,11 @@ impl Upload {
         match self {
             Self::Empty | Self::Bytes(_) | Self::Vec(_) | Self::Polled(_) => Ok(None),
             Self::Source(source) => Ok(Some(&mut **source)),
-            Self::Made(make, made) => {
-                if is_first || made.is_none() {
-                    *made = Some(make()?);
+            Self::Made(made) => {
+                if is_first || made.last.is_none() {
+                    made.last = Some((made.make)()?);
                 }
-                Ok(made.as_mut().map(|made| &mut **made as _))
+                Ok(made.last.as_mut().map(|last| &mut **last as _))
             }
         }
     }
@@ -146,7 +157,7 @@ pub(crate) struct Running {
     /// By which the pool wakes the call while it has no connection.
     pub(crate) ear: Option<CancelHandle>,
     /// By which the caller's source or sink wakes the call.
-    pub(crate) lent_waker: Option<Lent>,
+    pub(crate) nudge: Option<Arc<Nudge>>,
     pub(crate) lease: Option<Lease>,
     pub(crate) contestants: Contestants,
     pub(crate) waits: Waits,
@@ -464,7 +475,7 @@ impl Running {
         let before = self.now;
         let waker = if self.upload.is_polled() {
             match self.lend_waker() {
-                Ok(waker) => waker.clone(),
+                Ok(waker) => waker,
                 Err(error) => {
                     return self.input(ExchangeInput::Pulled(Pulled::Failed, Some(error)));
                 }

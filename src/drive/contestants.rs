@@ -25,7 +25,7 @@ use crate::net::wait::{Interest, Waker, for_any};
 #[derive(Debug, Default)]
 pub(crate) struct Contestants {
     open: Vec<(u16, Contestant)>,
-    pub(crate) names: Option<Names>,
+    pub(crate) names: Option<Box<Names>>,
     /// What a cancel or the pool wakes while sockets are polled without a lookup.
     waker: Option<Arc<Waker>>,
 }

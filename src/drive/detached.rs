@@ -28,7 +28,7 @@ impl Running {
             upload: Upload::Empty,
             cancel: None,
             ear: None,
-            lent_waker: None,
+            nudge: None,
             lease: None,
             contestants,
             waits,

@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::drive::lease::{Idle, Memory};
 use crate::drive::waits::Alert;
 use crate::error::Error;
-use crate::event::{Emitter, ObserverRef, Observers, Redaction};
+use crate::event::{Emitter, ObserverRef, Observers, Redaction, Telling};
 use crate::flow::call::{DetachedDial, Settings};
 use crate::flow::lookup::{FlightId, Lookup};
 use crate::flow::pool::Pool;
@@ -31,7 +31,7 @@ pub(crate) struct Engine {
     pub(crate) resolver: Arc<dyn Resolve>,
     pub(crate) tls: Result<TlsClient, Error>,
     pub(crate) keep_alive: bool,
-    pub(crate) redaction: Arc<Redaction>,
+    pub(crate) telling: Arc<Telling>,
     pub(crate) observers: Vec<ObserverRef>,
     pub(crate) wakers: Wakers,
     pub(super) pool: Mutex<Pool<Idle, Alarm>>,
@@ -134,7 +134,7 @@ impl Engine {
             resolver: parts.resolver,
             tls: parts.tls,
             keep_alive: parts.keep_alive,
-            redaction: Arc::new(parts.redaction),
+            telling: Arc::new(Telling::new(clock::process(), parts.redaction)),
             observers: parts.observers,
             wakers: Wakers::default(),
             pool: Mutex::new(Pool::new(parts.pool)),
@@ -161,7 +161,7 @@ impl Engine {
             resolver: self.resolver.clone(),
             tls: self.tls.as_ref().map(Clone::clone).map_err(Error::again),
             keep_alive: self.keep_alive,
-            redaction: self.redaction.clone(),
+            telling: self.telling.clone(),
             observers: self.observers.clone(),
             wakers: Wakers::default(),
             pool: Mutex::new(Pool::new(pool)),
@@ -188,11 +188,8 @@ impl Engine {
 
     /// An emitter for what happens outside any call.
     pub(super) fn own_emitter(&self) -> Emitter {
-        Emitter::new(
-            clock::process(),
-            Observers::of_call(&[], &self.observers),
-            self.redaction.clone(),
-        )
+        let observers = Observers::of_call(&[], &self.observers);
+        Emitter::new(self.telling.clone(), observers)
     }
 
     /// Memory of a call that is over, if there is any.

@@ -33,10 +33,10 @@ impl Running {
             .map(Dial::host)
             .unwrap_or_default()
             .into();
-        self.contestants.names = Some(Names {
+        self.contestants.names = Some(Box::new(Names {
             host: host.clone(),
             mailbox: mailbox.clone(),
-        });
+        }));
         let waiter = self.call.id().get();
         let joined = self.engine.lookup().join(&host, waiter, mailbox, self.now);
         match joined {
@@ -122,7 +122,7 @@ impl Running {
     }
 
     /// Lets another call take part in the lookup in place of this one, woken by its own alert.
-    pub(crate) fn hand_over_names(&mut self, to: CallId, waits: &Waits) -> Option<Names> {
+    pub(crate) fn hand_over_names(&mut self, to: CallId, waits: &Waits) -> Option<Box<Names>> {
         let names = self.contestants.names.take()?;
         let mut lookup = self.engine.lookup();
         lookup.rename(&names.host, self.call.id().get(), to.get());
@@ -137,7 +137,8 @@ impl Running {
     /// Leaves the lookup, and forgets its answers if they are of no use.
     pub(crate) fn leave_lookup(&mut self, forget: bool) {
         self.block_on_nothing();
-        let Some(Names { host, mailbox }) = self.contestants.names.take() else {
+        let names = self.contestants.names.take();
+        let Some(Names { host, mailbox }) = names.map(|names| *names) else {
             return;
         };
         let left = self.engine.lookup().leave(&host, self.call.id().get());

@@ -9,16 +9,10 @@ use crate::drive::apply::Running;
 use crate::drive::waits::Alert;
 use crate::net::wait;
 
-/// What a call lends to its source and its sink: the same for both, since each looks at what it can do.
+/// A wake-up that leaves a note, so that a call knows that it was meant. A call lends the same one to its source and its
+/// sink, since each looks at what it can do.
 #[derive(Debug)]
-pub(crate) struct Lent {
-    nudge: Arc<Nudge>,
-    waker: Waker,
-}
-
-/// A wake-up that leaves a note, so that a call knows that it was meant.
-#[derive(Debug)]
-struct Nudge {
+pub(crate) struct Nudge {
     is_nudged: AtomicBool,
     alert: Alert,
 }
@@ -39,40 +33,31 @@ impl Running {
     ///
     /// # Errors
     /// The system has no descriptor for it.
-    pub(crate) fn lend_waker(&mut self) -> io::Result<&Waker> {
-        let lent = match self.lent_waker.take() {
-            Some(lent) => lent,
-            None => {
-                let nudge = Arc::new(Nudge {
-                    is_nudged: AtomicBool::new(false),
-                    alert: self.waits.alert(&self.engine.wakers)?,
-                });
-                let waker = nudge.clone().into();
-                Lent { nudge, waker }
-            }
+    pub(crate) fn lend_waker(&mut self) -> io::Result<Waker> {
+        let nudge = match self.nudge.take() {
+            Some(nudge) => nudge,
+            None => Arc::new(Nudge {
+                is_nudged: AtomicBool::new(false),
+                alert: self.waits.alert(&self.engine.wakers)?,
+            }),
         };
-        Ok(&self.lent_waker.insert(lent).waker)
+        Ok(self.nudge.insert(nudge).clone().into())
     }
 
     /// Says whether a source or a sink nudged the call since it was last asked.
     pub(crate) fn take_nudge(&self) -> bool {
-        let lent = self.lent_waker.as_ref();
-        lent.is_some_and(|lent| lent.nudge.is_nudged.swap(false, Ordering::AcqRel))
+        let nudge = self.nudge.as_ref();
+        nudge.is_some_and(|nudge| nudge.is_nudged.swap(false, Ordering::AcqRel))
     }
 
     /// What a thread has to poll for, beside its socket, to be nudged.
     pub(crate) fn nudged_by(&self) -> Option<&Arc<wait::Waker>> {
-        let lent = self.lent_waker.as_ref()?;
-        lent.nudge.alert.waker()
+        self.nudge.as_ref()?.alert.waker()
     }
 
     /// Gives up what was leased, if no source or sink still holds it.
     pub(crate) fn end_nudges(&mut self) {
-        let Some(Lent { nudge, waker }) = self.lent_waker.take() else {
-            return;
-        };
-        drop(waker);
-        if let Ok(nudge) = Arc::try_unwrap(nudge) {
+        if let Some(nudge) = self.nudge.take().and_then(Arc::into_inner) {
             nudge.alert.end(&self.engine.wakers);
         }
     }

@@ -69,13 +69,13 @@ impl Running {
         let moved = match transport.receive(inbound.spare(ROOM), &mut [], Some(now)) {
             Ok(Received::Bytes(count, _)) => {
                 inbound.fill(count);
-                Moved::Received
+                Moved::Received(count)
             }
             Ok(Received::Ended(_)) => Moved::Ended,
             Ok(Received::TimedOut) => return false,
             Err(broken) => moved_by(broken),
         };
-        let may_have_more = matches!(moved, Moved::Received) && transport.may_hold_bytes();
+        let may_have_more = matches!(moved, Moved::Received(_)) && transport.may_hold_bytes();
         self.read_clock();
         self.moved(number, moved);
         may_have_more

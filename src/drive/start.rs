@@ -34,7 +34,7 @@ impl Engine {
     /// Why its plan was refused before any I/O; that is told.
     pub(crate) fn prepare(self: &Arc<Self>, ready: Ready, waits: Waits) -> Result<Running, Error> {
         let observers = Observers::of_call(&ready.observers, &self.observers);
-        let mut emitter = Emitter::new(clock::process(), observers, self.redaction.clone());
+        let mut emitter = Emitter::new(self.telling.clone(), observers);
         let id = next_call();
         let plan = ready.plan.map_err(|refused| {
             let Refused { error, plan } = *refused;
@@ -57,7 +57,7 @@ impl Engine {
             upload: ready.upload,
             cancel: ready.cancel,
             ear: None,
-            lent_waker: None,
+            nudge: None,
             lease: None,
             contestants: Contestants::default(),
             waits,

@@ -39,6 +39,25 @@ impl Clock {
     }
 }
 
+/// How the events of a client are told: by which clock they count, and what of them is never shown.
+#[derive(Debug)]
+pub(crate) struct Telling {
+    clock: Clock,
+    redaction: Redaction,
+}
+
+impl Telling {
+    pub(crate) fn new(clock: Clock, redaction: Redaction) -> Self {
+        Self { clock, redaction }
+    }
+
+    /// What is never shown.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn redaction(&self) -> &Redaction {
+        &self.redaction
+    }
+}
+
 /// Room for the events of one step: the end of a call has about a dozen.
 const BETWEEN_DELIVERIES: usize = 16;
 
@@ -46,7 +65,7 @@ const BETWEEN_DELIVERIES: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Emitter {
     interest: Interest,
-    clock: Clock,
+    telling: Arc<Telling>,
     scope: Scope,
     attempt: Option<Attempt>,
     seq: u32,
@@ -54,15 +73,14 @@ pub(crate) struct Emitter {
     marks: Marks,
     pending: Vec<Event>,
     observers: Observers,
-    redaction: Arc<Redaction>,
 }
 
 impl Emitter {
     /// Makes an emitter for those observers; none of them may be delivering on this thread.
-    pub(crate) fn new(clock: Clock, observers: Observers, redaction: Arc<Redaction>) -> Self {
+    pub(crate) fn new(telling: Arc<Telling>, observers: Observers) -> Self {
         Self {
             interest: observers.interest(),
-            clock,
+            telling,
             scope: Scope::default(),
             attempt: None,
             seq: 0,
@@ -70,7 +88,6 @@ impl Emitter {
             marks: Marks::default(),
             pending: Vec::new(),
             observers,
-            redaction,
         }
     }
 
@@ -84,7 +101,7 @@ impl Emitter {
     ) {
         self.marks.note(kind, now);
         if self.interest.has(kind) {
-            let payload = build(&self.redaction);
+            let payload = build(&self.telling.redaction);
             debug_assert_eq!(payload.kind(), kind);
             self.push(now, payload);
         }
@@ -96,11 +113,11 @@ impl Emitter {
     }
 
     pub(crate) fn redaction(&self) -> &Redaction {
-        &self.redaction
+        &self.telling.redaction
     }
 
     fn push(&mut self, now: Instant, payload: Payload) {
-        self.last = self.last.max(self.clock.nanos(now));
+        self.last = self.last.max(self.telling.clock.nanos(now));
         if self.pending.capacity() == 0 {
             self.pending.reserve(BETWEEN_DELIVERIES);
         }
@@ -123,14 +140,14 @@ impl Emitter {
                 ..Scope::default()
             },
             last: self.last,
-            ..Self::new(self.clock, observers, self.redaction.clone())
+            ..Self::new(self.telling.clone(), observers)
         }
     }
 
     /// Another emitter, for the same observers: of what outlives the call.
     pub(crate) fn apart(&self) -> Self {
         let observers = self.observers.clone();
-        Self::new(self.clock, observers, self.redaction.clone())
+        Self::new(self.telling.clone(), observers)
     }
 
     pub(crate) fn begin_call(&mut self, call: CallId) {
@@ -224,7 +241,7 @@ impl Emitter {
 
     /// Emits the first event of a client.
     pub(crate) fn client_start(&mut self, now: Instant, pid: u32) {
-        let wall_clock = self.clock.wall(now);
+        let wall_clock = self.telling.clock.wall(now);
         self.emit(EventKind::ClientStart, now, |_| {
             Payload::ClientStart(Arc::new(ClientStart {
                 wall_clock,

@@ -38,7 +38,7 @@ pub use self::bus::{
 };
 #[cfg(feature = "export")]
 pub(crate) use self::emitter::wall_at;
-pub(crate) use self::emitter::{Clock, Emitter};
+pub(crate) use self::emitter::{Clock, Emitter, Telling};
 pub(crate) use self::kind::Payload;
 pub use self::kind::{EventData, EventKind, Interest, Trace};
 pub(crate) use self::payload::FieldRecord;
@@ -127,6 +127,11 @@ impl Event {
     #[must_use]
     pub fn kind(&self) -> EventKind {
         self.payload.kind()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn payload(&self) -> &Payload {
+        &self.payload
     }
 
     /// What the event says.

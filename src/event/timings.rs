@@ -2,6 +2,7 @@
 //!
 //! Phases say what the call was blocked on, and sum to the total exactly. `None` means "did not happen".
 
+mod dialed;
 mod marks;
 
 use std::time::Duration;

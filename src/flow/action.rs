@@ -243,8 +243,8 @@ pub(crate) enum DialInput {
 pub(crate) enum Moved {
     /// The kernel accepted bytes of the outbound buffer.
     Sent(usize),
-    /// Bytes came, and stand at the end of the inbound buffer.
-    Received,
+    /// So many bytes came, and stand at the end of the inbound buffer.
+    Received(usize),
     /// The proxy ended the stream.
     Ended,
     /// Sending or receiving failed.

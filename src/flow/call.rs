@@ -14,6 +14,7 @@
 
 mod acquiring;
 mod choosing;
+mod chore;
 mod deadlines;
 mod detached;
 mod ending;
@@ -34,9 +35,11 @@ use crate::event::{
     RetryRule,
 };
 use crate::flow::action::{Action, Input, PoolInput, Wait};
+use crate::flow::call::chore::Chore;
 use crate::flow::call::detached::Detached;
 pub(crate) use crate::flow::call::detached::DetachedDial;
 use crate::flow::call::ending::tell_call_done;
+use crate::flow::call::hops::Earlier;
 pub use crate::flow::call::hops::Hop;
 use crate::flow::call::queueing::Queued;
 use crate::flow::call::scarcity::Scarcity;
@@ -72,10 +75,8 @@ pub(crate) struct Call {
     /// Attempts that were begun, of all hops and of this one.
     attempts: u16,
     tries: u16,
-    /// The hops before this one.
-    hops: Vec<Hop>,
-    /// Bytes of the attempts before.
-    earlier: (u64, u64),
+    /// What was before this attempt, if anything was.
+    earlier: Option<Box<Earlier>>,
     head: Arrived,
     reached: Option<ReachedFacts>,
     ending: Ending,
@@ -92,9 +93,9 @@ pub(crate) struct Call {
     /// The reset that a send was told of. The system tells it once, and then the stream seems to end well.
     reset: Option<io::Error>,
     /// What is to be done before anything else.
-    chore: Option<Action>,
-    /// What is known of descriptors and of waiting for them, in this attempt.
-    scarcity: Scarcity,
+    chore: Option<Chore>,
+    /// What is known of descriptors and of waiting for them, in this attempt, if anything is.
+    scarcity: Option<Box<Scarcity>>,
     /// The dial that goes on without this call, until the driver takes it.
     detached: Option<Box<Self>>,
 }
@@ -276,8 +277,7 @@ impl Call {
             timers: Timers::default(),
             attempts: 0,
             tries: 0,
-            hops: Vec::new(),
-            earlier: (0, 0),
+            earlier: None,
             head: Arrived::Nothing,
             reached: None,
             ending: Ending::Open,
@@ -289,7 +289,7 @@ impl Call {
             moved: None,
             reset: None,
             chore: None,
-            scarcity: Scarcity::default(),
+            scarcity: None,
             detached: None,
         }
     }
@@ -314,8 +314,8 @@ impl Call {
 
     /// The next thing to be done.
     pub(crate) fn next(&mut self, turn: &mut Turn<'_>) -> Action {
-        if let Some(chore) = self.chore.take() {
-            return chore;
+        if let Some(action) = self.chore.take().and_then(|chore| self.action_of(chore)) {
+            return action;
         }
         match &mut self.state {
             State::Fresh | State::Over(_) => Action::Done,
@@ -538,7 +538,7 @@ impl Call {
     /// An attempt begins: a connection is wanted.
     fn begin_attempt(&mut self, wish: Wish, turn: &mut Turn<'_>) {
         let plan = &self.plan;
-        let hop = u8::try_from(self.hops.len()).unwrap_or(u8::MAX);
+        let hop = u8::try_from(self.hops().len()).unwrap_or(u8::MAX);
         turn.emitter.begin_attempt(hop, self.attempts);
         self.attempts = self.attempts.saturating_add(1);
         self.tries = self.tries.saturating_add(1);

@@ -17,7 +17,8 @@ pub(crate) struct Connection {
     pub(crate) id: ConnId,
     pub(crate) key: Arc<Key>,
     pub(crate) remote: SocketAddr,
-    pub(crate) local: Option<SocketAddr>,
+    /// Our address, if somebody wanted to know it.
+    pub(crate) local: Option<Box<SocketAddr>>,
     pub(crate) tls: Option<Arc<TlsFacts>>,
     pub(crate) opened: Instant,
     /// When it ends at the latest, and behind which request.

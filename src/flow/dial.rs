@@ -96,6 +96,8 @@ pub(crate) struct Dial {
     candidates: Candidates,
     contestants: Contestants,
     pace: Pace,
+    /// Bytes that were exchanged with a proxy, out and in.
+    carried: (u64, u64),
     state: State,
 }
 
@@ -136,6 +138,8 @@ pub(crate) struct Won {
     pub(crate) remote: SocketAddr,
     pub(crate) local: Option<SocketAddr>,
     pub(crate) tls: Option<Arc<TlsFacts>>,
+    /// Bytes that were exchanged with a proxy, out and in.
+    pub(crate) carried: (u64, u64),
 }
 
 impl Dial {
@@ -159,6 +163,7 @@ impl Dial {
             candidates: Candidates::new(Family::V6),
             contestants: Contestants::default(),
             pace: Pace::default(),
+            carried: (0, 0),
             state: State::Resolving,
         };
         dial.name(names, now, emitter, timers);

@@ -1,41 +1,32 @@
-//! The deadlines of a call: one table, the earliest first, ties by the order of [`Timer`].
+//! The deadlines of a call: the earliest first, ties by the order of [`Timer`].
 
 use std::time::{Duration, Instant};
 
 use crate::error::Timer;
 
-/// Every timer, in the order in which ties are reported.
-const TIMERS: [Timer; 11] = [
-    Timer::Total,
-    Timer::Connect,
-    Timer::Queue,
-    Timer::Lookup,
-    Timer::Tls,
-    Timer::Expect,
-    Timer::WriteStall,
-    Timer::FirstByte,
-    Timer::Head,
-    Timer::BodyIdle,
-    Timer::Drain,
-];
+/// Deadlines that stand in a table itself: a call that waits for its answer has one, and that of the whole call.
+const HERE: usize = 2;
 
-/// The deadlines that are armed.
-#[derive(Debug, Clone, Copy, Default)]
+/// The deadlines that are armed. There is one table per call, so it is kept small: those that do not fit, as of a dial,
+/// stand in a table behind it.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Timers {
-    /// By the order of [`TIMERS`], of which the first is the total.
-    armed: [Option<Armed>; TIMERS.len()],
+    here: [Option<Armed>; HERE],
+    more: Option<Box<Self>>,
 }
 
-/// One deadline: since when, and how many nanoseconds. There is one table per call, so it is kept small.
+/// One deadline: since when, and how many nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Armed {
+    timer: Timer,
     since: Instant,
     limit: u64,
 }
 
 impl Armed {
-    fn new(since: Instant, limit: Duration) -> Self {
+    fn new(timer: Timer, since: Instant, limit: Duration) -> Self {
         Self {
+            timer,
             since,
             limit: u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX),
         }
@@ -61,26 +52,21 @@ pub(crate) struct Fired {
 impl Timers {
     /// Arms a timer unless it is armed; without a limit nothing is armed.
     pub(crate) fn arm(&mut self, timer: Timer, since: Instant, limit: Option<Duration>) {
-        let Some(place) = self.armed.get_mut(timer as usize) else {
-            return;
-        };
-        if let (None, Some(limit)) = (*place, limit) {
-            *place = Some(Armed::new(since, limit));
+        if let (None, Some(limit)) = (self.of(timer), limit) {
+            self.put(Armed::new(timer, since, limit));
         }
     }
 
     /// Arms a timer that has to fire that early, if it would fire later.
     pub(crate) fn tighten(&mut self, timer: Timer, since: Instant, limit: Duration) {
-        let armed = self.armed.get(timer as usize).copied().flatten();
-        let new = Armed::new(since, limit).at();
-        let later = armed.is_none_or(|armed| {
-            armed
-                .at()
-                .is_none_or(|then| new.is_some_and(|new| new < then))
+        let new = Armed::new(timer, since, limit);
+        let is_later = self.of(timer).is_none_or(|armed| {
+            let then = armed.at();
+            then.is_none_or(|then| new.at().is_some_and(|new| new < then))
         });
-        if later {
+        if is_later {
             self.disarm(timer);
-            self.arm(timer, since, Some(limit));
+            self.put(new);
         }
     }
 
@@ -101,21 +87,28 @@ impl Timers {
 
     /// Disarms a timer.
     pub(crate) fn disarm(&mut self, timer: Timer) {
-        if let Some(place) = self.armed.get_mut(timer as usize) {
-            *place = None;
+        for place in &mut self.here {
+            if place.is_some_and(|armed| armed.timer == timer) {
+                *place = None;
+            }
+        }
+        if let Some(more) = &mut self.more {
+            more.disarm(timer);
         }
     }
 
     /// Disarms all but the limit of the whole call.
     pub(crate) fn keep_total(&mut self) {
-        let [_total, others @ ..] = &mut self.armed;
-        others.fill(None);
+        let total = self.of(Timer::Total);
+        *self = Self {
+            here: [total, None],
+            more: None,
+        };
     }
 
     /// The earliest deadline.
     pub(crate) fn next(&self) -> Option<Instant> {
-        let armed = self.armed.iter().flatten();
-        armed.filter_map(|armed| armed.at()).min()
+        self.armed().filter_map(Armed::at).min()
     }
 
     /// Says whether a deadline lay before a moment.
@@ -123,23 +116,36 @@ impl Timers {
         self.next().is_some_and(|due| due < moment)
     }
 
-    /// Takes the timer that has passed; of several the earliest, of equals the first in order.
+    /// Takes the timer that has passed; of several the earliest, of equals the first in the order of [`Timer`].
     pub(crate) fn take_fired(&mut self, now: Instant) -> Option<Fired> {
-        let (_, timer, armed) = TIMERS
-            .into_iter()
-            .zip(&self.armed)
-            .filter_map(|(timer, armed)| {
-                let armed = (*armed)?;
-                Some((armed.at()?, timer, armed))
-            })
+        let (_, _, armed) = self
+            .armed()
+            .filter_map(|armed| Some((armed.at()?, armed.timer, *armed)))
             .filter(|(at, ..)| *at <= now)
             .min_by_key(|(at, timer, _)| (*at, *timer))?;
-        self.disarm(timer);
+        self.disarm(armed.timer);
         Some(Fired {
-            timer,
+            timer: armed.timer,
             limit: armed.limit(),
             elapsed: now.saturating_duration_since(armed.since),
         })
+    }
+
+    /// All that are armed, in no order.
+    fn armed(&self) -> impl Iterator<Item = &Armed> {
+        let tables = std::iter::successors(Some(self), |table| table.more.as_deref());
+        tables.flat_map(|table| table.here.iter().flatten())
+    }
+
+    fn of(&self, timer: Timer) -> Option<Armed> {
+        self.armed().find(|armed| armed.timer == timer).copied()
+    }
+
+    fn put(&mut self, armed: Armed) {
+        match self.here.iter_mut().find(|place| place.is_none()) {
+            Some(place) => *place = Some(armed),
+            None => self.more.get_or_insert_default().put(armed),
+        }
     }
 }
 
@@ -149,13 +155,6 @@ mod tests {
 
     fn seconds(count: u64) -> Option<Duration> {
         Some(Duration::from_secs(count))
-    }
-
-    #[test]
-    fn the_table_is_in_the_order_of_declaration() {
-        for (index, timer) in TIMERS.into_iter().enumerate() {
-            assert_eq!(timer as usize, index);
-        }
     }
 
     #[test]
@@ -182,5 +181,32 @@ mod tests {
         assert_eq!(timers.take_fired(now), None);
         timers.keep_total();
         assert_eq!(timers.next(), None);
+    }
+
+    #[test]
+    fn more_than_stand_in_the_table_are_armed_and_disarmed_as_well() {
+        let origin = crate::testing::origin();
+        let all = [
+            Timer::BodyIdle,
+            Timer::Tls,
+            Timer::Lookup,
+            Timer::Connect,
+            Timer::Total,
+        ];
+        let mut timers = Timers::default();
+        for (limit, timer) in (1..).zip(all) {
+            timers.arm(timer, origin, seconds(limit));
+        }
+        timers.disarm(Timer::Lookup);
+        timers.tighten(Timer::Total, origin, Duration::from_secs(3));
+        timers.tighten(Timer::Connect, origin, Duration::from_secs(9));
+        let now = origin + Duration::from_secs(60);
+        let mut copy = timers.clone();
+        let fired = std::iter::from_fn(|| copy.take_fired(now));
+        let fired: Vec<Timer> = fired.map(|fired| fired.timer).collect();
+        let in_time = [Timer::BodyIdle, Timer::Tls, Timer::Total, Timer::Connect];
+        assert_eq!(fired, in_time);
+        timers.keep_total();
+        assert_eq!(timers.next(), Some(origin + Duration::from_secs(3)));
     }
 }

@@ -100,7 +100,8 @@ pub(crate) struct Watch {
 #[derive(Clone)]
 pub(crate) struct Bell {
     hub: Weak<Hub>,
-    owner: Owner,
+    /// The bits of an [`Owner`]: every call of a loop has a bell.
+    owner: u64,
 }
 
 impl PartialEq for Bell {
@@ -128,7 +129,7 @@ impl Poller {
     pub(crate) fn bell(&self, owner: Owner) -> Bell {
         Bell {
             hub: Arc::downgrade(&self.hub),
-            owner,
+            owner: owner.to_bits(),
         }
     }
 
@@ -183,7 +184,7 @@ impl Bell {
     /// Wakes whom it is for.
     pub(crate) fn ring(&self) {
         if let Some(hub) = self.hub.upgrade() {
-            hub.wakeups.ring(self.owner);
+            hub.wakeups.ring(self.owner());
         }
     }
 
@@ -196,7 +197,7 @@ impl Bell {
     pub(crate) fn to(&self, owner: Owner) -> Self {
         Self {
             hub: self.hub.clone(),
-            owner,
+            owner: owner.to_bits(),
         }
     }
 
@@ -204,7 +205,7 @@ impl Bell {
     pub(crate) fn watch(&self, socket: BorrowedFd<'_>) -> io::Result<Watch> {
         let hub = self.hub.upgrade().ok_or(io::ErrorKind::NotConnected)?;
         let source = Arc::new(Source {
-            owner: AtomicU64::new(self.owner.to_bits()),
+            owner: AtomicU64::new(self.owner),
             maybe: AtomicU8::new(0),
         });
         syscall(Syscall::Poll);
@@ -224,7 +225,7 @@ impl Bell {
 
     /// Whom it wakes.
     pub(crate) fn owner(&self) -> Owner {
-        self.owner
+        Owner::of_bits(self.owner)
     }
 }
 
@@ -320,7 +321,7 @@ impl std::fmt::Debug for Watch {
 impl std::fmt::Debug for Bell {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Bell")
-            .field("owner", &self.owner)
+            .field("owner", &self.owner())
             .finish_non_exhaustive()
     }
 }

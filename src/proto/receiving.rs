@@ -34,6 +34,9 @@ const ANOMALOUS_INTERIMS: usize = 3;
 /// Most entries of `Server-Timing` that are kept.
 const SERVER_TIMINGS: usize = 32;
 
+/// The trailers of a body that has none, or none yet.
+static NO_TRAILERS: Fields = Fields::new();
+
 /// Bytes of another protocol that may come before the request is fully sent: what a peer that reads to the end before it
 /// speaks can never reach.
 const AHEAD: usize = 64 * 1024;
@@ -327,7 +330,8 @@ impl Receiving {
 
     /// The trailer section, without what may not stand there; empty before the end.
     pub(crate) fn trailers(&self) -> Option<&Fields> {
-        self.body().map(|body| &body.trailers)
+        let body = self.body()?;
+        Some(body.trailers.as_deref().unwrap_or(&NO_TRAILERS))
     }
 
     /// Why the connection serves no further request, as far as the response decides.

@@ -12,7 +12,7 @@
 //!                                └─► failures ──► finish() panics      what went against a script
 //! ```
 //!
-//! [`BlackHole`] and [`RefusedPort`] are the addresses that have no peer; [`Authority`] makes
+//! [`Relay`] is a proxy that keeps what it saw. [`BlackHole`] and [`RefusedPort`] are the addresses that have no peer; [`Authority`] makes
 //! certificates at run time, good and bad ones. [`check`] runs received events through the grammar and has
 //! pleasant assertions on them; [`transcript`] renders them as text. [`sim`] plays the same scripts without a socket,
 //! on a virtual network with a virtual clock.
@@ -48,6 +48,7 @@ pub mod certs;
 pub mod check;
 mod dead_ends;
 pub mod peer;
+pub mod relay;
 mod script;
 mod seen;
 pub mod sim;
@@ -62,5 +63,6 @@ pub use bell::Gate;
 pub use certs::{Authority, ServerIdentity, Validity};
 pub use dead_ends::{BlackHole, RefusedPort};
 pub use peer::{Builder as PeerBuilder, Peer};
+pub use relay::{Relay, RelayBuilder, RelayFault, SeenRelay};
 pub use script::Script;
 pub use seen::{SeenHandshake, SeenRequest};

@@ -30,6 +30,7 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 
 use super::bell::{readable, wait_any};
+use super::relay::Relaying;
 use super::script::Script;
 use super::seen::{SeenHandshake, SeenRequest};
 use record::Shared;
@@ -234,6 +235,8 @@ struct Settings {
     keep_requests: bool,
     keep_bodies: bool,
     tls: Option<tls::Tls>,
+    /// What is done in place of a script, if this is a relay.
+    relay: Option<Arc<Relaying>>,
 }
 
 impl Default for Builder {
@@ -248,6 +251,7 @@ impl Default for Builder {
                 keep_requests: true,
                 keep_bodies: true,
                 tls: None,
+                relay: None,
             },
         }
     }
@@ -301,6 +305,12 @@ impl Builder {
     /// content is only counted. Default: kept.
     pub fn keep_bodies(mut self, keep: bool) -> Self {
         self.settings.keep_bodies = keep;
+        self
+    }
+
+    /// Relays in place of a script.
+    pub(super) fn relay(mut self, relaying: Arc<Relaying>) -> Self {
+        self.settings.relay = Some(relaying);
         self
     }
 

@@ -14,8 +14,9 @@ use wirescope::config::EarlyResponse;
 use wirescope::event::{Event, EventData, EventKind, Events, Interest, Overflow, channel_with};
 use wirescope::message::fields::Fields;
 use wirescope::resolver::from_fn;
+use wirescope::testkit::PeerBuilder;
 use wirescope::testkit::check::check;
-use wirescope::testkit::sim::{Scenario, Wired, WiredName};
+use wirescope::testkit::sim::{Scenario, Secures, Wired, WiredName};
 use wirescope::{CancelHandle, Client, ClientBuilder, Error, EventLoop, Ticket};
 
 use crate::harness::{PATIENCE, authority, trusting};
@@ -65,8 +66,12 @@ impl Batch {
             |client| client.max_connections(30),
         ];
         let change = changes[usize::try_from(seeds.start / BATCH).unwrap() % changes.len()];
-        let secure = |peer: wirescope::testkit::PeerBuilder, host: &str| {
-            peer.tls(authority().issue(&[host]).unwrap())
+        let secure = |peer: PeerBuilder, host: &str, begins| {
+            let identity = authority().issue(&[host]).unwrap();
+            match begins {
+                Secures::OnDemand => peer.tls_on_demand(identity),
+                _ => peer.tls(identity),
+            }
         };
         let wire = |seed| Scenario::from_seed(seed).wire(&secure).unwrap();
         let wired: Vec<Wired> = seeds.map(wire).collect();
@@ -74,7 +79,7 @@ impl Batch {
         let names: BTreeMap<String, WiredName> =
             names.map(|name| (name.host.clone(), name)).collect();
         let resolver = from_fn(move |host| {
-            let name = &names[host];
+            let name = names.get(host).ok_or(std::io::ErrorKind::NotFound)?;
             thread::sleep(name.takes);
             let addresses = name.addresses.clone();
             addresses.ok_or_else(|| std::io::ErrorKind::NotFound.into())
@@ -172,6 +177,7 @@ fn judge_event(event: &Event) {
                 phases.queue,
                 phases.dns,
                 phases.tcp,
+                phases.proxy,
                 phases.tls,
                 phases.send,
                 phases.wait100,

@@ -41,6 +41,7 @@ mod loop_ends;
 mod moments;
 mod nginx;
 mod pool;
+mod proxies;
 mod races;
 mod random_faults;
 mod redirects;

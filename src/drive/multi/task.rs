@@ -296,7 +296,7 @@ impl<T: Taker> Task<T> {
         if !self.taker.is_polled() {
             return Ok(Waker::noop().clone());
         }
-        self.running.lend_waker().cloned().map_err(sink_failed)
+        self.running.lend_waker().map_err(sink_failed)
     }
 
     /// The taker said "not now": unless it spoke since, or the time of the call is over, it is waited for.

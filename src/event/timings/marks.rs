@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use crate::event::kind::EventKind;
 use crate::event::payload::TlsRole;
+use crate::event::timings::dialed::Dialed;
 use crate::event::timings::{Moments, Phases, Timings};
 
 /// A moment of a call, counted from its first one. There are many of them in every call, so that they are kept small.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Moment(NonZeroU64);
+pub(super) struct Moment(NonZeroU64);
 
 impl Moment {
     fn since(origin: Instant, now: Instant) -> Self {
@@ -28,7 +29,22 @@ impl Moment {
     }
 }
 
-/// The moments of a call, noted as they pass.
+/// A time that adds up, in nanoseconds.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Span(u64);
+
+impl Span {
+    pub(super) fn add(&mut self, more: Duration) {
+        let nanos = u64::try_from(more.as_nanos()).unwrap_or(u64::MAX);
+        self.0 = self.0.saturating_add(nanos);
+    }
+
+    pub(super) fn get(self) -> Duration {
+        Duration::from_nanos(self.0)
+    }
+}
+
+/// The moments of a call, noted as they pass. What most calls have not is boxed.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Marks {
     /// The moment from which all others count.
@@ -36,39 +52,41 @@ pub(crate) struct Marks {
     /// What was counted last: many events happen at the same time.
     counted: Option<(Instant, Moment)>,
     start: Option<Moment>,
+    end: Option<Moment>,
+    get_conn: Option<Moment>,
+    conn_end: Option<Moment>,
+    /// Whether the connection had served before.
+    reused: bool,
+    first_write: Option<Moment>,
+    wrote_request: Option<Moment>,
+    first_byte: Option<Moment>,
+    final_start: Option<Moment>,
+    head: Option<Moment>,
+    body_done: Option<Moment>,
+    caller_in_receive: Span,
+    dialed: Option<Box<Dialed>>,
+    paused: Option<Box<Paused>>,
+    before: Option<Box<Before>>,
+}
+
+/// What held the body of the request back.
+#[derive(Debug, Clone, Copy, Default)]
+struct Paused {
+    expect_start: Option<Moment>,
+    expect_done: Option<Moment>,
+    /// Time that was spent in the caller's body source.
+    caller: Span,
+}
+
+/// What was before the attempt under way.
+#[derive(Debug, Clone, Default)]
+struct Before {
     /// When the hop under way began, if it is not the first.
     hop: Option<Moment>,
     /// The hops before.
     hops: Vec<Phases>,
     /// When the last repeat of the hop began, if there was one.
     repeated: Option<Moment>,
-    end: Option<Moment>,
-    get_conn: Option<Moment>,
-    conn_end: Option<Moment>,
-    /// Whether the connection had served before.
-    reused: bool,
-    dns_start: Option<Moment>,
-    connect_first: Option<Moment>,
-    connect_won: Option<(Moment, Moment)>,
-    /// Since when the race is blocked on nothing but names, if it is.
-    names_since: Option<Moment>,
-    /// How long it was, after its first contestant.
-    names_later: Duration,
-    /// When a proxy was first spoken to, and when one last did what it was asked for.
-    proxy_start: Option<Moment>,
-    proxy_done: Option<Moment>,
-    tls_start: Option<Moment>,
-    tls_done: Option<Moment>,
-    first_write: Option<Moment>,
-    wrote_request: Option<Moment>,
-    expect_start: Option<Moment>,
-    expect_done: Option<Moment>,
-    first_byte: Option<Moment>,
-    final_start: Option<Moment>,
-    head: Option<Moment>,
-    body_done: Option<Moment>,
-    caller_in_send: Duration,
-    caller_in_receive: Duration,
 }
 
 impl Marks {
@@ -85,18 +103,22 @@ impl Marks {
             EventKind::GetConnFailed => {
                 let now = self.moment(now);
                 self.conn_end = Some(now);
-                self.names_came(now);
+                if let Some(dialed) = &mut self.dialed {
+                    dialed.names_came(now);
+                }
             }
-            EventKind::DnsStart => self.dns_start = Some(self.moment(now)),
-            EventKind::ConnectStart => {
-                let now = self.moment(now);
-                self.connect_first = self.connect_first.or(Some(now));
-                self.names_came(now);
+            EventKind::DnsStart | EventKind::ConnectStart | EventKind::ProxyConnectStart => {
+                self.in_dial(now, |dialed, now| dialed.note(kind, now));
             }
-            EventKind::ProxyConnectStart => self.proxy_began(now),
             EventKind::WroteRequest => self.wrote_request = Some(self.moment(now)),
-            EventKind::Wait100Continue => self.expect_start = Some(self.moment(now)),
-            EventKind::ExpectDone => self.expect_done = Some(self.moment(now)),
+            EventKind::Wait100Continue => {
+                let now = self.moment(now);
+                self.paused.get_or_insert_default().expect_start = Some(now);
+            }
+            EventKind::ExpectDone => {
+                let now = self.moment(now);
+                self.paused.get_or_insert_default().expect_done = Some(now);
+            }
             EventKind::GotFirstResponseByte => self.first_byte = Some(self.moment(now)),
             EventKind::FinalResponseStart => self.final_start = Some(self.moment(now)),
             EventKind::GotResponseHead => self.head = Some(self.moment(now)),
@@ -110,92 +132,73 @@ impl Marks {
     /// Forgets the moments of an attempt that is made again; its time counts as `retry`.
     pub(crate) fn repeat(&mut self, now: Instant) {
         let now = self.moment(now);
-        *self = Self {
-            origin: self.origin,
-            start: self.start,
-            hop: self.hop,
-            hops: std::mem::take(&mut self.hops),
-            repeated: Some(now),
-            ..Self::default()
-        };
+        let mut before = self.before.take().unwrap_or_default();
+        before.repeated = Some(now);
+        self.begin_again(before);
     }
 
     /// Keeps the phases of a hop that is left; its time counts as `redirect`.
     pub(crate) fn next_hop(&mut self, now: Instant) {
         let now = self.moment(now);
-        let began = self.hop.or(self.start).unwrap_or(now);
-        let phases = self.phases(began, None, now);
-        let mut hops = std::mem::take(&mut self.hops);
-        hops.push(phases);
+        let mut before = self.before.take().unwrap_or_default();
+        let began = before.hop.or(self.start).unwrap_or(now);
+        before
+            .hops
+            .push(self.phases(began, None, before.repeated, now));
+        before.hop = Some(now);
+        before.repeated = None;
+        self.begin_again(before);
+    }
+
+    fn begin_again(&mut self, before: Box<Before>) {
         *self = Self {
             origin: self.origin,
             start: self.start,
-            hop: Some(now),
-            hops,
+            before: Some(before),
             ..Self::default()
         };
     }
 
     /// Notes when the contestant that connected had started.
     pub(crate) fn connected(&mut self, started: Instant, now: Instant) {
-        self.connect_won = Some((self.moment(started), self.moment(now)));
+        let started = self.moment(started);
+        self.in_dial(now, |dialed, now| dialed.connected(started, now));
     }
 
     /// Notes that a handshake began.
     pub(crate) fn tls_began(&mut self, to: TlsRole, now: Instant) {
-        match to {
-            TlsRole::Origin => self.tls_start = Some(self.moment(now)),
-            TlsRole::Proxy => self.proxy_began(now),
-        }
+        self.in_dial(now, |dialed, now| dialed.tls_began(to, now));
     }
 
     /// Notes that a handshake ended, well or not.
     pub(crate) fn tls_ended(&mut self, to: TlsRole, now: Instant) {
-        match to {
-            TlsRole::Origin => self.tls_done = Some(self.moment(now)),
-            TlsRole::Proxy => self.proxy_did(now),
-        }
-    }
-
-    fn proxy_began(&mut self, now: Instant) {
-        let now = self.moment(now);
-        self.proxy_start = self.proxy_start.or(Some(now));
+        self.in_dial(now, |dialed, now| dialed.tls_ended(to, now));
     }
 
     /// Notes that a proxy did what it was asked for: the handshake, or the tunnel.
     pub(crate) fn proxy_did(&mut self, now: Instant) {
-        self.proxy_done = Some(self.moment(now));
+        self.in_dial(now, Dialed::proxy_did);
+    }
+
+    /// Notes that the race has nobody to start until names come.
+    pub(crate) fn blocked_on_names(&mut self, now: Instant) {
+        self.in_dial(now, Dialed::blocked_on_names);
+    }
+
+    fn in_dial(&mut self, now: Instant, note: impl FnOnce(&mut Dialed, Moment)) {
+        let now = self.moment(now);
+        note(self.dialed.get_or_insert_default(), now);
     }
 
     /// Notes that a connection came which was not dialed for this attempt: the phases of a dial do not count, and waiting
     /// for it was waiting for a connection.
     pub(crate) fn joined(&mut self) {
-        self.dns_start = None;
-        self.connect_first = None;
-        self.connect_won = None;
-        self.names_since = None;
-        self.names_later = Duration::ZERO;
-        self.proxy_start = None;
-        self.proxy_done = None;
-        self.tls_start = None;
-        self.tls_done = None;
+        self.dialed = None;
     }
 
     /// Notes whether the connection of the attempt had served before.
     pub(crate) fn reused(&mut self, reused: bool) {
         self.reused = reused;
-    }
-
-    /// Notes that the race has nobody to start until names come.
-    pub(crate) fn blocked_on_names(&mut self, now: Instant) {
-        let now = self.moment(now);
-        self.names_since = self.names_since.or(Some(now));
-    }
-
-    fn names_came(&mut self, now: Moment) {
-        if let Some(since) = self.names_since.take() {
-            self.names_later += length(since, now);
-        }
     }
 
     /// Notes that the first byte of the request was handed to the kernel.
@@ -207,15 +210,15 @@ impl Marks {
     /// Adds time that was spent in the caller's body source.
     pub(crate) fn caller_sends(&mut self, spent: Duration) {
         if self.final_start.is_none() {
-            self.caller_in_send += spent;
+            self.paused.get_or_insert_default().caller.add(spent);
         } else {
-            self.caller_in_receive += spent;
+            self.caller_in_receive.add(spent);
         }
     }
 
     /// Adds time that the response waited for its reader.
     pub(crate) fn caller_reads(&mut self, spent: Duration) {
-        self.caller_in_receive += spent;
+        self.caller_in_receive.add(spent);
     }
 
     /// When the call began, if it did.
@@ -250,19 +253,27 @@ impl Marks {
         let start = self.start.unwrap_or(now);
         let end = self.end.unwrap_or(now).max(start);
         let since = |mark: Option<Moment>| mark.map(|at| length(start, at));
+        let Before {
+            hop,
+            hops,
+            repeated,
+        } = self.before.as_deref().cloned().unwrap_or_default();
+        let dialed = self.of_dial();
         Timings {
-            phases: self.phases(start, self.hop, end),
-            hops: self.hops.clone(),
+            phases: self.phases(start, hop, repeated, end),
+            hops,
             ttfb: since(self.first_byte),
             ttfb_final: since(self.final_start),
-            connect_win: self.connect_won.map(|(started, won)| length(started, won)),
+            connect_win: dialed
+                .connect_won
+                .map(|(started, won)| length(started, won)),
             headers: span(self.final_start, self.head),
             early_response: self.early_response(),
             reused: self.reused,
             at: Moments {
-                lookup: since(self.connect_first.or(self.conn_end)),
-                connect: since(self.connect_won.map(|(_, won)| won).or(self.conn_end)),
-                tls: since(self.tls_done),
+                lookup: since(dialed.connect_first.or(self.conn_end)),
+                connect: since(dialed.connect_won.map(|(_, won)| won).or(self.conn_end)),
+                tls: since(dialed.tls_done),
                 send: since(self.first_write.or(self.conn_end)),
                 sent: since(self.wrote_request),
             },
@@ -274,46 +285,35 @@ impl Marks {
         (!early.is_zero()).then_some(early)
     }
 
-    /// The phases from a start to an end; what lies before the start of a later hop was spent on redirects.
-    fn phases(&self, start: Moment, hop: Option<Moment>, end: Moment) -> Phases {
+    /// The moments of the dial, none if there was no dial.
+    fn of_dial(&self) -> Dialed {
+        self.dialed.as_deref().copied().unwrap_or_default()
+    }
+
+    /// The phases from a start to an end; what lies before the start of a later hop was spent on redirects, and before
+    /// that of a repeat on what was tried in vain.
+    fn phases(
+        &self,
+        start: Moment,
+        hop: Option<Moment>,
+        repeated: Option<Moment>,
+        end: Moment,
+    ) -> Phases {
         let conn_end = self.conn_end.unwrap_or(end);
-        let names_later = self.names_later
-            + self
-                .names_since
-                .map_or(Duration::ZERO, |from| length(from, conn_end));
-        let dns = self
-            .dns_start
-            .map(|from| length(from, self.connect_first.unwrap_or(conn_end)) + names_later);
-        let connected = self.connect_won.map(|(_, won)| won);
-        let tcp = self
-            .connect_first
-            .map(|from| length(from, connected.unwrap_or(conn_end)).saturating_sub(names_later));
-        // Of several contestants, what lies behind the connect of the winner.
-        let behind = |from: Moment| connected.map_or(from, |at| from.max(at));
-        let asked = self.proxy_start.map(behind);
-        let answered = asked.map(|from| {
-            let done = self.proxy_done.filter(|done| *done >= from);
-            done.unwrap_or(conn_end)
-        });
-        let proxy = span(asked, answered);
-        let tls = self.tls_start.map(|from| {
-            let from = behind(from);
-            length(
-                answered.map_or(from, |at| from.max(at)),
-                self.tls_done.unwrap_or(conn_end),
-            )
-        });
+        let [dns, tcp, proxy, tls] = self.of_dial().phases(conn_end);
         let made = sum([dns, tcp, proxy, tls]);
         let queue = self
             .get_conn
             .map(|from| length(from, conn_end).saturating_sub(made));
         // A final response ends the wait for a 100 with its first byte, although the head has yet to say what it is.
         let received = self.final_start.unwrap_or(end);
-        let wait100 = self
+        let paused = self.paused.as_deref().copied().unwrap_or_default();
+        let wait100 = paused
             .expect_start
-            .map(|from| length(from, self.expect_done.unwrap_or(end).min(received)));
+            .map(|from| length(from, paused.expect_done.unwrap_or(end).min(received)));
         let sent = self.wrote_request.unwrap_or(end).min(received);
-        let caller_in_send = self.caller_in_send;
+        let caller_in_send = paused.caller.get();
+        let caller_in_receive = self.caller_in_receive.get();
         let send = self.first_write.map(|from| {
             length(from, sent)
                 .saturating_sub(wait100.unwrap_or_default())
@@ -321,15 +321,13 @@ impl Marks {
         });
         let wait = self.wrote_request.map(|from| length(from, received));
         let receive = self.final_start.map(|from| {
-            length(from, self.body_done.unwrap_or(end)).saturating_sub(self.caller_in_receive)
+            length(from, self.body_done.unwrap_or(end)).saturating_sub(caller_in_receive)
         });
-        let caller = self.caller_in_send + self.caller_in_receive;
+        let caller = caller_in_send + caller_in_receive;
         let caller = (!caller.is_zero()).then_some(caller);
         let total = length(start, end);
         let redirect = hop.map(|began| length(start, began));
-        let retry = self
-            .repeated
-            .map(|until| length(hop.unwrap_or(start), until));
+        let retry = repeated.map(|until| length(hop.unwrap_or(start), until));
         let known = sum([
             queue, dns, tcp, proxy, tls, send, wait100, wait, receive, caller, retry, redirect,
         ]);
@@ -352,11 +350,11 @@ impl Marks {
     }
 }
 
-fn length(from: Moment, to: Moment) -> Duration {
+pub(super) fn length(from: Moment, to: Moment) -> Duration {
     to.elapsed().saturating_sub(from.elapsed())
 }
 
-fn span(from: Option<Moment>, to: Option<Moment>) -> Option<Duration> {
+pub(super) fn span(from: Option<Moment>, to: Option<Moment>) -> Option<Duration> {
     Some(length(from?, to?))
 }
 
@@ -460,8 +458,9 @@ mod tests {
     proptest! {
         /// Moments in the order of the grammar, any of the later ones missing: the phases sum to the total.
         #[test]
-        fn phases_sum_to_the_total(steps in prop::collection::vec(0u64..50, 14), stop in 1usize..14, early in any::<bool>(), slow_head in any::<bool>()) {
-            let mut order = [K::CallStart, K::GetConn, K::DnsStart, K::ConnectStart, K::TlsHandshakeStart, K::TlsHandshakeDone,
+        fn phases_sum_to_the_total(steps in prop::collection::vec(0u64..50, 16), stop in 1usize..16, early in any::<bool>(), slow_head in any::<bool>()) {
+            let mut order = [K::CallStart, K::GetConn, K::DnsStart, K::ConnectStart, K::ProxyConnectStart,
+                K::ProxyConnectDone, K::TlsHandshakeStart, K::TlsHandshakeDone,
                 K::GotConn, K::Wait100Continue, K::ExpectDone, K::WroteRequest, K::GotFirstResponseByte,
                 K::FinalResponseStart, K::ResponseBodyDone, K::CallDone];
             if slow_head {
@@ -477,11 +476,17 @@ mod tests {
                     continue;
                 }
                 now += Duration::from_millis(*step);
-                if *kind == K::TlsHandshakeStart {
+                if *kind == K::ProxyConnectStart {
                     marks.connected(origin, now);
                 }
                 if *kind == K::Wait100Continue {
                     marks.first_write(now);
+                }
+                match kind {
+                    K::TlsHandshakeStart => marks.tls_began(TlsRole::Origin, now),
+                    K::TlsHandshakeDone => marks.tls_ended(TlsRole::Origin, now),
+                    K::ProxyConnectDone => marks.proxy_did(now),
+                    _ => {}
                 }
                 marks.note(*kind, now);
             }

@@ -8,7 +8,9 @@ use crate::event::{DialReason, EventKind, GotConn, Payload, PoolLookup, QueueOut
 use crate::flow::action::{
     Action, Cause, DialInput, Discarded, IdleAnswer, Offer, Scarce, Wait, Wish,
 };
+use crate::flow::call::chore::Chore;
 use crate::flow::call::detached::Detached;
+use crate::flow::call::scarcity::Scarcity;
 use crate::flow::call::{Call, ReachedFacts, State};
 use crate::flow::connection::Connection;
 use crate::flow::dial::legs::Legs;
@@ -132,13 +134,13 @@ impl Call {
                 dial.connected(contestant, result, now, emitter);
             }
             DialInput::Connected { contestant, result } => {
-                let Some(result) = self.scarcity.sift(contestant, result) else {
+                let Some(result) = Scarcity::sift(&mut self.scarcity, contestant, result) else {
                     let otherwise = if dial.has_only(contestant) {
                         Scarce::GivesUp
                     } else {
                         Scarce::GoesOn
                     };
-                    self.chore = Some(Action::MakeRoom {
+                    self.chore = Some(Chore::MakeRoom {
                         contestant,
                         otherwise,
                     });
@@ -172,7 +174,7 @@ impl Call {
                 deadline: [until, self.timers.next()].into_iter().flatten().min(),
             }),
             Step::Won(won) => {
-                self.chore = Some(Action::EndDial {
+                self.chore = Some(Chore::EndDial {
                     winner: Some(won.contestant),
                     forget: false,
                 });
@@ -183,7 +185,7 @@ impl Call {
             Step::Failed(error) => {
                 // No address of the host could be connected to: the next call asks for new ones.
                 let forget = error.kind() == ErrorKind::Connect;
-                self.chore = Some(Action::EndDial {
+                self.chore = Some(Chore::EndDial {
                     winner: None,
                     forget,
                 });
@@ -208,13 +210,13 @@ impl Call {
             id: won.conn,
             key: Arc::new(Key::of(self.deciding())),
             remote: won.remote,
-            local: won.local,
+            local: won.local.map(Box::new),
             tls: won.tls,
             opened: now,
             lifespan: self.settings.life.of(won.conn, now),
             requests: 0,
-            bytes_out: 0,
-            bytes_in: 0,
+            bytes_out: won.carried.0,
+            bytes_in: won.carried.1,
             idle_since: None,
             peer_keeps: None,
             peer_takes: None,
@@ -235,7 +237,7 @@ impl Call {
                 reused,
                 was_idle: idle_since.is_some(),
                 idle: idle_since.map(|since| turn.now.saturating_duration_since(since)),
-                local: connection.local,
+                local: connection.local.as_deref().copied(),
                 remote: connection.remote,
                 requests: connection.requests,
                 age: turn.now.saturating_duration_since(connection.opened),

@@ -16,6 +16,7 @@ use std::time::Duration;
 use crate::error::{Error, ErrorKind, Timer};
 use crate::event::{ClosedBy, EventKind, Payload, TimeoutFired};
 use crate::flow::action::{Action, PoolInput, Wait, Wish};
+use crate::flow::call::chore::Chore;
 use crate::flow::call::ending::put_idle;
 use crate::flow::call::{Call, State};
 use crate::flow::connection::Connection;
@@ -59,15 +60,12 @@ impl Call {
         };
         if can_detach {
             turn.emitter.set_dial(None);
-            self.chore = Some(Action::Detach);
+            self.chore = Some(Chore::Detach);
             self.detached = Some(Box::new(self.of_dial(dial, turn)));
         } else {
             dial.overtaken(turn.now, turn.emitter);
             turn.buffers.reset();
-            self.chore = Some(Action::EndDial {
-                winner: None,
-                forget: false,
-            });
+            self.chore = Some(Chore::FRUITLESS);
         }
     }
 
@@ -80,7 +78,7 @@ impl Call {
     }
 
     fn of_dial(&self, dial: Box<Dial>, turn: &Turn<'_>) -> Self {
-        let mut timers = self.timers;
+        let mut timers = self.timers.clone();
         timers.disarm(Timer::Total);
         timers.arm(Timer::Connect, turn.now, Some(LONGEST));
         Self {
@@ -153,7 +151,7 @@ impl Call {
                 connection.seq = turn.emitter.next_seq();
                 connection.last_event = turn.emitter.leave_connection();
                 self.returned = Some(connection);
-                self.chore = Some(Action::PutIdle);
+                self.chore = Some(Chore::PutIdle);
             }
             (PoolInput::Place(Err(reason)), Detached::Spare(connection)) => {
                 self.discard_spare(connection, reason, turn);
@@ -182,10 +180,7 @@ impl Call {
         match std::mem::replace(&mut self.state, State::Over(None)) {
             State::Detached(Detached::Dialing(mut dial)) => {
                 dial.abandon(&Error::new(kind, phase), turn.now, turn.emitter);
-                self.chore = Some(Action::EndDial {
-                    winner: None,
-                    forget: false,
-                });
+                self.chore = Some(Chore::FRUITLESS);
             }
             State::Detached(Detached::Spare(connection)) => {
                 self.discard_spare(connection, CloseReason::Canceled, turn);

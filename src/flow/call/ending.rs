@@ -9,8 +9,8 @@ use crate::event::{
     EventKind, ExpectOutcome, GetConnFailed, Payload, PutIdleConn, QueueOutcome, RetryRule,
     Timings, WriteFailure,
 };
-use crate::flow::action::Action;
-use crate::flow::call::hops::Hop;
+use crate::flow::call::chore::Chore;
+use crate::flow::call::hops::{Earlier, Hop};
 use crate::flow::call::{Arrived, Call, Ending, Onward, State};
 use crate::flow::connection::Connection;
 use crate::flow::retry::{self, Broken};
@@ -68,7 +68,7 @@ impl Call {
                 connection.last_event = turn.emitter.leave_connection();
                 self.returned = Some(connection);
                 self.state = State::Over(Some(exchange));
-                self.chore = Some(Action::PutIdle);
+                self.chore = Some(Chore::PutIdle);
                 self.attempt_over(turn);
             }
             Err(reason) => self.close(exchange, connection, reason, turn),
@@ -237,10 +237,7 @@ impl Call {
                 let error = refused.unwrap_or(error);
                 let error = error.with_report(self.report(None, turn));
                 dial.abandon(&error, turn.now, turn.emitter);
-                self.chore = Some(Action::EndDial {
-                    winner: None,
-                    forget: false,
-                });
+                self.chore = Some(Chore::FRUITLESS);
                 let (tried, looked_up) = (dial.tried(), dial.take_names());
                 self.conn_failed(error.with_tried(tried, looked_up), turn);
             }
@@ -252,7 +249,7 @@ impl Call {
             State::Queued(queued) => {
                 let outcome = cause.queue_outcome();
                 queued.tell_done(outcome, turn.now, turn.emitter);
-                self.chore = Some(Action::LeavePool);
+                self.chore = Some(Chore::LeavePool);
                 let report = self.report(None, turn);
                 self.conn_failed(error.with_report(report), turn);
             }
@@ -426,10 +423,11 @@ impl Call {
 
     /// Whether the call as a whole may be made again: also what led to this hop was sent.
     fn repeat(&self, is_unsent: bool) -> Repeat {
-        if is_unsent && self.earlier.0 == 0 {
+        let earlier = self.earlier.as_deref();
+        if is_unsent && earlier.is_none_or(Earlier::is_unsent) {
             return Repeat::NothingSent;
         }
-        let hops = self.hops.iter().map(Hop::repeat);
+        let hops = self.hops().iter().map(Hop::repeat);
         hops.chain([repeat_of(&self.plan)])
             .find(|repeat| !repeat.is_safe())
             .unwrap_or(Repeat::Idempotent)

@@ -19,7 +19,6 @@ use crate::event::{
 };
 use crate::flow::action::Wish;
 use crate::flow::call::ending::{Cause, repeat_of, tell_call_done, tell_canceled};
-use crate::flow::call::scarcity::Scarcity;
 use crate::flow::call::{Arrived, Call, Ending, Judgement, Onward, State};
 use crate::flow::redirect::{self, Answered, Verdict};
 use crate::flow::retry::{self, Asking};
@@ -42,6 +41,21 @@ pub struct Hop {
     status: u16,
     reached: Option<(ConnId, SocketAddr, bool)>,
     repeat: Repeat,
+}
+
+/// What was before an attempt: the hops that were left, and the bytes of all attempts.
+#[derive(Debug, Default)]
+pub(super) struct Earlier {
+    hops: Vec<Hop>,
+    bytes_out: u64,
+    bytes_in: u64,
+}
+
+impl Earlier {
+    /// Says whether no byte left in any of them.
+    pub(super) fn is_unsent(&self) -> bool {
+        self.bytes_out == 0
+    }
 }
 
 impl Hop {
@@ -115,7 +129,8 @@ impl Onward {
 impl Call {
     /// The hops before this one.
     pub(crate) fn hops(&self) -> &[Hop] {
-        &self.hops
+        let earlier = self.earlier.as_ref();
+        earlier.map_or(&[], |earlier| &earlier.hops)
     }
 
     /// Says whether the response is a redirect that will be followed.
@@ -215,7 +230,7 @@ impl Call {
             has_body: !matches!(self.plan.body, BodyPlan::Empty),
             is_replayable: self.plan.is_replayable,
             is_chunked_to_http10: self.plan.is_chunked() && head.head.version == Version::Http10,
-            followed: u16::try_from(self.hops.len()).unwrap_or(u16::MAX),
+            followed: u16::try_from(self.hops().len()).unwrap_or(u16::MAX),
             is_https_only: self.settings.https_only,
         };
         redirect::verdict(&self.settings.redirects, answered)
@@ -421,13 +436,14 @@ impl Call {
     fn next_hop(&mut self, plan: Plan, turn: &mut Turn<'_>) {
         let plan = std::mem::replace(&mut self.plan, plan);
         let reached = self.reached.as_ref();
-        self.hops.push(Hop {
+        let hop = Hop {
             repeat: repeat_of(&plan),
             method: plan.method,
             url: plan.url,
             status: self.status.unwrap_or_default(),
             reached: reached.map(|reached| (reached.conn, reached.remote, reached.reused)),
-        });
+        };
+        self.earlier.get_or_insert_default().hops.push(hop);
         self.forget_attempt(turn);
         self.tries = 0;
         turn.emitter.marks().next_hop(turn.now);
@@ -437,11 +453,12 @@ impl Call {
 
     fn forget_attempt(&mut self, turn: &mut Turn<'_>) {
         let (bytes_out, bytes_in) = self.bytes();
-        self.earlier.0 = self.earlier.0.saturating_add(bytes_out);
-        self.earlier.1 = self.earlier.1.saturating_add(bytes_in);
+        let earlier = self.earlier.get_or_insert_default();
+        earlier.bytes_out = earlier.bytes_out.saturating_add(bytes_out);
+        earlier.bytes_in = earlier.bytes_in.saturating_add(bytes_in);
         self.timers.keep_total();
         turn.buffers.reset();
-        self.scarcity = Scarcity::default();
+        self.scarcity = None;
         self.reset = None;
         self.reached = None;
         self.status = None;
@@ -457,10 +474,15 @@ impl Call {
 
     pub(super) fn call_done(&self, error: Option<ErrorFacts>, turn: &mut Turn<'_>) {
         let (bytes_out, bytes_in) = self.bytes();
-        let bytes_out = bytes_out.saturating_add(self.earlier.0);
-        let bytes_in = bytes_in.saturating_add(self.earlier.1);
+        let earlier = self.earlier.as_deref();
+        let before = earlier.map_or((0, 0), |earlier| (earlier.bytes_out, earlier.bytes_in));
+        let bytes_out = bytes_out.saturating_add(before.0);
+        let bytes_in = bytes_in.saturating_add(before.1);
         let (attempts, status) = (self.attempts, self.status);
-        let hops = self.hops.len().saturating_add(usize::from(self.tries > 0));
+        let hops = self
+            .hops()
+            .len()
+            .saturating_add(usize::from(self.tries > 0));
         let hops = u16::try_from(hops).unwrap_or(u16::MAX);
         tell_call_done(turn.now, turn.emitter, |timings| CallDone {
             status,

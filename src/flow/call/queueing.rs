@@ -51,10 +51,16 @@ impl Call {
             }))
         });
         self.timers.disarm(Timer::Connect);
-        let left = timeout.map(|timeout| timeout.saturating_sub(self.scarcity.waited));
+        let left = timeout.map(|timeout| timeout.saturating_sub(self.waited()));
         self.timers.arm(Timer::Queue, turn.now, left);
         let since = turn.now;
         self.state = State::Queued(Queued { limit, since });
+    }
+
+    /// How long the attempt has waited in the queue before.
+    fn waited(&self) -> Duration {
+        let scarcity = self.scarcity.as_ref();
+        scarcity.map_or(Duration::ZERO, |scarcity| scarcity.waited)
     }
 
     /// Tells that the wait is over and lets the time for connecting begin.
@@ -66,7 +72,8 @@ impl Call {
     ) {
         queued.tell_done(outcome, turn.now, turn.emitter);
         let waited = queued.waited(turn.now);
-        self.scarcity.waited = self.scarcity.waited.saturating_add(waited);
+        let scarcity = self.scarcity.get_or_insert_default();
+        scarcity.waited = scarcity.waited.saturating_add(waited);
         self.timers.disarm(Timer::Queue);
         self.timers
             .arm(Timer::Connect, turn.now, self.settings.timeouts.connect);

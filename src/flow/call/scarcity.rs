@@ -5,7 +5,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::flow::action::{Action, Cause, Room, Wish};
+use crate::flow::action::{Cause, Room, Wish};
+use crate::flow::call::chore::Chore;
 use crate::flow::call::{Call, State};
 use crate::ids::ConnId;
 use crate::proto::Turn;
@@ -27,14 +28,22 @@ pub(super) struct Scarcity {
 impl Scarcity {
     /// Takes the failure of a contestant that only lacks a descriptor out of the dial's sight, for which room has
     /// to be made; everything else passes.
-    pub(super) fn sift(&mut self, contestant: u16, result: Connected) -> Option<Connected> {
+    pub(super) fn sift(
+        known: &mut Option<Box<Self>>,
+        contestant: u16,
+        result: Connected,
+    ) -> Option<Connected> {
         let is_scarce = |error: &io::Error| {
             let code = error.raw_os_error();
             code.is_some_and(|code| OUT_OF_DESCRIPTORS.contains(&code))
         };
         match result {
-            Err(error) if self.asked.is_none() && is_scarce(&error) => {
-                self.asked = Some((contestant, error));
+            Err(error) if is_scarce(&error) => {
+                let asked = &mut known.get_or_insert_default().asked;
+                if asked.is_some() {
+                    return Some(Err(error));
+                }
+                *asked = Some((contestant, error));
                 None
             }
             other => Some(other),
@@ -45,26 +54,23 @@ impl Scarcity {
 impl Call {
     /// Takes what became of the wish for a descriptor.
     pub(super) fn room(&mut self, contestant: u16, room: Room, turn: &mut Turn<'_>) {
-        let Some((_, error)) = self
-            .scarcity
-            .asked
-            .take_if(|(asked, _)| *asked == contestant)
-        else {
+        let asked = self.scarcity.as_mut().and_then(|scarcity| {
+            let is_it = |(asked, _): &mut (u16, io::Error)| *asked == contestant;
+            scarcity.asked.take_if(is_it)
+        });
+        let Some((_, error)) = asked else {
             return;
         };
         let State::Dialing(dial) = &mut self.state else {
             return;
         };
         match (room, dial.addr_of(contestant)) {
-            (Room::Made, Some(addr)) => {
-                self.chore = Some(Action::Connect { contestant, addr });
+            (Room::Made, Some(_)) => {
+                self.chore = Some(Chore::Connect { contestant });
             }
             (Room::InUse { freed }, _) if dial.has_only(contestant) => {
                 dial.starve(contestant, error, turn.now, turn.emitter);
-                self.chore = Some(Action::EndDial {
-                    winner: None,
-                    forget: false,
-                });
+                self.chore = Some(Chore::FRUITLESS);
                 self.state = State::Joining(Cause::Descriptors { freed }, Wish::Any);
             }
             (Room::Nothing | Room::Made | Room::InUse { .. }, _) => {

@@ -149,6 +149,7 @@ impl Dial {
             remote: winner.addr,
             local: reached.local,
             tls,
+            carried: self.carried,
         })
     }
 

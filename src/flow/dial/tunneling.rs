@@ -104,9 +104,13 @@ impl Dial {
         let progress = match moved {
             Moved::Sent(count) => {
                 turn.buffers.outbound.consume(count);
+                self.carried.0 = self.carried.0.saturating_add(count as u64);
                 Progress::GoesOn
             }
-            Moved::Received => tunneling.tunnel.received(turn),
+            Moved::Received(count) => {
+                self.carried.1 = self.carried.1.saturating_add(count as u64);
+                tunneling.tunnel.received(turn)
+            }
             Moved::Ended => tunneling.tunnel.ended(turn),
             Moved::Failed(error) => {
                 let failed =

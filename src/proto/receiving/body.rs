@@ -32,7 +32,8 @@ pub(super) struct Body {
     /// Content that `tell_progress` has looked at.
     pub(super) noted: u64,
     pub(super) untold: u64,
-    pub(super) trailers: Fields,
+    /// Those that may be used; few bodies have any.
+    pub(super) trailers: Option<Box<Fields>>,
     pub(super) reader: Reader,
 }
 
@@ -48,7 +49,8 @@ pub(super) enum Form {
     Length {
         left: u64,
     },
-    Chunked(ChunkedDecoder),
+    /// Boxed: it is larger than all that a response without a body needs.
+    Chunked(Box<ChunkedDecoder>),
     UntilClose,
     /// The end of the framing was reached.
     Over(BodyEnd),
@@ -59,7 +61,7 @@ impl Body {
         let form = match verdict.framing {
             Framing::None => Form::Over(BodyEnd::Complete),
             Framing::Length(left) => Form::Length { left },
-            Framing::Chunked => Form::Chunked(ChunkedDecoder::new()),
+            Framing::Chunked => Form::Chunked(Box::new(ChunkedDecoder::new())),
             Framing::UntilClose => Form::UntilClose,
         };
         Self {
@@ -70,7 +72,7 @@ impl Body {
             received: 0,
             noted: 0,
             untold: 0,
-            trailers: Fields::new(),
+            trailers: None,
             reader: Reader::Caller,
         }
     }
@@ -216,9 +218,9 @@ impl Body {
 }
 
 /// Tells every trailer and keeps those that may be used (RFC 9110 §6.5.1).
-fn take_trailers(trailers: &Fields, turn: &mut Turn<'_>) -> Fields {
+fn take_trailers(trailers: &Fields, turn: &mut Turn<'_>) -> Option<Box<Fields>> {
     if trailers.is_empty() {
-        return Fields::new();
+        return None;
     }
     let mut used = Fields::new();
     for line in trailers
@@ -241,7 +243,7 @@ fn take_trailers(trailers: &Fields, turn: &mut Turn<'_>) -> Fields {
                 });
         }
     }
-    used
+    Some(Box::new(used))
 }
 
 pub(super) fn tell_body_done(bytes: u64, how: BodyEnd, turn: &mut Turn<'_>) {

@@ -35,6 +35,10 @@ impl Stream {
         match self.0 {}
     }
 
+    pub(super) fn has_read_ahead(&mut self) -> bool {
+        match self.0 {}
+    }
+
     pub(super) fn close_notify(&mut self) -> io::Result<()> {
         match self.0 {}
     }

@@ -3,6 +3,9 @@
 //! Reading steps take from `inbound`, which holds what was read and not yet asked for; a step that
 //! finds too little reads more. A step ends the script by returning a [`Stop`].
 
+mod relaying;
+mod socks;
+
 use std::io;
 use std::net::TcpStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -117,6 +120,9 @@ impl<'a> Run<'a> {
         let tls = self.shared.settings.tls.as_ref();
         if tls.is_some_and(|tls| tls.at_once) {
             self.start_tls()?;
+        }
+        if let Some(relaying) = &self.shared.settings.relay {
+            return relaying::serve(self, relaying.clone());
         }
         self.script(script)?;
         self.end()

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::testkit::script::Script;
 use crate::testkit::seen::SeenRequest;
 use crate::testkit::sim::link::Cut;
+use crate::testkit::sim::proxied::path_of;
 use crate::testkit::sim::scenario::{CANARY, content, tag};
 
 /// Writes of one answer over TCP, at the most.
@@ -193,7 +194,7 @@ impl AnswerPlan {
 
     /// The answer to a request.
     fn bytes(self, answering: &Answering, request: &SeenRequest) -> Vec<u8> {
-        let path = request.target().split('?').next().unwrap_or_default();
+        let path = path_of(request);
         let tag = tag(answering.origin, path);
         let length = match self.shape {
             Shape::NoContent | Shape::NotModified => 0,

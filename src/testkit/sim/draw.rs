@@ -6,6 +6,7 @@ use crate::error::{LookupFailure, TlsFailure};
 use crate::flow::call::DetachedDial;
 use crate::testkit::sim::answer::{AnswerPlan, Behind, Moment, Shape};
 use crate::testkit::sim::link::{Accept, Cut, Handshake, Link};
+use crate::testkit::sim::proxied::Proxied;
 use crate::testkit::sim::random::Random;
 use crate::testkit::sim::scenario::{
     AddressPlan, Asks, CallPlan, ConnectionPlan, Named, OriginPlan, ReadPlan, Scenario,
@@ -109,6 +110,7 @@ fn origin(random: &mut Random) -> OriginPlan {
     };
     let addresses = 1 + random.below(3);
     OriginPlan {
+        proxied: Proxied::draw(random, tls.is_some()),
         named,
         tls,
         addresses: (0..addresses).map(|_| address(random)).collect(),

@@ -10,6 +10,7 @@ use crate::message::fields::Fields;
 use crate::message::framing::Framing;
 use crate::testkit::seen::SeenRequest;
 use crate::testkit::sim::outcome::Outcome;
+use crate::testkit::sim::proxied::path_of;
 use crate::testkit::sim::scenario::{Asks, CANARY, CallPlan, ReadPlan, Scenario, content, tag};
 use crate::testkit::sim::{Sim, Ticket};
 
@@ -290,7 +291,7 @@ fn at_most_once<'a>(
         let reached = requests
             .clone()
             .filter(|seen| seen.method() == "POST")
-            .filter(|seen| seen.target().split('?').next() == Some(&target))
+            .filter(|seen| path_of(seen) == target)
             .count();
         if reached > 1 {
             return Err(format!("call {number} reached a peer {reached} times"));
@@ -309,7 +310,7 @@ fn own_credentials<'a>(
             .any(|value| value.contains(CANARY))
             || seen.target().contains(CANARY);
         let mut calls = scenario.calls.iter().enumerate();
-        let path = seen.target().split('?').next().unwrap_or_default();
+        let path = path_of(seen);
         let owner = calls.find(|(number, _)| CallPlan::target(*number) == path);
         let meant = owner.map(|(_, call)| call.origin);
         if carries && meant != origin {

@@ -52,6 +52,7 @@ mod network;
 mod outcome;
 mod pipe;
 mod player;
+mod proxied;
 mod random;
 mod reader;
 mod record;
@@ -75,6 +76,7 @@ pub use self::laws::{Broken, Law, Report};
 pub use self::link::{Accept, Cut, Handshake, Link};
 pub use self::names::Name;
 use self::names::Names;
+pub use self::network::Secures;
 use self::network::{Listener, Network, Side};
 pub use self::outcome::{Outcome, SimResponse};
 use self::record::Record;
@@ -84,7 +86,7 @@ use self::world::{Ids, World};
 use crate::client::Client;
 use crate::error::Error;
 use crate::event::grammar::{Grammar, Violation};
-use crate::event::{Clock, Event, EventKind, Interest, Observer, ObserverRef, Verdict};
+use crate::event::{Clock, Event, EventKind, Interest, Observer, ObserverRef, Telling, Verdict};
 use crate::flow::call::{self, Call, DetachedDial, Settings};
 use crate::flow::lookup::Lookup;
 use crate::flow::pool::Pool;
@@ -179,6 +181,8 @@ impl Sim {
         });
         let mut observers = engine.observers.clone();
         observers.push(ObserverRef::new(told.clone()));
+        let clock = Clock::new(start, SystemTime::UNIX_EPOCH);
+        let telling = Telling::new(clock, engine.telling.redaction().clone());
         let world = World {
             planner: Planner::new(start),
             net: Network::new(),
@@ -187,8 +191,7 @@ impl Sim {
             pool: Pool::new(pool),
             lookup: Lookup::new(lookup),
             ids: Ids::default(),
-            clock: Clock::new(start, SystemTime::UNIX_EPOCH),
-            redaction: engine.redaction.clone(),
+            telling: Arc::new(telling),
             observers,
             keep_alive: engine.keep_alive,
             tls: Arc::new(default_facts()),
@@ -224,6 +227,7 @@ impl Sim {
             scripts: vec![Arc::new(script)],
             links: Vec::new(),
             tls: None,
+            secures: Secures::AtOnce,
             asked: 0,
             accepted: 0,
         };
@@ -519,6 +523,13 @@ impl Listening<'_> {
     /// Speaks TLS from the first byte on; the handshake is made before the script begins.
     pub fn tls(self, handshake: Handshake) -> Self {
         self.0.tls = Some(handshake);
+        self
+    }
+
+    /// Makes this handshake where the script says so, with [`Script::start_tls`].
+    pub fn tls_on_demand(self, handshake: Handshake) -> Self {
+        self.0.tls = Some(handshake);
+        self.0.secures = Secures::OnDemand;
         self
     }
 }

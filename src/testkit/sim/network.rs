@@ -48,9 +48,20 @@ pub(super) struct Listener {
     /// Their links, in the same way.
     pub(super) links: Vec<Link>,
     pub(super) tls: Option<Handshake>,
+    pub(super) secures: Secures,
     /// Connects that were seen, and connections among them.
     pub(super) asked: usize,
     pub(super) accepted: usize,
+}
+
+/// When a peer that speaks TLS begins with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Secures {
+    /// With the connection.
+    AtOnce,
+    /// Where its script says so.
+    OnDemand,
 }
 
 /// One byte stream.
@@ -220,7 +231,7 @@ impl Listener {
         let script = script.or_else(|| self.scripts.last());
         let player = Player::new(
             script.cloned().unwrap_or_default(),
-            self.tls,
+            (self.tls, self.secures),
             addr,
             stream,
             self.accepted,

@@ -17,7 +17,7 @@ use crate::testkit::script::{Handler, Script, Step, excerpt};
 use crate::testkit::seen::{BodyReader, SeenRequest, head_end, says_close};
 use crate::testkit::sim::happening::{Due, Happening, Planner};
 use crate::testkit::sim::link::Handshake;
-use crate::testkit::sim::network::{Secured, Side, Stream, StreamId, Unsent};
+use crate::testkit::sim::network::{Secured, Secures, Side, Stream, StreamId, Unsent};
 use crate::testkit::sim::pipe::End;
 use crate::testkit::sim::record::Record;
 
@@ -199,14 +199,14 @@ pub(super) struct Stage<'a> {
 impl Player {
     pub(super) fn new(
         script: Arc<Script>,
-        tls: Option<Handshake>,
+        (tls, secures): (Option<Handshake>, Secures),
         addr: SocketAddr,
         stream: StreamId,
         connection: usize,
     ) -> Self {
-        let state = match tls {
-            Some(_) => State::Doing(Doing::Handshake),
-            None => State::Playing,
+        let state = match (tls, secures) {
+            (Some(_), Secures::AtOnce) => State::Doing(Doing::Handshake),
+            (None, _) | (_, Secures::OnDemand) => State::Playing,
         };
         let whole = Frame {
             script,

@@ -10,6 +10,7 @@ use crate::client::Client;
 use crate::error::{Error, LookupFailure};
 use crate::flow::call::DetachedDial;
 use crate::message::answer::Family;
+use crate::message::proxy::Proxy;
 use crate::request::Request;
 use crate::testkit::script::Script;
 use crate::testkit::sim::answer::{AnswerPlan, Answering, Behind};
@@ -18,6 +19,7 @@ use crate::testkit::sim::caller::Caller;
 use crate::testkit::sim::laws::{self, Broken, Report};
 use crate::testkit::sim::link::{Handshake, Link};
 use crate::testkit::sim::names::Name;
+use crate::testkit::sim::proxied::{PORT, Proxied};
 use crate::testkit::sim::source::Pace;
 use crate::testkit::sim::{Sim, Ticket};
 
@@ -88,6 +90,8 @@ pub(super) enum ReadPlan {
 /// One origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct OriginPlan {
+    /// Who stands before it: what follows is then of the proxy.
+    pub(super) proxied: Proxied,
     pub(super) named: Named,
     pub(super) tls: Option<Handshake>,
     pub(super) addresses: Vec<AddressPlan>,
@@ -211,7 +215,9 @@ impl Scenario {
         each.map(|(number, call)| {
             let origin = &self.origins[call.origin];
             let base = origin.base(call.origin);
-            let request = match call.request(client, &base, number) {
+            let authority = format!("{}:{PORT}", origin.host(call.origin));
+            let proxy = origin.proxied.proxy(&authority, origin.tls.is_some());
+            let request = match call.request(client, &base, proxy, number) {
                 Ok(request) => request,
                 Err(error) => unreachable!("a scenario asks what can be asked: {error}"),
             };
@@ -231,6 +237,7 @@ impl CallPlan {
         &self,
         client: &Client,
         base: &str,
+        proxy: Option<Proxy>,
         number: usize,
     ) -> Result<Request, Error> {
         let url = format!("{base}{}?token={CANARY}", Self::target(number));
@@ -250,7 +257,9 @@ impl CallPlan {
                 .body_reader(std::io::Cursor::new(body(length)))
                 .trailer("X-Sum", "1")?,
         };
-        request.header("Authorization", &format!("Bearer {CANARY}"))
+        request
+            .proxy(proxy)
+            .header("Authorization", &format!("Bearer {CANARY}"))
     }
 
     fn caller(&self) -> Caller {
@@ -299,8 +308,11 @@ impl OriginPlan {
     }
 
     fn base(&self, number: usize) -> String {
+        if self.proxied != Proxied::No {
+            return self.proxied.base(number, self.tls.is_some());
+        }
         let scheme = if self.tls.is_some() { "https" } else { "http" };
-        format!("{scheme}://{}:8000", self.host(number))
+        format!("{scheme}://{}:{PORT}", self.host(number))
     }
 
     fn faults(&self) -> Vec<&'static str> {
@@ -316,7 +328,8 @@ impl OriginPlan {
             Some(Handshake::Failed(_)) => Some("handshake fails"),
             Some(Handshake::Stalled) => Some("handshake stalls"),
         };
-        let mut faults: Vec<_> = named.into_iter().chain(tls).collect();
+        let proxied = self.proxied.fault();
+        let mut faults: Vec<_> = named.into_iter().chain(tls).chain(proxied).collect();
         for address in &self.addresses {
             if address.connections.is_empty() {
                 faults.push("nobody listens");
@@ -336,7 +349,7 @@ impl OriginPlan {
         for (place, address) in self.addresses.iter().enumerate() {
             let ip = address.ip(number, place);
             addresses.push(ip);
-            address.build(SocketAddr::new(ip, 8000), answering, self.tls, sim);
+            address.build(SocketAddr::new(ip, PORT), answering, self, sim);
         }
         let name = Name::default();
         let after = Duration::from_millis;
@@ -371,18 +384,12 @@ impl AddressPlan {
         }
     }
 
-    fn build(
-        &self,
-        addr: SocketAddr,
-        answering: &Answering,
-        tls: Option<Handshake>,
-        sim: &mut Sim,
-    ) {
+    fn build(&self, addr: SocketAddr, answering: &Answering, origin: &OriginPlan, sim: &mut Sim) {
         let mut scripts = self
             .connections
             .iter()
             .filter(|connection| connection.link.is_accepted())
-            .map(|connection| connection.script(answering));
+            .map(|connection| connection.script(answering, origin));
         let mut listening = sim.listen(addr, scripts.next().unwrap_or_default());
         for script in scripts {
             listening = listening.then(script);
@@ -390,15 +397,22 @@ impl AddressPlan {
         for connection in &self.connections {
             listening = listening.link(connection.link.clone());
         }
-        if let Some(handshake) = tls {
-            listening.tls(handshake);
-        }
+        match origin.tls {
+            Some(handshake) if origin.proxied.secures_at_once() => listening.tls(handshake),
+            Some(handshake) => listening.tls_on_demand(handshake),
+            None => listening,
+        };
     }
 }
 
 impl ConnectionPlan {
-    fn script(&self, answering: &Answering) -> Script {
-        let mut script = Script::new();
+    fn script(&self, answering: &Answering, origin: &OriginPlan) -> Script {
+        let mut script = origin
+            .proxied
+            .steps(answering.origin, |script| match origin.tls {
+                Some(_) => script.start_tls(),
+                None => script,
+            });
         let last = self.answers.len().saturating_sub(1);
         for (place, answer) in self.answers.iter().enumerate() {
             let steps = answer.steps(answering.clone());

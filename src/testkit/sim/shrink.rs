@@ -3,6 +3,7 @@
 use crate::flow::call::DetachedDial;
 use crate::testkit::sim::answer::{AnswerPlan, Behind, Moment, Shape};
 use crate::testkit::sim::link::{Accept, Handshake, Link};
+use crate::testkit::sim::proxied::{Proxied, Tongue};
 use crate::testkit::sim::scenario::{
     Asks, CallPlan, ConnectionPlan, Named, OriginPlan, ReadPlan, Scenario,
 };
@@ -102,7 +103,13 @@ fn origins(origin: &OriginPlan) -> Vec<OriginPlan> {
             Named::Literal => {}
             _ => next.named = Named::After(0, 0),
         }),
-        with(&|next| next.tls = None),
+        with(&|next| next.proxied = Proxied::No),
+        with(&|next| next.proxied = next.proxied.well_done()),
+        // CONNECT is for https.
+        with(&|next| match next.proxied {
+            Proxied::Tunnel(Tongue::Connect, _) => {}
+            Proxied::No | Proxied::Forward | Proxied::Tunnel(..) => next.tls = None,
+        }),
         with(&|next| next.tls = next.tls.map(|_| Handshake::Made { trips: 1 })),
     ];
     for (place, address) in origin.addresses.iter().enumerate() {

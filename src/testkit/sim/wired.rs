@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::client::Client;
 use crate::error::Error;
 use crate::message::fields::Fields;
+use crate::message::proxy::Proxy;
 use crate::request::Request;
 use crate::testkit::dead_ends::RefusedPort;
 use crate::testkit::peer::{Builder, Peer};
@@ -18,6 +19,8 @@ use crate::testkit::script::Script;
 use crate::testkit::sim::answer::{AnswerPlan, Answering, Behind, Shape};
 use crate::testkit::sim::laws::{Broken, Given, Law, Verdict, judge_given, judge_requests};
 use crate::testkit::sim::link::{Accept, Handshake, Link};
+use crate::testkit::sim::network::Secures;
+use crate::testkit::sim::proxied::{Proxied, target};
 use crate::testkit::sim::scenario::{ConnectionPlan, Named, OriginPlan, ReadPlan, Scenario};
 
 /// The longest pause of a peer, of a resolver, and of a caller before its call.
@@ -44,6 +47,7 @@ pub struct Wired {
 #[derive(Debug)]
 struct Stand {
     host: String,
+    proxy: Option<Proxy>,
     base: String,
     addresses: Vec<IpAddr>,
     peers: Vec<Peer>,
@@ -63,8 +67,8 @@ pub struct WiredName {
     pub addresses: Option<Vec<IpAddr>>,
 }
 
-/// Lets a peer speak TLS for this host.
-pub type Secure<'a> = &'a dyn Fn(Builder, &str) -> Builder;
+/// Lets a peer speak TLS for this host: from the first byte on, or where its script says so.
+pub type Secure<'a> = &'a dyn Fn(Builder, &str, Secures) -> Builder;
 
 impl Scenario {
     /// Starts the peers of the scenario; `secure` makes those speak TLS whose origin does.
@@ -79,14 +83,16 @@ impl Scenario {
                 Named::Literal => ip(number, 0).to_string(),
                 _ => format!("origin-{number}.seed-{}.example", self.seed),
             };
-            let scheme = if origin.tls.is_some() {
-                "https"
-            } else {
-                "http"
-            };
+            let authority = format!("{host}:{}", port.addr().port());
+            let is_tls = origin.tls.is_some();
+            let scheme = if is_tls { "https" } else { "http" };
             let places = 0..origin.addresses.len();
             origins.push(Stand {
-                base: format!("{scheme}://{host}:{}", port.addr().port()),
+                base: match origin.proxied {
+                    Proxied::No => format!("{scheme}://{authority}"),
+                    proxied => proxied.base(number, is_tls),
+                },
+                proxy: origin.proxied.proxy(&authority, is_tls),
                 host,
                 addresses: places.map(|place| ip(number, place)).collect(),
                 peers: Vec::new(),
@@ -121,7 +127,7 @@ impl Stand {
                 .connections
                 .iter()
                 .filter(|connection| connection.link.is_accepted())
-                .map(|connection| connection.over_tcp(answering, origin.tls))
+                .map(|connection| connection.over_tcp(answering, origin))
                 .collect();
             if scripts.is_empty() {
                 continue;
@@ -136,7 +142,10 @@ impl Stand {
                 peer = peer.receive_buffer_bytes(NARROW);
             }
             if let Some(Handshake::Made { .. }) = origin.tls {
-                peer = secure(peer, &self.host);
+                peer = match origin.proxied.secures_at_once() {
+                    true => secure(peer, &self.host, Secures::AtOnce),
+                    false => secure(peer, &target(answering.origin), Secures::OnDemand),
+                };
             }
             self.peers.push(peer.start()?);
         }
@@ -145,17 +154,20 @@ impl Stand {
 }
 
 impl ConnectionPlan {
-    fn over_tcp(&self, answering: &Answering, tls: Option<Handshake>) -> Script {
-        let script = Script::new();
+    fn over_tcp(&self, answering: &Answering, origin: &OriginPlan) -> Script {
+        let tls = origin.tls;
+        if self.link.accept == Accept::Reset {
+            return Script::new().reset();
+        }
+        let mut script = origin.proxied.steps(answering.origin, |script| match tls {
+            Some(Handshake::Made { .. }) => script.start_tls(),
+            Some(Handshake::Failed(_) | Handshake::Stalled) | None => script,
+        });
         match tls {
             Some(Handshake::Failed(_)) => return script.send("no TLS here\r\n").expect_gone(),
             Some(Handshake::Stalled) => return script.stall(),
             Some(Handshake::Made { .. }) | None => {}
         }
-        if self.link.accept == Accept::Reset {
-            return script.reset();
-        }
-        let mut script = script;
         let last = self.answers.len().saturating_sub(1);
         for (place, answer) in self.answers.iter().enumerate() {
             let answer = answer.over_tcp(tls.is_some());
@@ -219,7 +231,8 @@ impl Wired {
     /// None that a scenario is known to cause.
     pub fn request(&self, client: &Client, number: usize) -> Result<Request, Error> {
         let call = &self.scenario.calls[number];
-        call.request(client, &self.origins[call.origin].base, number)
+        let stand = &self.origins[call.origin];
+        call.request(client, &stand.base, stand.proxy.clone(), number)
     }
 
     /// How long its caller waits before the call.

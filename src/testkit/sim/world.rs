@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::event::{Clock, ClosedBy, Emitter, ObserverRef, Observers, Redaction};
+use crate::event::{ClosedBy, Emitter, ObserverRef, Observers, Telling};
 use crate::flow::connection;
 use crate::flow::lookup::Lookup;
 use crate::flow::pool::{Key, Pool, Served};
@@ -28,8 +28,7 @@ pub(super) struct World {
     pub(super) pool: Pool<Idle, usize>,
     pub(super) lookup: Lookup<usize, ()>,
     pub(super) ids: Ids,
-    pub(super) clock: Clock,
-    pub(super) redaction: Arc<Redaction>,
+    pub(super) telling: Arc<Telling>,
     pub(super) observers: Vec<ObserverRef>,
     pub(super) keep_alive: bool,
     pub(super) tls: Arc<TlsFacts>,
@@ -83,7 +82,7 @@ impl World {
     /// An emitter for a call, or for what happens outside any call.
     pub(super) fn emitter(&self, of_call: &[ObserverRef]) -> Emitter {
         let observers = Observers::of_call(of_call, &self.observers);
-        Emitter::new(self.clock, observers, self.redaction.clone())
+        Emitter::new(self.telling.clone(), observers)
     }
 
     pub(super) fn close_stream(&mut self, id: StreamId) {

@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, LookupFailure, TlsFailure};
 use crate::event::grammar::check;
 use crate::event::{
     Clock, Emitter, Event, EventData, EventKind, Interest, Observer, ObserverRef, Observers,
-    Redaction, Timings, Verdict,
+    Redaction, Telling, Timings, Verdict,
 };
 use crate::flow::action::{Action, TlsFault};
 use crate::flow::dial::guard::Guard;
@@ -209,7 +209,8 @@ impl<'a> Run<'a> {
         let kept = Keeper::default();
         let observers = Observers::of_call(&[ObserverRef::new(kept.clone())], &[]);
         let clock = Clock::new(origin, SystemTime::UNIX_EPOCH);
-        let mut emitter = Emitter::new(clock, observers, Redaction::default().into());
+        let telling = Telling::new(clock, Redaction::default());
+        let mut emitter = Emitter::new(telling.into(), observers);
         let mut timers = Timers::default();
         let url = Url::parse("http://name.test/").unwrap();
         let secured = if world.tls.is_empty() {

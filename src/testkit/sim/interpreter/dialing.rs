@@ -239,7 +239,7 @@ impl Stage<'_> {
                 Incoming::Nothing => return None,
                 Incoming::Bytes(count) => {
                     buffers.inbound.fill(count);
-                    Moved::Received
+                    Moved::Received(count)
                 }
                 Incoming::Ended { .. } => Moved::Ended,
                 Incoming::Broken(error) => Moved::Failed(error),

@@ -1,0 +1,1 @@
+//! Which hop goes through which proxy.

@@ -1,0 +1,1 @@
+//! Proxies that refuse, cut, stall and lie.
