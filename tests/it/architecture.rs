@@ -192,6 +192,7 @@ const LINES_MAX: usize = 640;
 const LONG: &[(&str, &str)] = &[
     ("src/error.rs", "one public error with its predicates"),
     ("src/event/payload.rs", "one table: what each event says"),
+    ("src/event/script.rs", "one table: a payload for each kind"),
     ("src/event/grammar/tests.rs", "tables of faults"),
     ("src/message/url/tests.rs", "tables of URLs"),
     ("src/flow/pool/tests.rs", "tables, and one model"),

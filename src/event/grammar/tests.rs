@@ -541,6 +541,7 @@ fn is_legal(mutation: Mutation, line: &str, next: Option<&str>) -> bool {
             this,
             K::CallStart
                 | K::ConnectStart
+                | K::Upgraded
                 | K::ResponseBodyStart
                 | K::RequestBodyChunk
                 | K::Got1xxResponse
