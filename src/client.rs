@@ -2,6 +2,7 @@
 
 mod fences;
 mod proxies;
+mod sockets;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,10 +23,12 @@ use crate::message::connect_to::ConnectTo;
 use crate::message::dial::DialProfile;
 use crate::message::method::Method;
 use crate::message::overrides::Overrides;
+use crate::message::peer_addr::UnixAddr;
 use crate::message::pool::PoolStats;
 use crate::message::url::GivenUrl;
 use crate::net::random;
 use crate::net::resolver::{Resolve, SystemResolver};
+use crate::net::setup::SocketSetup;
 use crate::net::tls::TlsConfig;
 use crate::proto::Rules;
 use crate::request::Request;
@@ -85,6 +88,8 @@ pub struct ClientBuilder {
     dial_profile: DialProfile,
     family: Option<Family>,
     guard: Guard,
+    setup: SocketSetup,
+    unix: Option<UnixAddr>,
     tls: TlsConfig,
     redaction: Redaction,
     observers: Vec<ObserverRef>,
@@ -314,6 +319,8 @@ impl ClientBuilder {
             dial_profile: DialProfile::default(),
             family: None,
             guard: Guard::default(),
+            setup: SocketSetup::default(),
+            unix: None,
             tls: TlsConfig::new(),
             redaction: Redaction::default(),
             observers: Vec::new(),
@@ -566,6 +573,8 @@ impl ClientBuilder {
     /// [`ErrorKind::Tls`](crate::ErrorKind::Tls) when the TLS configuration cannot be used. A build without TLS
     /// is no error here; an https request will be one. [`ErrorKind::LocalProxy`](crate::ErrorKind::LocalProxy) when a
     /// variable of the environment that has a proxy cannot be read; see [`proxy`](Self::proxy).
+    /// [`RequestRule::Setting`](crate::error::RequestRule::Setting) when the local address is of another family than
+    /// the one that is to be used.
     pub fn build(self) -> Result<Client> {
         let tls = self.tls.client();
         let tls = match tls {
@@ -574,6 +583,7 @@ impl ClientBuilder {
             }
             other => other,
         };
+        let family = self.family()?;
         let rules = Rules {
             strictness: self.strictness,
             early_response: self.early_response,
@@ -593,6 +603,7 @@ impl ClientBuilder {
                 redirects: self.redirects,
                 https_only: self.https_only,
                 proxies: self.proxies.settle()?,
+                unix: self.unix,
                 life: pool::Life {
                     age: self.max_age,
                     requests: self.max_requests,
@@ -601,12 +612,13 @@ impl ClientBuilder {
                 overrides: self.overrides,
                 connect_to: self.connect_to,
                 dial_profile: self.dial_profile,
-                family: self.family,
+                family,
                 guard: self.guard,
                 is_resolver_custom,
                 detached: DetachedDial::Abort,
             },
             resolver,
+            setup: self.setup,
             tls,
             keep_alive: self.keep_alive,
             redaction: self.redaction,

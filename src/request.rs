@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::flow::redirect::RedirectPolicy;
 use crate::message::credentials::basic;
 use crate::message::fields::Fields;
 use crate::message::method::Method;
+use crate::message::peer_addr::UnixAddr;
 use crate::message::proxy::Proxy;
 use crate::message::url::{Url, percent_decode};
 use crate::net::cancel::CancelHandle;
@@ -63,6 +65,7 @@ pub struct Request {
     timeouts: Option<Box<Timeouts>>,
     redirects: Option<RedirectPolicy>,
     proxy: Option<GivenProxy>,
+    unix: Option<UnixAddr>,
     observers: Vec<ObserverRef>,
     cancel: Option<CancelHandle>,
 }
@@ -98,6 +101,7 @@ impl Request {
             timeouts: None,
             redirects: None,
             proxy: None,
+            unix: None,
             observers: Vec::new(),
             cancel: None,
         };
@@ -363,6 +367,17 @@ impl Request {
         self
     }
 
+    /// Connects to a unix socket instead of the host of the URL, on all hops of this call; see
+    /// [`ClientBuilder::unix_socket`](crate::ClientBuilder::unix_socket). It comes before that of the client, and before
+    /// any proxy.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn unix_socket(mut self, path: impl AsRef<Path>) -> Result<Self> {
+        self.unix = Some(UnixAddr::read(path)?);
+        Ok(self)
+    }
+
     /// Attaches an observer to this call. It is told before those of the client, and the newest first.
     #[must_use]
     pub fn observe(mut self, observer: impl Into<ObserverRef>) -> Self {
@@ -441,6 +456,7 @@ impl Request {
             timeouts: self.timeouts,
             redirects: self.redirects,
             proxy: self.proxy,
+            unix: self.unix,
             observers: self.observers,
             cancel: self.cancel,
         })

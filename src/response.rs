@@ -161,7 +161,10 @@ impl Response {
     /// The address of the peer.
     #[must_use]
     pub fn remote_addr(&self) -> Option<SocketAddr> {
-        self.running.call.reached().map(|reached| reached.remote)
+        self.running
+            .call
+            .reached()
+            .and_then(|reached| reached.remote.tcp())
     }
 
     /// What TLS agreed on, if TLS was spoken.

@@ -80,10 +80,10 @@ impl Upgraded {
         self.switched.ending.connection.id
     }
 
-    /// The address of the peer: of a tunnel, that of the proxy.
+    /// The address of the peer: of a tunnel, that of the proxy. None: it is no address of the network.
     #[must_use]
-    pub fn remote_addr(&self) -> SocketAddr {
-        self.switched.ending.connection.remote
+    pub fn remote_addr(&self) -> Option<SocketAddr> {
+        self.switched.ending.connection.remote.tcp()
     }
 
     /// What TLS agreed on with the peer, if TLS is spoken.

@@ -274,7 +274,13 @@ rules! {
         NotYetValid => "the certificate is not valid yet",
         /// The certificate was revoked.
         Revoked => "the certificate was revoked",
-        /// The certificate is not acceptable for another reason.
+        /// The certificate is not for servers (RFC 5280 §4.2.1.12).
+        WrongPurpose => "the certificate is not for servers",
+        /// A signature does not fit: that of a certificate, or the peer's proof that it has the key of its own.
+        BadSignature => "a signature of the certificate or with its key is wrong",
+        /// A certificate is signed in a way, or has a key, that is too weak or not known here.
+        UnsupportedAlgorithm => "the signature or the key of a certificate is of an unsupported kind",
+        /// The certificate, or one between it and its authority, is not acceptable for another reason.
         BadCertificate => "the certificate is not acceptable",
         /// The peer sent an alert.
         Alert => "the peer ended tls with an alert",
@@ -290,6 +296,18 @@ rules! {
         Overtaken => "another contestant was quicker",
         /// The configuration of TLS cannot be used.
         Config => "the tls configuration cannot be used",
+        /// A setting that needs a certificate was given none.
+        NoCertificate => "there is no certificate in it",
+        /// A certificate of a setting cannot be read, or cannot be what it is set as.
+        UnusableCertificate => "a certificate in it cannot be used",
+        /// A setting that needs a private key was given none.
+        NoKey => "there is no private key in it",
+        /// The private key is encrypted; a password is not supported.
+        EncryptedKey => "the private key in it is encrypted",
+        /// The private key cannot be read, or is of a kind that cannot sign here.
+        UnusableKey => "the private key in it cannot be used",
+        /// The private key is not that of the certificate.
+        KeyMismatch => "the private key and the certificate do not belong together",
         /// The build has no TLS (feature `tls`) or no crypto provider.
         NotBuiltIn => "tls is not built in",
     }
@@ -342,5 +360,21 @@ rules! {
         HttpsOnly => "the client is for https only",
         /// A chunked body to a peer that is known to speak HTTP/1.0.
         ChunkedToHttp10 => "the peer speaks http/1.0 and the length of the body is not known",
+    }
+}
+
+rules! {
+    /// What a socket could not be made to be before its connect. The error says which interface or address.
+    SocketRule {
+        /// The system does not bind it to the local address, most often because the machine does not have it.
+        LocalAddress => "it cannot be bound to the local address",
+        /// The system does not bind it to the interface, most often because there is none of that name.
+        Interface => "it cannot be bound to the interface",
+        /// Binding to an interface needs a permission: on Linux before 5.7, CAP_NET_RAW.
+        InterfacePermission => "binding to the interface needs a permission (cap_net_raw) that the program does not have",
+        /// The system does not take the times of the probes.
+        KeepAlive => "the keep-alive probes cannot be set",
+        /// The caller's hook refused it.
+        Hook => "the hook of the caller refused it",
     }
 }

@@ -229,7 +229,9 @@ impl Completion {
     /// The address of the peer.
     #[must_use]
     pub fn remote_addr(&self) -> Option<SocketAddr> {
-        self.reached.as_ref().map(|reached| reached.remote)
+        self.reached
+            .as_ref()
+            .and_then(|reached| reached.remote.tcp())
     }
 
     /// What TLS agreed on, if TLS was spoken.

@@ -18,6 +18,7 @@ use crate::ids::{ConnId, DialId};
 use crate::message::answer::Family;
 use crate::message::answer::Outcome;
 use crate::message::close::CloseReason;
+use crate::message::peer_addr::PeerAddr;
 use crate::message::tls::TlsFacts;
 use crate::proto::sending::Pulled;
 
@@ -62,7 +63,7 @@ pub(crate) enum Action {
         /// Number of the contestant.
         contestant: u16,
         /// Where to.
-        addr: SocketAddr,
+        addr: PeerAddr,
     },
     /// Give a contestant up: close its socket, connected or not.
     AbortConnect {
@@ -79,8 +80,8 @@ pub(crate) enum Action {
     /// The dial goes on without this call: its contestants and its lookup are for
     /// [`Call::take_detached`](crate::flow::call::Call::take_detached) from now on.
     Detach,
-    /// Begin TLS on a connected contestant; answered by [`DialInput::TlsProgress`] when the peer spoke, and by
-    /// [`DialInput::TlsDone`].
+    /// Begin TLS on a connected contestant; answered by [`DialInput::TlsStarted`] at once, by
+    /// [`DialInput::TlsProgress`] when the peer spoke, and by [`DialInput::TlsDone`].
     StartTls {
         /// Number of the contestant.
         contestant: u16,
@@ -216,6 +217,13 @@ pub(crate) enum DialInput {
         contestant: u16,
         /// The id of the connection and our address if somebody wants to know it, or the error.
         result: Result<(ConnId, Option<SocketAddr>), io::Error>,
+    },
+    /// A TLS handshake has begun; no byte of it has left.
+    TlsStarted {
+        /// Number of the contestant.
+        contestant: u16,
+        /// Whether it offers to resume a session.
+        resumption: bool,
     },
     /// The peer of a TLS handshake said something, and the handshake goes on.
     TlsProgress {

@@ -24,7 +24,6 @@ mod queueing;
 mod scarcity;
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -57,6 +56,7 @@ use crate::message::connect_to::ConnectTo;
 use crate::message::dial::DialProfile;
 use crate::message::fields::Fields;
 use crate::message::overrides::Overrides;
+use crate::message::peer_addr::{PeerAddr, UnixAddr};
 use crate::message::tls::TlsFacts;
 use crate::message::via::Destination;
 use crate::proto::exchange::Exchange;
@@ -112,6 +112,8 @@ pub(crate) struct Settings {
     pub(crate) https_only: bool,
     /// How the proxy of a hop is chosen.
     pub(crate) proxies: Proxies,
+    /// The unix socket that all connections go to, if one.
+    pub(crate) unix: Option<UnixAddr>,
     /// How long a connection lives.
     pub(crate) life: Life,
     /// Addresses that the caller gave in advance.
@@ -131,12 +133,13 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// The same settings with other timeouts, another policy, or another proxy.
+    /// The same settings with other timeouts, another policy, another proxy, or a unix socket.
     pub(crate) fn changed(
         &self,
         timeouts: Option<Box<Timeouts>>,
         redirects: Option<RedirectPolicy>,
         proxy: Option<GivenProxy>,
+        unix: Option<UnixAddr>,
     ) -> Self {
         let timeouts = timeouts.map_or_else(|| self.timeouts.clone(), |timeouts| *timeouts);
         let rules = Rules {
@@ -152,6 +155,7 @@ impl Settings {
                 Some(given) => self.proxies.replaced(given),
                 None => self.proxies.clone(),
             },
+            unix: unix.or_else(|| self.unix.clone()),
             connect_to: self.connect_to.clone(),
             guard: self.guard.clone(),
             ..*self
@@ -163,7 +167,7 @@ impl Settings {
 #[derive(Debug, Clone)]
 pub(crate) struct ReachedFacts {
     pub(crate) conn: ConnId,
-    pub(crate) remote: SocketAddr,
+    pub(crate) remote: PeerAddr,
     pub(crate) reused: bool,
     /// Whether it was in the pool, as one that was used is, and one that a detached dial made.
     pub(crate) was_idle: bool,

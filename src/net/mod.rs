@@ -13,6 +13,7 @@ pub(crate) mod poll;
 pub(crate) mod random;
 pub(crate) mod resolver;
 pub(crate) mod route;
+pub(crate) mod setup;
 pub(crate) mod socket;
 pub(crate) mod sync;
 pub(crate) mod thread;

@@ -109,12 +109,16 @@ impl Transport {
         Ok(())
     }
 
+    /// Says whether the handshake that was just begun offers to resume a session.
+    pub(crate) fn offers_resumption(&self) -> bool {
+        (self.tls.as_ref()).is_some_and(|tls| tls.stage.offers_resumption())
+    }
+
     /// Does the TLS handshake until the peer is verified; what is then still to be sent leaves with the first
     /// request. None: the deadline passed.
     pub(crate) fn handshake(
         &mut self,
         deadline: Option<Instant>,
-        certificates: bool,
     ) -> Result<Option<Arc<TlsFacts>>, Broken> {
         let Some(tls) = &mut self.tls else {
             return Err(Broken::Io(io::ErrorKind::NotConnected.into()));
@@ -127,7 +131,7 @@ impl Transport {
             }
             progress?;
             if !tls.stage.is_handshaking() {
-                let facts = tls.stage.facts(certificates).map(Arc::new);
+                let facts = tls.stage.facts().map(Arc::new);
                 return facts
                     .map(Some)
                     .ok_or_else(|| Broken::Io(io::ErrorKind::InvalidData.into()));
@@ -145,7 +149,7 @@ impl Transport {
     }
 
     /// Does what can be done of the TLS handshake without waiting.
-    pub(crate) fn handshake_now(&mut self, certificates: bool) -> Result<Shaken, Broken> {
+    pub(crate) fn handshake_now(&mut self) -> Result<Shaken, Broken> {
         let Some(tls) = &mut self.tls else {
             return Err(Broken::Io(io::ErrorKind::NotConnected.into()));
         };
@@ -157,7 +161,7 @@ impl Transport {
             }
             progress?;
             if !tls.stage.is_handshaking() {
-                let facts = tls.stage.facts(certificates).map(Arc::new);
+                let facts = tls.stage.facts().map(Arc::new);
                 return facts
                     .map(Shaken::Done)
                     .ok_or_else(|| Broken::Io(io::ErrorKind::InvalidData.into()));

@@ -7,11 +7,13 @@
 )]
 
 mod architecture;
+mod bad_certificates;
 mod basic;
 mod bodies;
 mod cli;
 mod cli_content;
 mod cli_many;
+mod cli_tls;
 mod conformance;
 mod costs;
 mod credentials;
@@ -52,8 +54,11 @@ mod segments;
 mod sending;
 mod sharing;
 mod simulated;
+mod sockets;
 mod strace;
 mod support;
 mod three_runners;
 mod tls;
+mod tls_sessions;
+mod unix;
 mod upgrade;
