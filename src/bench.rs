@@ -47,6 +47,7 @@ impl Encoder {
             expect: false,
             close: false,
             upgrade: None,
+            takes_trailers: false,
             framing: RequestFraming::Absent,
             trailers: None,
         };

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 pub use crate::error::proxy::{ProxyFailure, ProxyRefusal, SocksReply};
 pub use crate::error::rule::{
-    ChunkRule, FieldError, FramingRule, HeadRule, Limit, LookupFailure, ProxyRule, RedirectRule,
-    RequestRule, SocketRule, SocksRule, TlsFailure,
+    ChunkRule, FieldError, FramingRule, HeadRule, Limit, LookupFailure, ProxyRule, RangeRule,
+    RedirectRule, RequestRule, SocketRule, SocksRule, TlsFailure,
 };
 pub(crate) use crate::error::unfit::{Unfit, code_of};
 use crate::ids::{CallId, ConnId};
@@ -264,6 +264,8 @@ pub enum ErrorKind {
         /// Offset from the first byte of the body.
         offset: u64,
     },
+    /// The response is not the part that was asked for, or not as it says; its connection is not touched by that.
+    PeerRange(RangeRule),
     /// The redirect cannot be followed; [`Error::redirect`] has the status and fields of the response.
     PeerRedirect(RedirectRule),
     /// The peer closed the connection before the first byte of a response.
@@ -682,10 +684,11 @@ impl Error {
             ErrorKind::PeerClosed
             | ErrorKind::PeerIncompleteHead { .. }
             | ErrorKind::PeerIncompleteBody { .. }
-            | ErrorKind::PeerTlsTruncated { .. } => io::ErrorKind::UnexpectedEof,
-            ErrorKind::PeerChunk { .. } | ErrorKind::PeerTrailer { .. } => {
-                io::ErrorKind::InvalidData
-            }
+            | ErrorKind::PeerTlsTruncated { .. }
+            | ErrorKind::PeerRange(RangeRule::Cut) => io::ErrorKind::UnexpectedEof,
+            ErrorKind::PeerChunk { .. }
+            | ErrorKind::PeerTrailer { .. }
+            | ErrorKind::PeerRange(_) => io::ErrorKind::InvalidData,
             ErrorKind::Canceled | ErrorKind::Aborted => io::ErrorKind::ConnectionAborted,
             ErrorKind::Io { kind, .. } => kind,
             _ => io::ErrorKind::Other,
@@ -881,6 +884,7 @@ impl ErrorKind {
             Self::PeerFraming(_) => "peer_framing",
             Self::PeerChunk { .. } => "peer_chunk",
             Self::PeerTrailer { .. } => "peer_trailer",
+            Self::PeerRange(_) => "peer_range",
             Self::PeerRedirect(_) => "peer_redirect",
             Self::PeerClosed => "peer_closed",
             Self::PeerIncompleteHead { .. } => "peer_incomplete_head",
@@ -932,6 +936,7 @@ impl fmt::Display for ErrorKind {
             Self::PeerTrailer { rule, offset } => {
                 write!(f, "bad trailer section: {rule} at byte {offset}")
             }
+            Self::PeerRange(rule) => write!(f, "bad partial response: {rule}"),
             Self::PeerRedirect(rule) => write!(f, "bad redirect: {rule}"),
             Self::PeerClosed => f.write_str("the peer closed the connection without a response"),
             Self::PeerIncompleteHead { received } => {

@@ -79,7 +79,7 @@ pub use crate::message::url::Url;
 pub use crate::net::cancel::CancelHandle;
 pub use crate::net::tls::TlsConfig;
 pub use crate::request::Request;
-pub use crate::response::Response;
+pub use crate::response::{Part, Parts, Response};
 pub use crate::round_trip::{HopRequest, RoundTrip};
 pub use crate::upgraded::Upgraded;
 #[cfg(test)]
@@ -100,6 +100,7 @@ pub mod bench;
 #[cfg(any(test, feature = "testkit"))]
 #[doc(hidden)]
 pub mod fuzzing {
+    pub use crate::message::oracle::{field_values, parts_split};
     pub use crate::proto::oracle::{chunked_roundtrip, chunked_split, head_incremental};
 }
 

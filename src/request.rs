@@ -1,5 +1,7 @@
 //! A request: what is asked for once.
 
+mod conditions;
+
 use std::fmt;
 use std::io::Read;
 use std::path::Path;
@@ -9,21 +11,21 @@ use std::time::Duration;
 use crate::body::BodySource;
 use crate::client::Client;
 use crate::config::Timeouts;
-use crate::drive::apply::{Make, Upload};
+use crate::drive::apply::{Make, MakeTrailers, Upload};
 pub(crate) use crate::drive::start::Ready;
-use crate::error::{Error, RequestRule, Result};
+use crate::error::{Error, FieldError, RequestRule, Result};
 use crate::event::ObserverRef;
 use crate::flow::proxy::GivenProxy;
 use crate::flow::redirect::RedirectPolicy;
 use crate::message::credentials::basic;
-use crate::message::fields::Fields;
+use crate::message::fields::{Fields, check_name};
 use crate::message::method::Method;
 use crate::message::peer_addr::UnixAddr;
 use crate::message::proxy::Proxy;
 use crate::message::url::{Url, percent_decode};
 use crate::net::cancel::CancelHandle;
 use crate::proto::plan::{Plan, Wish, check_protocol, connect_target};
-use crate::proto::sending::BodyPlan;
+use crate::proto::sending::{BodyPlan, LateTrailers, TrailerPlan};
 use crate::response::Response;
 
 /// A request being built. Each method takes it and gives it back, and fails where the mistake is.
@@ -51,6 +53,7 @@ pub struct Request {
     /// The credentials in the URL, which give way to an `Authorization` of the caller's.
     url_credentials: Option<String>,
     trailers: Fields,
+    late_trailers: Option<Late>,
     body: Body,
     expect: bool,
     asterisk: bool,
@@ -68,6 +71,24 @@ pub struct Request {
     unix: Option<UnixAddr>,
     observers: Vec<ObserverRef>,
     cancel: Option<CancelHandle>,
+}
+
+/// Trailers that are known at the end of the body.
+struct Late {
+    names: Vec<Box<str>>,
+    make: Box<dyn Fn() -> std::io::Result<Fields> + Send>,
+}
+
+impl Late {
+    /// What asks the caller, and lets nothing through that was not announced.
+    fn into_maker(self) -> MakeTrailers {
+        Box::new(move || {
+            LateTrailers::announced((self.make)()?, &self.names).map_err(|name| {
+                let error = Error::from(FieldError::NotInTrailers).about(&name);
+                std::io::Error::new(std::io::ErrorKind::InvalidInput, error)
+            })
+        })
+    }
 }
 
 /// What is sent behind the head.
@@ -89,6 +110,7 @@ impl Request {
             fields: Fields::new(),
             url_credentials: None,
             trailers: Fields::new(),
+            late_trailers: None,
             body: Body::Empty,
             expect: false,
             asterisk: false,
@@ -152,7 +174,35 @@ impl Request {
         self
     }
 
-    /// Adds a field line behind a chunked body (RFC 9110 §6.5). The body has to be a reader without a length.
+    /// Tells the peer that trailers are welcome: `TE: trailers`, named in `Connection` (RFC 9110 §10.1.4). Trailers
+    /// are read without it as well; some servers only send them to who asked.
+    ///
+    /// A `TE` field of the caller's may say the same and nothing else: there is no transfer coding but chunked.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[cfg(feature = "testkit")] {
+    /// # use wirescope::testkit::{Peer, Script};
+    /// # let peer = Peer::start(Script::new().expect_request().send(
+    /// #     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Sum: 209\r\n\r\n"))?;
+    /// let client = wirescope::Client::new()?;
+    /// let mut response = client.get(&peer.url("/"))?.te_trailers()?.send()?;
+    /// let content = response.collect(1 << 20)?;
+    /// let sum = response.trailers().and_then(|trailers| trailers.get_str("X-Sum"));
+    /// assert_eq!((&content[..], sum), (&b"hi"[..], Some("209")));
+    /// # }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Request::header`].
+    pub fn te_trailers(self) -> Result<Self> {
+        self.header("TE", "trailers")
+    }
+
+    /// Adds a field line behind the body (RFC 9110 §6.5), which is then sent chunked; a reader with a length cannot have
+    /// any. `Trailer` announces it.
     ///
     /// # Errors
     /// As [`Request::header`]; fields that may not stand there are refused by [`Request::send`].
@@ -160,6 +210,67 @@ impl Request {
         self.trailers
             .append(name, value)
             .map_err(|rule| Error::from(rule).about(name))?;
+        Ok(self)
+    }
+
+    /// Announces trailers whose values are known when the body has ended, a checksum of it for example, and asks for them
+    /// then: each time that the body is sent. Those that [`Request::trailer`] gave go before them. Else as there.
+    ///
+    /// Without names, nothing is asked. What is given may leave announced names out, and may have no others: that fails the call with
+    /// [`LocalBodySource`](crate::ErrorKind::LocalBodySource), and so does an error of its own.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LocalField`](crate::ErrorKind::LocalField) when a name cannot be sent; fields that may not stand there are refused by [`Request::send`].
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[cfg(feature = "testkit")] {
+    /// # use wirescope::testkit::{Peer, Script};
+    /// # let peer = Peer::start(Script::new().expect_request().send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))?;
+    /// use std::io::Read;
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicU64, Ordering};
+    /// use wirescope::message::fields::Fields;
+    ///
+    /// /// Counts what is read through it.
+    /// struct Counted<R>(R, Arc<AtomicU64>);
+    ///
+    /// impl<R: Read> Read for Counted<R> {
+    ///     fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+    ///         let count = self.0.read(into)?;
+    ///         self.1.fetch_add(count as u64, Ordering::Relaxed);
+    ///         Ok(count)
+    ///     }
+    /// }
+    ///
+    /// let client = wirescope::Client::new()?;
+    /// let count = Arc::new(AtomicU64::new(0));
+    /// let body = Counted(&b"hello"[..], count.clone());
+    /// let request = client.post(&peer.url("/"))?.body_reader(body);
+    /// let response = request.trailers_from(&["X-Length"], move || {
+    ///     let mut trailers = Fields::new();
+    ///     let length = count.load(Ordering::Relaxed).to_string();
+    ///     trailers.append("X-Length", &length).map_err(std::io::Error::other)?;
+    ///     Ok(trailers)
+    /// })?.send()?;
+    /// # drop(response);
+    /// assert_eq!(peer.requests()[0].trailers, b"X-Length: 5\r\n");
+    /// # }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn trailers_from(
+        mut self,
+        names: &[&str],
+        make: impl Fn() -> std::io::Result<Fields> + Send + 'static,
+    ) -> Result<Self> {
+        for name in names {
+            check_name(name).map_err(|rule| Error::from(rule).about(name))?;
+        }
+        self.late_trailers = Some(Late {
+            names: names.iter().map(|name| (*name).into()).collect(),
+            make: Box::new(make),
+        });
         Ok(self)
     }
 
@@ -431,7 +542,16 @@ impl Request {
             }
             _ => {}
         }
-        let (body, upload, is_replayable) = self.body.split(self.trailers);
+        let late = self.late_trailers.filter(|late| !late.names.is_empty());
+        let (body, upload, is_replayable) = match late {
+            None => self.body.split(TrailerPlan::new(self.trailers, Vec::new())),
+            Some(late) => {
+                let trailers = TrailerPlan::new(self.trailers, late.names.clone());
+                let (body, upload, is_replayable) = self.body.split(trailers);
+                let upload = Upload::trailed(upload, late.into_maker());
+                (body, upload, is_replayable)
+            }
+        };
         let wish = Wish {
             method: self.method,
             url: self.url,
@@ -480,14 +600,21 @@ fn authorization(user: &[u8], password: &[u8]) -> Result<String> {
 
 impl Body {
     /// What the core has to know of the body, what the driver has to hold, and whether it can be given twice.
-    fn split(self, trailers: Fields) -> (BodyPlan, Upload, bool) {
+    fn split(self, trailers: TrailerPlan) -> (BodyPlan, Upload, bool) {
+        let has_trailers = !trailers.is_empty();
         match self {
-            Self::Empty if trailers.is_empty() => (BodyPlan::Empty, Upload::Empty, true),
+            Self::Empty if !has_trailers => (BodyPlan::Empty, Upload::Empty, true),
             Self::Empty => (
                 BodyPlan::Source(None, Box::new(trailers)),
                 Upload::Source(Box::new(std::io::empty())),
                 true,
             ),
+            Self::Vec(bytes) if has_trailers => Self::Bytes(bytes.into()).split(trailers),
+            // Trailers stand behind chunks only.
+            Self::Bytes(bytes) if has_trailers => {
+                let make = move || Ok(Box::new(std::io::Cursor::new(bytes.clone())) as _);
+                Self::Made(Box::new(make), None).split(trailers)
+            }
             Self::Bytes(bytes) => (
                 BodyPlan::Memory(bytes.len() as u64),
                 Upload::Bytes(bytes),

@@ -1,6 +1,8 @@
 //! A response: its head at once, its body as it is read.
 
 mod moments;
+mod partial;
+mod parts;
 
 use std::fmt;
 use std::io::{self, BufRead, Read};
@@ -23,7 +25,9 @@ use crate::net::clock;
 use crate::proto::receiving::FinalHead;
 use crate::upgraded::Upgraded;
 
-pub(crate) use self::moments::retry_after;
+pub(crate) use self::moments::{last_modified, retry_after, since_1970};
+pub(crate) use self::partial::{judge, parts};
+pub use self::parts::{Part, Parts};
 
 /// Least bytes that are read at a time when a whole body is collected.
 pub(crate) const COLLECTED: usize = 16 * 1024;

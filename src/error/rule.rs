@@ -212,6 +212,44 @@ rules! {
 }
 
 rules! {
+    /// What is wrong with a partial response, or keeps it from being joined with what is held (RFC 9110 §14, RFC 9110 §15.3.7).
+    RangeRule {
+        /// The response is not partial.
+        NotPartial => "the response is not partial",
+        /// Neither a `Content-Range` nor the type `multipart/byteranges` says which part it is, or a part does not.
+        Missing => "no content-range says which part it is",
+        /// More than one `Content-Range`, or one beside the type `multipart/byteranges`.
+        Several => "more than one field says which part it is",
+        /// The `Content-Range` is malformed (RFC 9110 §14.4).
+        Syntax => "the content-range is malformed",
+        /// The unit is not bytes.
+        Unit => "the unit of the range is not bytes",
+        /// The range ends before it begins (RFC 9110 §14.4).
+        Order => "the range ends before it begins",
+        /// The complete length is not larger than the last position (RFC 9110 §14.4), or differs from another one.
+        CompleteLength => "the complete length contradicts the range or another part",
+        /// The range is not of those that were asked for.
+        NotAsked => "the range was not asked for",
+        /// The content is longer or shorter than its range, or `Content-Length` says so.
+        Length => "the content is not as long as its range",
+        /// The boundary of the parts is missing or malformed (RFC 2046 §5.1.1).
+        Boundary => "the boundary of the parts is missing or malformed",
+        /// A line that should part two parts is malformed, or too far behind (RFC 2046 §5.1.1).
+        Delimiter => "a delimiter between parts is malformed",
+        /// The fields of a part are malformed, or too many.
+        PartFields => "the fields of a part are malformed",
+        /// There are more parts than ranges were asked for.
+        TooManyParts => "there are more parts than ranges were asked for",
+        /// The content ended before its last part was whole.
+        Cut => "the content ended inside its parts",
+        /// The strong validator is missing or another one (RFC 9110 §15.3.7.3).
+        Validator => "the strong validator is missing or another one",
+    }
+}
+
+impl std::error::Error for RangeRule {}
+
+rules! {
     /// A bound that was reached. Each is a named setting in [`Limits`](crate::config::Limits).
     Limit {
         /// Bytes of a response head.
@@ -358,6 +396,14 @@ rules! {
         CompletionTaken => "the completion was taken before",
         /// The URL is http, and the client is for https only.
         HttpsOnly => "the client is for https only",
+        /// A range to ask for is empty or ends before it begins, there is none, or there are too many (RFC 9110 §14.2).
+        Ranges => "the ranges to ask for are none, too many, empty or backwards",
+        /// `If-Range` without `Range`, or with what is no strong validator (RFC 9110 §13.1.5).
+        IfRange => "if-range needs a range and a strong validator",
+        /// A weak entity tag where tags are compared strongly, so that it never matches (RFC 9110 §13.1.1).
+        WeakTag => "a weak entity tag never matches here",
+        /// The moment cannot be written as a date (RFC 9110 §5.6.7).
+        Date => "the moment cannot be written as a date",
         /// A chunked body to a peer that is known to speak HTTP/1.0.
         ChunkedToHttp10 => "the peer speaks http/1.0 and the length of the body is not known",
     }
@@ -378,3 +424,5 @@ rules! {
         Hook => "the hook of the caller refused it",
     }
 }
+
+impl std::error::Error for RequestRule {}

@@ -12,13 +12,15 @@ use crate::event_loop::Ticket;
 use crate::event_loop::takes::{Taken, Takes};
 use crate::flow::call::{Hop, ReachedFacts};
 use crate::ids::{CallId, ConnId};
+use crate::message::etag::EntityTag;
 use crate::message::fields::Fields;
 use crate::message::framing::Version;
+use crate::message::range::{Partial, Ranges, Validator};
 use crate::message::tls::TlsFacts;
 use crate::message::url::Url;
 use crate::net::clock;
 use crate::proto::receiving::FinalHead;
-use crate::response::retry_after;
+use crate::response::{self, Parts, retry_after};
 use crate::upgraded::Upgraded;
 
 /// What became of a call of an event loop.
@@ -35,6 +37,8 @@ pub struct Completion {
     reached: Option<ReachedFacts>,
     hops: Vec<Hop>,
     upgraded: Option<Box<Upgraded>>,
+    /// The ranges that the last hop asked for.
+    asked: Option<Box<Ranges>>,
 }
 
 impl Completion {
@@ -64,6 +68,12 @@ impl Completion {
             reached: call.reached().cloned(),
             hops: call.hops().to_vec(),
             upgraded: upgraded.map(Box::new),
+            asked: call
+                .plan()
+                .fields()
+                .get("range")
+                .and_then(Ranges::parse)
+                .map(Box::new),
         }
     }
 
@@ -82,6 +92,7 @@ impl Completion {
             reached: None,
             hops: Vec::new(),
             upgraded: None,
+            asked: None,
         }
     }
 
@@ -139,6 +150,47 @@ impl Completion {
     #[must_use]
     pub fn retry_after(&self, now: SystemTime) -> Option<Duration> {
         retry_after(self.fields()?, now)
+    }
+
+    /// What the response is to a request for ranges, as [`Response::partial`](crate::Response::partial) says; none
+    /// without a response.
+    ///
+    /// # Errors
+    /// [`ErrorKind::PeerRange`](crate::ErrorKind::PeerRange) with the rule that a 206 breaks.
+    pub fn partial(&self) -> Result<Option<Partial>> {
+        let Some(head) = &self.head else {
+            return Ok(None);
+        };
+        let judged = response::judge(self.asked.as_deref(), head.head.status, &head.head.fields);
+        judged.map(Some)
+    }
+
+    /// The parts of a 206 whose body was collected.
+    ///
+    /// # Errors
+    /// As [`Completion::partial`], and [`NotPartial`](crate::error::RangeRule::NotPartial) for another status, or without
+    /// a response.
+    pub fn parts(&self) -> Result<Parts<&[u8]>> {
+        let partial = self.partial()?.unwrap_or(Partial::Other);
+        response::parts(self.body(), &partial, self.asked.as_deref().cloned())
+    }
+
+    /// The entity tag, if there is one and it is well-formed (RFC 9110 §8.8.3).
+    #[must_use]
+    pub fn etag(&self) -> Option<EntityTag> {
+        EntityTag::parse(self.fields()?.get("etag")?)
+    }
+
+    /// When the representation changed last, as [`Response::last_modified`](crate::Response::last_modified) reads it.
+    #[must_use]
+    pub fn last_modified(&self) -> Option<SystemTime> {
+        response::last_modified(self.fields()?)
+    }
+
+    /// The strong validator, by which later parts can be joined with this one. See [`Validator::of`].
+    #[must_use]
+    pub fn validator(&self) -> Option<Validator> {
+        Validator::of(self.fields()?)
     }
 
     /// The body; of one that broke or was too long, what came of it; empty if it went into a sink.

@@ -63,6 +63,7 @@ pub(crate) fn write_connect(
         expect: false,
         close: false,
         upgrade: None,
+        takes_trailers: false,
         framing: RequestFraming::Absent,
         trailers: None,
     };

@@ -12,21 +12,30 @@ use crate::error::{Error, ErrorKind, FieldError, RequestRule};
 use crate::event::TargetForm;
 use crate::message::fields::Fields;
 use crate::message::method::Method;
+use crate::message::range::Validator;
 use crate::message::url::{Scheme, Url};
 use crate::message::via::{Destination, Via};
 use crate::proto::encode::{HeadPlan, RequestFraming};
 use crate::proto::framing::is_forbidden_trailer;
 pub(crate) use crate::proto::plan::switch::{check_protocol, connect_target};
-use crate::proto::sending::BodyPlan;
+use crate::proto::sending::{BodyPlan, TrailerPlan};
 
 /// Fields that may stand once only (RFC 9110 §5.3).
-const SINGLE: &[&str] = &["authorization", "user-agent", "referer", "content-type"];
+const SINGLE: &[&str] = &[
+    "authorization",
+    "user-agent",
+    "referer",
+    "content-type",
+    "range",
+    "if-range",
+    "if-modified-since",
+    "if-unmodified-since",
+];
 
 /// Fields that belong to one connection and need machinery that a plain request has not (RFC 9110 §7.6.1).
 const CONNECTION_OWNED: &[&str] = &[
     "keep-alive",
     "proxy-connection",
-    "te",
     "upgrade",
     "http2-settings",
 ];
@@ -37,6 +46,7 @@ const PROXY_AUTHORIZATION: &str = "proxy-authorization";
 const SETTLED: &[&str] = &[
     "host",
     "connection",
+    "te",
     "expect",
     "content-length",
     "transfer-encoding",
@@ -55,6 +65,8 @@ pub(crate) struct Plan {
     pub(crate) close: bool,
     /// The protocols that are offered instead of HTTP, as a list in the order of preference.
     pub(crate) upgrade: Option<Arc<str>>,
+    /// Whether the peer is told that trailers are welcome.
+    takes_trailers: bool,
     /// Whether the body can be given a second time.
     pub(crate) is_replayable: bool,
     /// By whom the server is reached.
@@ -109,6 +121,7 @@ impl Plan {
         let checked = check_scheme(&wish)
             .and_then(|()| check_method(&wish))
             .and_then(|()| check_single(&wish.fields))
+            .and_then(|()| check_if_range(&wish.fields))
             .and_then(|()| match &wish.body {
                 BodyPlan::Source(_, trailers) => check_trailers(trailers),
                 BodyPlan::Empty | BodyPlan::Memory(_) => Ok(()),
@@ -143,6 +156,7 @@ impl Plan {
             expect: wish.expect,
             close: !wish.keep_alive,
             upgrade: wish.upgrade,
+            takes_trailers: false,
             host: None,
             target: wish.target,
             user_agent,
@@ -175,6 +189,7 @@ impl Plan {
         let has_fields = !self.fields.is_empty();
         if has_fields {
             self.take_host()?;
+            self.take_te()?;
             self.take_connection()?;
         }
         self.take_expect()?;
@@ -198,6 +213,9 @@ impl Plan {
         if CONNECTION_OWNED.iter().chain(SETTLED).any(is_owned) {
             return Err(refused(name, FieldError::ConnectionOwned));
         }
+        if name.eq_ignore_ascii_case("if-range") {
+            check_condition(&self.fields, value.as_bytes())?;
+        }
         self.fields
             .set(name, value)
             .map_err(|rule| Error::from(rule).about(name))?;
@@ -206,8 +224,11 @@ impl Plan {
         Ok(())
     }
 
-    /// Removes a field of the caller's, all its lines.
+    /// Removes a field of the caller's, all its lines. `If-Range` goes with its `Range`.
     pub(crate) fn remove_field(&mut self, name: &str) -> usize {
+        if name.eq_ignore_ascii_case("range") {
+            self.fields.remove("if-range");
+        }
         self.fields.remove(name)
     }
 
@@ -232,6 +253,7 @@ impl Plan {
             expect: self.expect,
             close: self.close,
             upgrade: self.upgrade.as_deref(),
+            takes_trailers: self.takes_trailers,
             framing: self.framing,
             trailers: match &self.body {
                 BodyPlan::Source(None, trailers) => Some(trailers),
@@ -288,6 +310,7 @@ impl Plan {
             body: _,
             form: _,
             expect: _,
+            takes_trailers: _,
             fields: _,
             host: _,
             target: _,
@@ -351,6 +374,19 @@ impl Plan {
         Ok(())
     }
 
+    /// `TE: trailers` is a wish that is granted, with the option of `Connection` that goes with it. A coding that is
+    /// named there would be one that we cannot read, and `chunked` is never named (RFC 9112 §7.4).
+    fn take_te(&mut self) -> Result<(), Error> {
+        for coding in self.fields.elements("te") {
+            if !coding.eq_ignore_ascii_case(b"trailers") {
+                return Err(refused("TE", FieldError::ConnectionOwned));
+            }
+            self.takes_trailers = true;
+        }
+        self.fields.remove("te");
+        Ok(())
+    }
+
     /// `Connection: close` is a wish that is granted; every other option belongs to the client.
     fn take_connection(&mut self) -> Result<(), Error> {
         for name in CONNECTION_OWNED {
@@ -364,7 +400,10 @@ impl Plan {
                     return Err(RequestRule::CloseBeforeSwitch.into());
                 }
                 self.close = true;
-            } else if !option.eq_ignore_ascii_case(b"keep-alive") {
+                continue;
+            }
+            let is_te = self.takes_trailers && option.eq_ignore_ascii_case(b"te");
+            if !is_te && !option.eq_ignore_ascii_case(b"keep-alive") {
                 return Err(refused("Connection", FieldError::ConnectionOwned));
             }
         }
@@ -511,12 +550,25 @@ fn check_single(fields: &Fields) -> Result<(), Error> {
     }
 }
 
-fn check_trailers(trailers: &Fields) -> Result<(), Error> {
-    match trailers
-        .iter()
-        .find(|line| is_forbidden_trailer(line.name()))
-    {
-        Some(line) => Err(refused(line.name(), FieldError::NotInTrailers)),
+/// `If-Range` goes with `Range` only, and has what names octets for sure (RFC 9110 §13.1.5).
+fn check_if_range(fields: &Fields) -> Result<(), Error> {
+    match fields.get("if-range") {
+        Some(value) => check_condition(fields, value),
+        None => Ok(()),
+    }
+}
+
+fn check_condition(fields: &Fields, value: &[u8]) -> Result<(), Error> {
+    if fields.contains("range") && Validator::parse(value).is_some() {
+        Ok(())
+    } else {
+        Err(RequestRule::IfRange.into())
+    }
+}
+
+fn check_trailers(trailers: &TrailerPlan) -> Result<(), Error> {
+    match trailers.names().find(|name| is_forbidden_trailer(name)) {
+        Some(name) => Err(refused(name, FieldError::NotInTrailers)),
         None => Ok(()),
     }
 }

@@ -90,6 +90,15 @@ pub(crate) struct Args {
         help_heading = "Request"
     )]
     pub(crate) user: Option<String>,
+    /// Bytes '0-499', '500-', '-500', or a list of such
+    #[arg(
+        short = 'r',
+        long,
+        value_name = "RANGE",
+        allow_hyphen_values = true,
+        help_heading = "Request"
+    )]
+    pub(crate) range: Option<String>,
 
     /// Follow redirects
     #[arg(short = 'L', long, help_heading = "Request")]

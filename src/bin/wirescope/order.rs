@@ -2,6 +2,7 @@
 
 use wirescope::event::{ObserverRef, Redaction};
 use wirescope::message::overrides::Overrides;
+use wirescope::message::range::Ranges;
 use wirescope::message::url::encode_stray;
 use wirescope::{Client, DialProfile, Family, RedirectPolicy, Request, TcpKeepAlive};
 
@@ -63,6 +64,9 @@ impl<'a> Order<'a> {
             request = request.basic_auth(user, password)?;
         }
         request = self.fields.apply(request)?;
+        if let Some(range) = self.args.range.as_deref() {
+            request = request.header("Range", &range_field(range)?)?;
+        }
         if let Some(content) = &self.content {
             if !self.fields.speak_of("content-type") {
                 request = request.header("Content-Type", FORM)?;
@@ -86,6 +90,17 @@ impl<'a> Order<'a> {
             Some(file) => put_to(&url, file),
             None => url,
         }
+    }
+}
+
+/// The field of `-r`, as it was written: what comes is written as it comes, so nobody has to take it apart.
+fn range_field(range: &str) -> Result<String, Failure> {
+    let field = format!("bytes={range}");
+    match Ranges::parse(field.as_bytes()) {
+        Some(_) => Ok(field),
+        None => Err(Failure::Usage(format!(
+            "-r {range}: needs '0-499', '500-', '-500', or a list of such"
+        ))),
     }
 }
 
