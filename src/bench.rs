@@ -46,6 +46,8 @@ impl Encoder {
             host_by_user: false,
             expect: false,
             close: false,
+            upgrade: None,
+            takes_trailers: false,
             framing: RequestFraming::Absent,
             trailers: None,
         };

@@ -2,6 +2,7 @@
 
 mod fences;
 mod proxies;
+mod sockets;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,10 +23,12 @@ use crate::message::connect_to::ConnectTo;
 use crate::message::dial::DialProfile;
 use crate::message::method::Method;
 use crate::message::overrides::Overrides;
+use crate::message::peer_addr::UnixAddr;
 use crate::message::pool::PoolStats;
 use crate::message::url::GivenUrl;
 use crate::net::random;
 use crate::net::resolver::{Resolve, SystemResolver};
+use crate::net::setup::SocketSetup;
 use crate::net::tls::TlsConfig;
 use crate::proto::Rules;
 use crate::request::Request;
@@ -85,6 +88,8 @@ pub struct ClientBuilder {
     dial_profile: DialProfile,
     family: Option<Family>,
     guard: Guard,
+    setup: SocketSetup,
+    unix: Option<UnixAddr>,
     tls: TlsConfig,
     redaction: Redaction,
     observers: Vec<ObserverRef>,
@@ -181,6 +186,34 @@ impl Client {
         self.request(Method::DELETE, url)
     }
 
+    /// Begins a CONNECT request: asks the server of a URL, a proxy, for a tunnel to `target`, which is `host:port`
+    /// (RFC 9110 §9.3.6). It is sent straight to that server, whatever the client's own proxies are.
+    ///
+    /// The URL names the server and no path; with https, TLS is spoken to it. Credentials in it go out as
+    /// `Proxy-Authorization`. The target has a port; an IPv6 address stands in brackets. There is no body.
+    ///
+    /// Any 2xx makes the tunnel, which [`Response::upgrade`](crate::Response::upgrade) gives as a stream. Any other
+    /// answer is an ordinary response, whose connection is closed after it; no redirect is followed.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::io::Write;
+    ///
+    /// let client = wirescope::Client::new()?;
+    /// let response = client.connect("http://proxy.example:3128/", "db.example:5432")?.send()?;
+    /// let mut tunnel = response.upgrade()?;
+    /// tunnel.write_all(b"hello")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Client::get`], and [`RequestRule::ConnectTarget`](crate::error::RequestRule::ConnectTarget) when the URL has
+    /// a path or a query, or the target is not a host and a port.
+    pub fn connect<'a>(&self, url: impl Into<GivenUrl<'a>>, target: &str) -> Result<Request> {
+        Request::connect(self.clone(), url.into().read()?, target)
+    }
+
     /// Begins a request with any method, given by name or as a [`Method`]. The URL is given as for [`Client::get`].
     ///
     /// ```
@@ -197,7 +230,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::get`], and [`RequestRule::Method`](crate::error::RequestRule::Method) when the method is no
-    /// token.
+    /// token; CONNECT has a door of its own, [`Client::connect`].
     pub fn request<'a, M>(&self, method: M, url: impl Into<GivenUrl<'a>>) -> Result<Request>
     where
         M: TryInto<Method>,
@@ -286,6 +319,8 @@ impl ClientBuilder {
             dial_profile: DialProfile::default(),
             family: None,
             guard: Guard::default(),
+            setup: SocketSetup::default(),
+            unix: None,
             tls: TlsConfig::new(),
             redaction: Redaction::default(),
             observers: Vec::new(),
@@ -538,6 +573,8 @@ impl ClientBuilder {
     /// [`ErrorKind::Tls`](crate::ErrorKind::Tls) when the TLS configuration cannot be used. A build without TLS
     /// is no error here; an https request will be one. [`ErrorKind::LocalProxy`](crate::ErrorKind::LocalProxy) when a
     /// variable of the environment that has a proxy cannot be read; see [`proxy`](Self::proxy).
+    /// [`RequestRule::Setting`](crate::error::RequestRule::Setting) when the local address is of another family than
+    /// the one that is to be used.
     pub fn build(self) -> Result<Client> {
         let tls = self.tls.client();
         let tls = match tls {
@@ -546,6 +583,7 @@ impl ClientBuilder {
             }
             other => other,
         };
+        let family = self.family()?;
         let rules = Rules {
             strictness: self.strictness,
             early_response: self.early_response,
@@ -565,6 +603,7 @@ impl ClientBuilder {
                 redirects: self.redirects,
                 https_only: self.https_only,
                 proxies: self.proxies.settle()?,
+                unix: self.unix,
                 life: pool::Life {
                     age: self.max_age,
                     requests: self.max_requests,
@@ -573,12 +612,13 @@ impl ClientBuilder {
                 overrides: self.overrides,
                 connect_to: self.connect_to,
                 dial_profile: self.dial_profile,
-                family: self.family,
+                family,
                 guard: self.guard,
                 is_resolver_custom,
                 detached: DetachedDial::Abort,
             },
             resolver,
+            setup: self.setup,
             tls,
             keep_alive: self.keep_alive,
             redaction: self.redaction,

@@ -4,6 +4,7 @@
 
 mod proxy;
 mod rule;
+mod unfit;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -14,13 +15,15 @@ use std::time::Duration;
 
 pub use crate::error::proxy::{ProxyFailure, ProxyRefusal, SocksReply};
 pub use crate::error::rule::{
-    ChunkRule, FieldError, FramingRule, HeadRule, Limit, LookupFailure, ProxyRule, RedirectRule,
-    RequestRule, SocksRule, TlsFailure,
+    ChunkRule, FieldError, FramingRule, HeadRule, Limit, LookupFailure, ProxyRule, RangeRule,
+    RedirectRule, RequestRule, SocketRule, SocksRule, TlsFailure,
 };
+pub(crate) use crate::error::unfit::{Unfit, code_of};
 use crate::ids::{CallId, ConnId};
 use crate::message::answer::{Family, LookupError};
 use crate::message::dial::ConnectReason;
 use crate::message::fields::Fields;
+use crate::message::peer_addr::PeerAddr;
 pub use crate::message::url::UrlError;
 
 /// A [`std::result::Result`] with [`Error`].
@@ -67,7 +70,7 @@ pub(crate) struct Report {
 /// One address that was tried while connecting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tried {
-    pub(crate) addr: SocketAddr,
+    pub(crate) addr: PeerAddr,
     pub(crate) contestant: u16,
     pub(crate) reason: ConnectReason,
     pub(crate) outcome: TriedOutcome,
@@ -77,8 +80,8 @@ pub struct Tried {
 impl Tried {
     /// The address.
     #[must_use]
-    pub fn addr(&self) -> SocketAddr {
-        self.addr
+    pub fn addr(&self) -> &PeerAddr {
+        &self.addr
     }
 
     /// Its number within the dial, from 0; the events of the dial have the same.
@@ -236,6 +239,8 @@ pub enum ErrorKind {
     LocalPanic,
     /// A file of the caller's could not be read; the I/O error is the source.
     LocalFile,
+    /// A socket could not be made what the client's settings want before it connects; the I/O error is the source.
+    LocalSocket(SocketRule),
     /// The head of the response breaks a rule.
     PeerHead {
         /// The rule.
@@ -259,6 +264,8 @@ pub enum ErrorKind {
         /// Offset from the first byte of the body.
         offset: u64,
     },
+    /// The response is not the part that was asked for, or not as it says; its connection is not touched by that.
+    PeerRange(RangeRule),
     /// The redirect cannot be followed; [`Error::redirect`] has the status and fields of the response.
     PeerRedirect(RedirectRule),
     /// The peer closed the connection before the first byte of a response.
@@ -311,6 +318,9 @@ pub enum ErrorKind {
     Aborted,
     /// A middleware failed the call; its own error is the source.
     Middleware,
+    /// Another protocol was to be spoken, and the response with this status does not begin one: it is neither a 101 nor a
+    /// 2xx to a CONNECT.
+    NotUpgraded(u16),
     /// A status of 400 or above, made an error by `error_for_status`.
     Status(u16),
     /// wirescope itself broke a rule of its own. Please report it.
@@ -674,10 +684,11 @@ impl Error {
             ErrorKind::PeerClosed
             | ErrorKind::PeerIncompleteHead { .. }
             | ErrorKind::PeerIncompleteBody { .. }
-            | ErrorKind::PeerTlsTruncated { .. } => io::ErrorKind::UnexpectedEof,
-            ErrorKind::PeerChunk { .. } | ErrorKind::PeerTrailer { .. } => {
-                io::ErrorKind::InvalidData
-            }
+            | ErrorKind::PeerTlsTruncated { .. }
+            | ErrorKind::PeerRange(RangeRule::Cut) => io::ErrorKind::UnexpectedEof,
+            ErrorKind::PeerChunk { .. }
+            | ErrorKind::PeerTrailer { .. }
+            | ErrorKind::PeerRange(_) => io::ErrorKind::InvalidData,
             ErrorKind::Canceled | ErrorKind::Aborted => io::ErrorKind::ConnectionAborted,
             ErrorKind::Io { kind, .. } => kind,
             _ => io::ErrorKind::Other,
@@ -735,7 +746,7 @@ impl fmt::Display for Error {
 impl Report {
     /// The rest of a line about a dial of which every contestant failed.
     fn fmt_dial(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut addrs: Vec<_> = self.tried.iter().map(|tried| tried.addr).collect();
+        let mut addrs: Vec<_> = self.tried.iter().map(|tried| &tried.addr).collect();
         addrs.sort_unstable();
         addrs.dedup();
         match addrs.len() {
@@ -763,10 +774,15 @@ impl Report {
     fn fmt_tried(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, tried) in self.tried.iter().enumerate() {
             f.write_str(if index == 0 { ": " } else { ", " })?;
-            match tried.addr {
-                SocketAddr::V4(addr) => write!(f, "{}", addr.ip())?,
-                SocketAddr::V6(addr) if addr.scope_id() == 0 => write!(f, "[{}]", addr.ip())?,
-                SocketAddr::V6(addr) => write!(f, "[{}%{}]", addr.ip(), addr.scope_id())?,
+            match &tried.addr {
+                PeerAddr::Tcp(SocketAddr::V4(addr)) => write!(f, "{}", addr.ip())?,
+                PeerAddr::Tcp(SocketAddr::V6(addr)) if addr.scope_id() == 0 => {
+                    write!(f, "[{}]", addr.ip())?;
+                }
+                PeerAddr::Tcp(SocketAddr::V6(addr)) => {
+                    write!(f, "[{}%{}]", addr.ip(), addr.scope_id())?;
+                }
+                PeerAddr::Unix(addr) => write!(f, "{addr}")?,
             }
             write!(f, " {} ({} ms)", tried.outcome, tried.elapsed.as_millis())?;
         }
@@ -782,7 +798,8 @@ impl Report {
 
     /// The family of all that was tried, if none of it can be reached and the other family has no address.
     fn only_unreachable(&self) -> Option<Family> {
-        let family = Family::of(self.tried.first()?.addr.ip());
+        let family_of = |tried: &Tried| tried.addr.tcp().map(|addr| Family::of(addr.ip()));
+        let family = family_of(self.tried.first()?)?;
         let is_lost = |tried: &Tried| {
             let unreachable = matches!(
                 tried.outcome,
@@ -791,7 +808,7 @@ impl Report {
                     ..
                 }
             );
-            unreachable && Family::of(tried.addr.ip()) == family
+            unreachable && family_of(tried) == Some(family)
         };
         let has_other = (self.looked_up.iter())
             .any(|one| one.family != family && matches!(one.result, Ok(1..)));
@@ -862,10 +879,12 @@ impl ErrorKind {
             Self::LocalBodySink => "local_body_sink",
             Self::LocalPanic => "local_panic",
             Self::LocalFile => "local_file",
+            Self::LocalSocket(_) => "local_socket",
             Self::PeerHead { .. } => "peer_head",
             Self::PeerFraming(_) => "peer_framing",
             Self::PeerChunk { .. } => "peer_chunk",
             Self::PeerTrailer { .. } => "peer_trailer",
+            Self::PeerRange(_) => "peer_range",
             Self::PeerRedirect(_) => "peer_redirect",
             Self::PeerClosed => "peer_closed",
             Self::PeerIncompleteHead { .. } => "peer_incomplete_head",
@@ -881,6 +900,7 @@ impl ErrorKind {
             Self::Canceled => "canceled",
             Self::Aborted => "aborted",
             Self::Middleware => "middleware",
+            Self::NotUpgraded(_) => "not_upgraded",
             Self::Status(_) => "status",
             Self::Internal => "internal",
         }
@@ -907,6 +927,7 @@ impl fmt::Display for ErrorKind {
             Self::LocalBodySink => f.write_str("the body sink failed"),
             Self::LocalPanic => f.write_str("code of the caller panicked"),
             Self::LocalFile => f.write_str("the file cannot be read"),
+            Self::LocalSocket(rule) => write!(f, "bad socket: {rule}"),
             Self::PeerHead { rule, offset } => write!(f, "bad response: {rule} at byte {offset}"),
             Self::PeerFraming(rule) => write!(f, "bad response framing: {rule}"),
             Self::PeerChunk { rule, offset } => {
@@ -915,6 +936,7 @@ impl fmt::Display for ErrorKind {
             Self::PeerTrailer { rule, offset } => {
                 write!(f, "bad trailer section: {rule} at byte {offset}")
             }
+            Self::PeerRange(rule) => write!(f, "bad partial response: {rule}"),
             Self::PeerRedirect(rule) => write!(f, "bad redirect: {rule}"),
             Self::PeerClosed => f.write_str("the peer closed the connection without a response"),
             Self::PeerIncompleteHead { received } => {
@@ -961,6 +983,7 @@ impl fmt::Display for ErrorKind {
             Self::Canceled => f.write_str("canceled"),
             Self::Aborted => f.write_str("aborted by an observer"),
             Self::Middleware => f.write_str("a middleware failed the call"),
+            Self::NotUpgraded(status) => write!(f, "status {status} begins no other protocol"),
             Self::Status(status) => write!(f, "status {status}"),
             Self::Internal => f.write_str("internal error"),
         }

@@ -61,6 +61,7 @@ mod proto;
 mod request;
 mod response;
 mod round_trip;
+mod upgraded;
 pub use crate::client::{Client, ClientBuilder};
 pub use crate::error::{Error, ErrorKind, Phase, Result};
 pub use crate::event_loop::{Completion, EventLoop, Handle, Inbox, Pending, Ticket};
@@ -70,13 +71,16 @@ pub use crate::message::answer::Family;
 pub use crate::message::dial::DialProfile;
 pub use crate::message::method::Method;
 pub use crate::message::no_proxy::NoProxy;
+pub use crate::message::peer_addr::{PeerAddr, UnixAddr};
 pub use crate::message::proxy::{Proxy, ProxyScheme};
+pub use crate::message::tcp_keep_alive::TcpKeepAlive;
 pub use crate::message::url::Url;
 pub use crate::net::cancel::CancelHandle;
 pub use crate::net::tls::TlsConfig;
 pub use crate::request::Request;
-pub use crate::response::Response;
+pub use crate::response::{Part, Parts, Response};
 pub use crate::round_trip::{HopRequest, RoundTrip};
+pub use crate::upgraded::Upgraded;
 #[cfg(test)]
 mod testing;
 #[cfg(feature = "testkit")]
@@ -95,6 +99,7 @@ pub mod bench;
 #[cfg(any(test, feature = "testkit"))]
 #[doc(hidden)]
 pub mod fuzzing {
+    pub use crate::message::oracle::{field_values, parts_split};
     pub use crate::proto::oracle::{
         chunked_roundtrip, chunked_split, connect_writer, head_incremental,
     };

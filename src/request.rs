@@ -1,27 +1,31 @@
 //! A request: what is asked for once.
 
+mod conditions;
+
 use std::fmt;
 use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::body::BodySource;
 use crate::client::Client;
 use crate::config::Timeouts;
-use crate::drive::apply::{Make, Upload};
+use crate::drive::apply::{Make, MakeTrailers, Upload};
 pub(crate) use crate::drive::start::Ready;
-use crate::error::{Error, RequestRule, Result};
+use crate::error::{Error, FieldError, RequestRule, Result};
 use crate::event::ObserverRef;
 use crate::flow::proxy::GivenProxy;
 use crate::flow::redirect::RedirectPolicy;
 use crate::message::credentials::basic;
-use crate::message::fields::Fields;
+use crate::message::fields::{Fields, check_name};
 use crate::message::method::Method;
+use crate::message::peer_addr::UnixAddr;
 use crate::message::proxy::Proxy;
 use crate::message::url::{Url, percent_decode};
 use crate::net::cancel::CancelHandle;
-use crate::proto::plan::{Plan, Wish};
-use crate::proto::sending::BodyPlan;
+use crate::proto::plan::{Plan, Wish, check_protocol, connect_target};
+use crate::proto::sending::{BodyPlan, LateTrailers, TrailerPlan};
 use crate::response::Response;
 
 /// A request being built. Each method takes it and gives it back, and fails where the mistake is.
@@ -49,9 +53,14 @@ pub struct Request {
     /// The credentials in the URL, which give way to an `Authorization` of the caller's.
     url_credentials: Option<String>,
     trailers: Fields,
+    late_trailers: Option<Late>,
     body: Body,
     expect: bool,
     asterisk: bool,
+    /// What a CONNECT asks for.
+    target: Option<Arc<str>>,
+    /// The protocols that are offered, as a list.
+    upgrade: Option<String>,
     allow_body: bool,
     allow_trace: bool,
     without_defaults: Vec<Box<str>>,
@@ -59,8 +68,27 @@ pub struct Request {
     timeouts: Option<Box<Timeouts>>,
     redirects: Option<RedirectPolicy>,
     proxy: Option<GivenProxy>,
+    unix: Option<UnixAddr>,
     observers: Vec<ObserverRef>,
     cancel: Option<CancelHandle>,
+}
+
+/// Trailers that are known at the end of the body.
+struct Late {
+    names: Vec<Box<str>>,
+    make: Box<dyn Fn() -> std::io::Result<Fields> + Send>,
+}
+
+impl Late {
+    /// What asks the caller, and lets nothing through that was not announced.
+    fn into_maker(self) -> MakeTrailers {
+        Box::new(move || {
+            LateTrailers::announced((self.make)()?, &self.names).map_err(|name| {
+                let error = Error::from(FieldError::NotInTrailers).about(&name);
+                std::io::Error::new(std::io::ErrorKind::InvalidInput, error)
+            })
+        })
+    }
 }
 
 /// What is sent behind the head.
@@ -82,9 +110,12 @@ impl Request {
             fields: Fields::new(),
             url_credentials: None,
             trailers: Fields::new(),
+            late_trailers: None,
             body: Body::Empty,
             expect: false,
             asterisk: false,
+            target: None,
+            upgrade: None,
             allow_body: false,
             allow_trace: false,
             without_defaults: Vec::new(),
@@ -92,6 +123,7 @@ impl Request {
             timeouts: None,
             redirects: None,
             proxy: None,
+            unix: None,
             observers: Vec::new(),
             cancel: None,
         };
@@ -100,6 +132,16 @@ impl Request {
             let password = percent_decode(request.url.password().unwrap_or_default());
             request.url_credentials = Some(authorization(&user, &password)?);
         }
+        Ok(request)
+    }
+
+    /// A CONNECT to the server of the URL, for this target.
+    pub(crate) fn connect(client: Client, url: Url, target: &str) -> Result<Self> {
+        if url.request_target() != "/" {
+            return Err(RequestRule::ConnectTarget.into());
+        }
+        let mut request = Self::new(client, Method::CONNECT, url)?;
+        request.target = Some(connect_target(target)?);
         Ok(request)
     }
 
@@ -132,7 +174,35 @@ impl Request {
         self
     }
 
-    /// Adds a field line behind a chunked body (RFC 9110 §6.5). The body has to be a reader without a length.
+    /// Tells the peer that trailers are welcome: `TE: trailers`, named in `Connection` (RFC 9110 §10.1.4). Trailers
+    /// are read without it as well; some servers only send them to who asked.
+    ///
+    /// A `TE` field of the caller's may say the same and nothing else: there is no transfer coding but chunked.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[cfg(feature = "testkit")] {
+    /// # use wirescope::testkit::{Peer, Script};
+    /// # let peer = Peer::start(Script::new().expect_request().send(
+    /// #     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Sum: 209\r\n\r\n"))?;
+    /// let client = wirescope::Client::new()?;
+    /// let mut response = client.get(&peer.url("/"))?.te_trailers()?.send()?;
+    /// let content = response.collect(1 << 20)?;
+    /// let sum = response.trailers().and_then(|trailers| trailers.get_str("X-Sum"));
+    /// assert_eq!((&content[..], sum), (&b"hi"[..], Some("209")));
+    /// # }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Request::header`].
+    pub fn te_trailers(self) -> Result<Self> {
+        self.header("TE", "trailers")
+    }
+
+    /// Adds a field line behind the body (RFC 9110 §6.5), which is then sent chunked; a reader with a length cannot have
+    /// any. `Trailer` announces it.
     ///
     /// # Errors
     /// As [`Request::header`]; fields that may not stand there are refused by [`Request::send`].
@@ -140,6 +210,67 @@ impl Request {
         self.trailers
             .append(name, value)
             .map_err(|rule| Error::from(rule).about(name))?;
+        Ok(self)
+    }
+
+    /// Announces trailers whose values are known when the body has ended, a checksum of it for example, and asks for them
+    /// then: each time that the body is sent. Those that [`Request::trailer`] gave go before them. Else as there.
+    ///
+    /// Without names, nothing is asked. What is given may leave announced names out, and may have no others: that fails the call with
+    /// [`LocalBodySource`](crate::ErrorKind::LocalBodySource), and so does an error of its own.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LocalField`](crate::ErrorKind::LocalField) when a name cannot be sent; fields that may not stand there are refused by [`Request::send`].
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[cfg(feature = "testkit")] {
+    /// # use wirescope::testkit::{Peer, Script};
+    /// # let peer = Peer::start(Script::new().expect_request().send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))?;
+    /// use std::io::Read;
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicU64, Ordering};
+    /// use wirescope::message::fields::Fields;
+    ///
+    /// /// Counts what is read through it.
+    /// struct Counted<R>(R, Arc<AtomicU64>);
+    ///
+    /// impl<R: Read> Read for Counted<R> {
+    ///     fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+    ///         let count = self.0.read(into)?;
+    ///         self.1.fetch_add(count as u64, Ordering::Relaxed);
+    ///         Ok(count)
+    ///     }
+    /// }
+    ///
+    /// let client = wirescope::Client::new()?;
+    /// let count = Arc::new(AtomicU64::new(0));
+    /// let body = Counted(&b"hello"[..], count.clone());
+    /// let request = client.post(&peer.url("/"))?.body_reader(body);
+    /// let response = request.trailers_from(&["X-Length"], move || {
+    ///     let mut trailers = Fields::new();
+    ///     let length = count.load(Ordering::Relaxed).to_string();
+    ///     trailers.append("X-Length", &length).map_err(std::io::Error::other)?;
+    ///     Ok(trailers)
+    /// })?.send()?;
+    /// # drop(response);
+    /// assert_eq!(peer.requests()[0].trailers, b"X-Length: 5\r\n");
+    /// # }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn trailers_from(
+        mut self,
+        names: &[&str],
+        make: impl Fn() -> std::io::Result<Fields> + Send + 'static,
+    ) -> Result<Self> {
+        for name in names {
+            check_name(name).map_err(|rule| Error::from(rule).about(name))?;
+        }
+        self.late_trailers = Some(Late {
+            names: names.iter().map(|name| (*name).into()).collect(),
+            make: Box::new(make),
+        });
         Ok(self)
     }
 
@@ -233,6 +364,41 @@ impl Request {
         self
     }
 
+    /// Offers to speak another protocol on this connection, by its name, which may have a version behind a `/`
+    /// (RFC 9110 §7.8). Called again, it offers one more, which is liked less. The client writes `Upgrade` and
+    /// `Connection: Upgrade`.
+    ///
+    /// A peer that agrees answers 101, and [`Response::upgrade`] gives the stream; whoever does not answers as if nothing
+    /// had been offered. A 101 that names what was not offered is an error. The request is sent whole before the other
+    /// protocol can be spoken: a 101 that comes while its body is on the way waits for that, whatever
+    /// [`EarlyResponse`](crate::config::EarlyResponse) says.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), wirescope::Error> {
+    /// let client = wirescope::Client::new()?;
+    /// let request = client.get("http://example.com/chat")?
+    ///     .header("Sec-WebSocket-Version", "13")?
+    ///     .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")?
+    ///     .upgrade("websocket")?;
+    /// # drop(request);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`FieldError::Protocol`](crate::error::FieldError::Protocol) for what is no name of a protocol. Together with
+    /// `Connection: close`, [`Request::send`] refuses it
+    /// ([`RequestRule::CloseBeforeSwitch`]).
+    pub fn upgrade(mut self, protocol: &str) -> Result<Self> {
+        check_protocol(protocol)?;
+        let offered = self.upgrade.get_or_insert_default();
+        if !offered.is_empty() {
+            offered.push_str(", ");
+        }
+        offered.push_str(protocol);
+        Ok(self)
+    }
+
     /// Allows a body with GET, HEAD or DELETE, where it has no defined meaning (RFC 9110 §9.3.1).
     #[must_use]
     pub fn allow_body(mut self) -> Self {
@@ -312,6 +478,17 @@ impl Request {
         self
     }
 
+    /// Connects to a unix socket instead of the host of the URL, on all hops of this call; see
+    /// [`ClientBuilder::unix_socket`](crate::ClientBuilder::unix_socket). It comes before that of the client, and before
+    /// any proxy.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn unix_socket(mut self, path: impl AsRef<Path>) -> Result<Self> {
+        self.unix = Some(UnixAddr::read(path)?);
+        Ok(self)
+    }
+
     /// Attaches an observer to this call. It is told before those of the client, and the newest first.
     #[must_use]
     pub fn observe(mut self, observer: impl Into<ObserverRef>) -> Self {
@@ -354,13 +531,27 @@ impl Request {
 
     /// Makes the plan of the call, which may refuse it, and takes the request apart for its driver.
     pub(crate) fn ready(mut self, is_to_http10: bool) -> Result<Ready> {
+        // Whoever makes a tunnel is a proxy (RFC 9110 §11.7.2).
+        let credentials = match self.target {
+            Some(_) => "Proxy-Authorization",
+            None => "Authorization",
+        };
         match self.url_credentials.take() {
-            Some(value) if !self.fields.contains("authorization") => {
-                self.fields.append("Authorization", &value)?;
+            Some(value) if !self.fields.contains(credentials) => {
+                self.fields.append(credentials, &value)?;
             }
             _ => {}
         }
-        let (body, upload, is_replayable) = self.body.split(self.trailers);
+        let late = self.late_trailers.filter(|late| !late.names.is_empty());
+        let (body, upload, is_replayable) = match late {
+            None => self.body.split(TrailerPlan::new(self.trailers, Vec::new())),
+            Some(late) => {
+                let trailers = TrailerPlan::new(self.trailers, late.names.clone());
+                let (body, upload, is_replayable) = self.body.split(trailers);
+                let upload = Upload::trailed(upload, late.into_maker());
+                (body, upload, is_replayable)
+            }
+        };
         let wish = Wish {
             method: self.method,
             url: self.url,
@@ -369,6 +560,8 @@ impl Request {
             is_replayable,
             expect: self.expect,
             asterisk: self.asterisk,
+            target: self.target,
+            upgrade: self.upgrade.map(Arc::from),
             allow_body: self.allow_body,
             allow_trace: self.allow_trace,
             without_defaults: self.without_defaults,
@@ -383,6 +576,7 @@ impl Request {
             timeouts: self.timeouts,
             redirects: self.redirects,
             proxy: self.proxy,
+            unix: self.unix,
             observers: self.observers,
             cancel: self.cancel,
         })
@@ -406,14 +600,21 @@ fn authorization(user: &[u8], password: &[u8]) -> Result<String> {
 
 impl Body {
     /// What the core has to know of the body, what the driver has to hold, and whether it can be given twice.
-    fn split(self, trailers: Fields) -> (BodyPlan, Upload, bool) {
+    fn split(self, trailers: TrailerPlan) -> (BodyPlan, Upload, bool) {
+        let has_trailers = !trailers.is_empty();
         match self {
-            Self::Empty if trailers.is_empty() => (BodyPlan::Empty, Upload::Empty, true),
+            Self::Empty if !has_trailers => (BodyPlan::Empty, Upload::Empty, true),
             Self::Empty => (
                 BodyPlan::Source(None, Box::new(trailers)),
                 Upload::Source(Box::new(std::io::empty())),
                 true,
             ),
+            Self::Vec(bytes) if has_trailers => Self::Bytes(bytes.into()).split(trailers),
+            // Trailers stand behind chunks only.
+            Self::Bytes(bytes) if has_trailers => {
+                let make = move || Ok(Box::new(std::io::Cursor::new(bytes.clone())) as _);
+                Self::Made(Box::new(make), None).split(trailers)
+            }
             Self::Bytes(bytes) => (
                 BodyPlan::Memory(bytes.len() as u64),
                 Upload::Bytes(bytes),

@@ -1,6 +1,8 @@
 //! A response: its head at once, its body as it is read.
 
 mod moments;
+mod partial;
+mod parts;
 
 use std::fmt;
 use std::io::{self, BufRead, Read};
@@ -21,8 +23,11 @@ use crate::message::url::Url;
 use crate::net::cancel::CancelHandle;
 use crate::net::clock;
 use crate::proto::receiving::FinalHead;
+use crate::upgraded::Upgraded;
 
-pub(crate) use self::moments::retry_after;
+pub(crate) use self::moments::{last_modified, retry_after, since_1970};
+pub(crate) use self::partial::{judge, parts};
+pub use self::parts::{Part, Parts};
 
 /// Least bytes that are read at a time when a whole body is collected.
 pub(crate) const COLLECTED: usize = 16 * 1024;
@@ -160,7 +165,10 @@ impl Response {
     /// The address of the peer.
     #[must_use]
     pub fn remote_addr(&self) -> Option<SocketAddr> {
-        self.running.call.reached().map(|reached| reached.remote)
+        self.running
+            .call
+            .reached()
+            .and_then(|reached| reached.remote.tcp())
     }
 
     /// What TLS agreed on, if TLS was spoken.
@@ -170,6 +178,29 @@ impl Response {
             .call
             .reached()
             .and_then(|reached| reached.tls.as_ref())
+    }
+
+    /// Says whether another protocol follows: a 101 that was asked for, or a 2xx to a CONNECT.
+    #[must_use]
+    pub fn is_upgraded(&self) -> bool {
+        self.running.call.is_switch()
+    }
+
+    /// Takes the connection as a stream on which the other protocol is spoken: after a 101 that
+    /// [`Request::upgrade`](crate::Request::upgrade) asked for, or a 2xx to a CONNECT of
+    /// [`Client::connect`](crate::Client::connect) (RFC 9110 §7.8, RFC 9110 §9.3.6). Bytes that came behind the head are
+    /// read from it first.
+    ///
+    /// The call is over by then: no cancel handle and no timeout of it counts any more. A response that is dropped
+    /// instead closes the connection.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotUpgraded`] when the response is any other; [`Response::is_upgraded`] says so before, and leaves
+    /// the body to be read.
+    pub fn upgrade(mut self) -> Result<Upgraded> {
+        self.end()?;
+        Upgraded::of(&mut self.running, &self.head)
+            .ok_or_else(|| Error::new(ErrorKind::NotUpgraded(self.status()), Phase::Done))
     }
 
     /// A handle that cancels reading the body, from any thread.
@@ -384,7 +415,7 @@ impl Running {
             .cancel
             .get_or_insert_with(CancelHandle::default)
             .clone();
-        if let Some(lease) = &self.lease {
+        if let (Some(lease), false) = (&self.lease, self.call.is_over()) {
             handle.block_on_socket(self.call.id().get(), lease.transport.shared());
         }
         handle

@@ -31,7 +31,7 @@ use crate::net::tls::TlsError;
 use crate::net::transport::{Broken, Transport};
 use crate::proto::Turn;
 use crate::proto::buffers::Buffer;
-use crate::proto::sending::Pulled;
+use crate::proto::sending::{LateTrailers, Pulled};
 
 /// The body of a request as the driver holds it.
 pub(crate) enum Upload {
@@ -43,6 +43,8 @@ pub(crate) enum Upload {
     Made(Box<Made>),
     /// It may say "not now".
     Polled(Box<dyn BodySource>),
+    /// It has trailers that are known at its end.
+    Trailed(Box<Trailed>),
 }
 
 /// A body whose source is made anew when it is needed again.
@@ -50,6 +52,15 @@ pub(crate) struct Made {
     make: Make,
     last: Option<Box<dyn Read + Send>>,
 }
+
+/// A body with what gives its trailers at its end.
+pub(crate) struct Trailed {
+    body: Upload,
+    make: MakeTrailers,
+}
+
+/// Gives the trailers of a body that has ended, as often as it is sent.
+pub(crate) type MakeTrailers = Box<dyn Fn() -> io::Result<LateTrailers> + Send>;
 
 /// Makes a source of the body, as often as it is needed.
 pub(crate) type Make = Box<dyn Fn() -> io::Result<Box<dyn Read + Send>> + Send>;
@@ -60,9 +71,16 @@ impl Upload {
         Self::Made(Box::new(Made { make, last: None }))
     }
 
+    /// A body that ends with what that gives.
+    pub(crate) fn trailed(body: Self, make: MakeTrailers) -> Self {
+        Self::Trailed(Box::new(Trailed { body, make }))
+    }
+
     fn bytes(&self) -> &[u8] {
         match self {
-            Self::Empty | Self::Source(_) | Self::Made(_) | Self::Polled(_) => &[],
+            Self::Empty | Self::Source(_) | Self::Made(_) | Self::Polled(_) | Self::Trailed(_) => {
+                &[]
+            }
             Self::Bytes(bytes) => bytes,
             Self::Vec(bytes) => bytes,
         }
@@ -71,7 +89,9 @@ impl Upload {
     /// The source of the body, made anew when the body begins if that can be done.
     fn source(&mut self, is_first: bool) -> io::Result<Option<&mut (dyn Read + Send)>> {
         match self {
-            Self::Empty | Self::Bytes(_) | Self::Vec(_) | Self::Polled(_) => Ok(None),
+            Self::Empty | Self::Bytes(_) | Self::Vec(_) | Self::Polled(_) | Self::Trailed(_) => {
+                Ok(None)
+            }
             Self::Source(source) => Ok(Some(&mut **source)),
             Self::Made(made) => {
                 if is_first || made.last.is_none() {
@@ -91,7 +111,11 @@ impl Upload {
 
     /// Says whether the source may say "not now", and is lent a waker for that.
     pub(crate) fn is_polled(&self) -> bool {
-        matches!(self, Self::Polled(_))
+        match self {
+            Self::Polled(_) => true,
+            Self::Trailed(trailed) => trailed.body.is_polled(),
+            Self::Empty | Self::Bytes(_) | Self::Vec(_) | Self::Source(_) | Self::Made(..) => false,
+        }
     }
 
     /// Asks the caller's source, if there is one, for at most `max` bytes behind a buffer.
@@ -102,6 +126,13 @@ impl Upload {
         waker: &Waker,
         outbound: &mut Buffer,
     ) -> Option<ExchangeInput> {
+        if let Self::Trailed(trailed) = self {
+            let pulled = trailed.body.pull(max, is_first, waker, outbound)?;
+            return Some(match pulled {
+                ExchangeInput::Pulled(Pulled::End(_), _) => with_trailers((trailed.make)()),
+                other => other,
+            });
+        }
         let max = usize::try_from(max).unwrap_or(usize::MAX);
         let result = if let Self::Polled(source) = self {
             read(max, outbound, |room| source.poll_read(room, waker))
@@ -116,10 +147,18 @@ impl Upload {
         };
         Some(match result {
             Poll::Pending => ExchangeInput::Pulled(Pulled::NotNow, None),
-            Poll::Ready(Ok(0)) => ExchangeInput::Pulled(Pulled::End, None),
+            Poll::Ready(Ok(0)) => ExchangeInput::Pulled(Pulled::End(None), None),
             Poll::Ready(Ok(count)) => ExchangeInput::Pulled(Pulled::Bytes(count), None),
             Poll::Ready(Err(error)) => ExchangeInput::Pulled(Pulled::Failed, Some(error)),
         })
+    }
+}
+
+/// The end of a body, with its trailers if they could be given.
+fn with_trailers(made: io::Result<LateTrailers>) -> ExchangeInput {
+    match made {
+        Ok(late) => ExchangeInput::Pulled(Pulled::End(Some(Box::new(late))), None),
+        Err(error) => ExchangeInput::Pulled(Pulled::Failed, Some(error)),
     }
 }
 
@@ -330,6 +369,7 @@ impl Running {
                 Action::Send { body } => self.send(body),
                 Action::PullBody { max, is_first } => self.pull(max, is_first),
                 Action::Resume => self.input(ExchangeInput::Wake),
+                Action::Upgrade => self.upgrade(),
                 Action::AskPlace => self.ask_place(),
                 Action::PutIdle => self.put_idle(),
                 Action::Close => self.close(),
@@ -558,6 +598,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.give_up();
         self.end_nudges();
+        drop(self.take_switched());
         if let Some(memory) = self.memory.take() {
             self.engine.keep_memory(memory);
         }

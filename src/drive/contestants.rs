@@ -13,6 +13,7 @@ use crate::error::TlsFailure;
 use crate::event::{EventKind, TlsRole};
 use crate::flow::action::{DialInput, Input, TlsFault};
 use crate::flow::dial::Dial;
+use crate::message::peer_addr::PeerAddr;
 use crate::message::tls::TlsFacts;
 use crate::net::poll::Owner;
 use crate::net::route::has_route;
@@ -97,20 +98,26 @@ impl Contestants {
 
 impl Running {
     pub(crate) fn probe_route(&mut self, addr: SocketAddr) {
-        let reachable = has_route(addr);
+        let reachable = has_route(addr, &self.engine.setup);
         self.input(DialInput::Route { addr, reachable });
     }
 
     /// Opens the socket of a contestant, and begins to connect unless that can be done in one blocking call.
-    pub(crate) fn open(&mut self, number: u16, addr: SocketAddr) {
+    pub(crate) fn open(&mut self, number: u16, addr: PeerAddr) {
         let is_alone = self.call.dialing().is_some_and(Dial::is_alone);
-        if is_alone && self.waits.may_block() {
-            return match Unconnected::open(addr) {
-                Ok(socket) => self.contestants.put(number, Contestant::Opening(socket)),
-                Err(error) => self.failed_now(number, error),
-            };
+        let setup = &self.engine.setup;
+        match addr {
+            PeerAddr::Tcp(addr) if is_alone && self.waits.may_block() => {
+                match Unconnected::open(addr, setup) {
+                    Ok(socket) => self.contestants.put(number, Contestant::Opening(socket)),
+                    Err(error) => self.failed_now(number, error),
+                }
+            }
+            PeerAddr::Tcp(_) | PeerAddr::Unix(_) => {
+                let begun = Unconnected::begin(addr, setup);
+                self.begun(number, begun);
+            }
         }
-        self.begun(number, Unconnected::begin(addr));
     }
 
     /// Keeps a contestant whose connect was begun.
@@ -145,11 +152,14 @@ impl Running {
 
     /// Tells the core that a contestant connected.
     fn opened(&mut self, number: u16, socket: Unconnected) {
+        let has_address = socket.is_tcp();
         let socket = match socket.into_socket(self.read_timeout()) {
             Ok(socket) => socket,
             Err(error) => return self.failed(number, error),
         };
-        let local = self.wants_local().then(|| socket.local_addr()).flatten();
+        let local = (has_address && self.wants_local())
+            .then(|| socket.local_addr())
+            .flatten();
         let transport = Box::new(Transport::plain(socket));
         let contestant = Contestant::Open(transport, Busy::Nothing);
         self.contestants.put(number, contestant);
@@ -182,12 +192,18 @@ impl Running {
     }
 
     pub(crate) fn start_tls(&mut self, number: u16, to: TlsRole) {
-        if let Err(fault) = self.begin_tls(number, to) {
+        let begun = self.begin_tls(number, to);
+        self.input(DialInput::TlsStarted {
+            contestant: number,
+            resumption: matches!(begun, Ok(true)),
+        });
+        if let Err(fault) = begun {
             self.shaken(number, Err(fault));
         }
     }
 
-    fn begin_tls(&mut self, number: u16, to: TlsRole) -> Result<(), TlsFault> {
+    /// Says whether the resumption of a session is offered.
+    fn begin_tls(&mut self, number: u16, to: TlsRole) -> Result<bool, TlsFault> {
         let client = self.engine.tls.as_ref().map_err(|error| TlsFault {
             failure: error.tls_failure().unwrap_or(TlsFailure::Config),
             alert: None,
@@ -199,11 +215,13 @@ impl Running {
             alert: None,
             source: "the host is not a name that a certificate can speak for".into(),
         })?;
-        if let Some((transport, busy)) = self.contestants.transport(number) {
-            transport.start_tls(client, &name).map_err(tls_fault)?;
-            *busy = Busy::Handshake;
-        }
-        Ok(())
+        let client = client.client(to);
+        let Some((transport, busy)) = self.contestants.transport(number) else {
+            return Ok(false);
+        };
+        transport.start_tls(&client, &name).map_err(tls_fault)?;
+        *busy = Busy::Handshake;
+        Ok(transport.offers_resumption())
     }
 
     /// Tells the core how a handshake ended. A contestant that failed says its alert and is closed.
@@ -298,7 +316,6 @@ impl Running {
     }
 
     fn handshake(&mut self, number: u16, deadline: Option<Instant>) -> Option<Input> {
-        let certificates = self.emitter.wants(EventKind::TlsHandshakeDone);
         let (transport, _) = self.contestants.transport(number)?;
         if let Some(cancel) = &self.cancel {
             cancel.block_on_socket(self.call.id().get(), transport.shared());
@@ -306,7 +323,7 @@ impl Running {
                 return None;
             }
         }
-        let result = transport.handshake(deadline, certificates);
+        let result = transport.handshake(deadline);
         self.read_clock();
         if self.is_canceled() {
             return None;
@@ -432,11 +449,10 @@ impl Running {
 
     /// A handshake goes on as far as it can.
     fn shake(&mut self, number: u16) {
-        let certificates = self.emitter.wants(EventKind::TlsHandshakeDone);
         let Some((transport, Busy::Handshake)) = self.contestants.transport(number) else {
             return;
         };
-        match transport.handshake_now(certificates) {
+        match transport.handshake_now() {
             Ok(Shaken::Silent) => {}
             Ok(Shaken::Heard) => self.input(DialInput::TlsProgress { contestant: number }),
             Ok(Shaken::Done(facts)) => self.shaken(number, Ok(facts)),

@@ -17,6 +17,7 @@ use crate::message::close::CloseReason;
 use crate::net::cancel::Alarm;
 use crate::net::clock;
 use crate::net::resolver::{Resolve, Ticket};
+use crate::net::setup::SocketSetup;
 pub(super) use crate::net::sync::lock;
 use crate::net::sync::{Mutex, MutexGuard};
 use crate::net::tls::TlsClient;
@@ -29,6 +30,7 @@ const MEMORIES: usize = 16;
 pub(crate) struct Engine {
     pub(crate) settings: Arc<Settings>,
     pub(crate) resolver: Arc<dyn Resolve>,
+    pub(crate) setup: SocketSetup,
     pub(crate) tls: Result<TlsClient, Error>,
     pub(crate) keep_alive: bool,
     pub(crate) telling: Arc<Telling>,
@@ -119,6 +121,7 @@ pub(crate) fn next_connection() -> ConnId {
 pub(crate) struct Parts {
     pub(crate) settings: Settings,
     pub(crate) resolver: Arc<dyn Resolve>,
+    pub(crate) setup: SocketSetup,
     pub(crate) tls: Result<TlsClient, Error>,
     pub(crate) keep_alive: bool,
     pub(crate) redaction: Redaction,
@@ -132,6 +135,7 @@ impl Engine {
         let engine = Self {
             settings: Arc::new(parts.settings),
             resolver: parts.resolver,
+            setup: parts.setup,
             tls: parts.tls,
             keep_alive: parts.keep_alive,
             telling: Arc::new(Telling::new(clock::process(), parts.redaction)),
@@ -159,6 +163,7 @@ impl Engine {
         Self {
             settings: Arc::new(settings),
             resolver: self.resolver.clone(),
+            setup: self.setup.clone(),
             tls: self.tls.as_ref().map(Clone::clone).map_err(Error::again),
             keep_alive: self.keep_alive,
             telling: self.telling.clone(),

@@ -17,4 +17,5 @@ pub(crate) mod pool;
 mod receive;
 mod speaking;
 pub(crate) mod start;
+pub(crate) mod switched;
 pub(crate) mod waits;

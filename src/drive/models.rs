@@ -22,6 +22,7 @@ use crate::net::cancel::CancelHandle;
 use crate::net::clock;
 use crate::net::models::model;
 use crate::net::park::Parker;
+use crate::net::setup::SocketSetup;
 use crate::net::socket::Unconnected;
 use crate::net::transport::Transport;
 
@@ -43,7 +44,7 @@ fn client() -> Client {
 /// That connection; its socket leads nowhere.
 fn connection() -> Idle {
     let remote = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-    let socket = Unconnected::open(remote)
+    let socket = Unconnected::open(remote, &SocketSetup::default())
         .unwrap()
         .into_socket(None)
         .unwrap();
@@ -53,7 +54,7 @@ fn connection() -> Idle {
         connection: Box::new(Connection {
             id: next_connection(),
             key: Arc::new(Key::of(Destination::straight(&url()))),
-            remote,
+            remote: remote.into(),
             local: None,
             tls: None,
             opened: now,

@@ -12,6 +12,7 @@ use crate::event::{Emitter, ObserverRef, Observers};
 use crate::flow::call::{self, Call};
 use crate::flow::proxy::GivenProxy;
 use crate::flow::redirect::RedirectPolicy;
+use crate::message::peer_addr::UnixAddr;
 use crate::net::cancel::CancelHandle;
 use crate::net::clock;
 use crate::proto::plan::{Plan, Refused};
@@ -23,6 +24,7 @@ pub(crate) struct Ready {
     pub(crate) timeouts: Option<Box<Timeouts>>,
     pub(crate) redirects: Option<RedirectPolicy>,
     pub(crate) proxy: Option<GivenProxy>,
+    pub(crate) unix: Option<UnixAddr>,
     pub(crate) observers: Vec<ObserverRef>,
     pub(crate) cancel: Option<CancelHandle>,
 }
@@ -42,10 +44,10 @@ impl Engine {
             emitter.deliver();
             error
         })?;
-        let settings = match (ready.timeouts, ready.redirects, ready.proxy) {
-            (None, None, None) => self.settings.clone(),
-            (timeouts, redirects, proxy) => {
-                Arc::new(self.settings.changed(timeouts, redirects, proxy))
+        let settings = match (ready.timeouts, ready.redirects, ready.proxy, ready.unix) {
+            (None, None, None, None) => self.settings.clone(),
+            (timeouts, redirects, proxy, unix) => {
+                Arc::new(self.settings.changed(timeouts, redirects, proxy, unix))
             }
         };
         Ok(Running {

@@ -48,6 +48,8 @@ pub enum FieldError {
     ConnectionOwned,
     /// The field may not stand in a trailer section (RFC 9110 §6.5.1).
     NotInTrailers,
+    /// The name of a protocol is not a token, with or without a `/` and a version (RFC 9110 §7.8).
+    Protocol,
     /// `Expect` with anything but `100-continue`, or without a body (RFC 9110 §10.1.1).
     Expect,
 }
@@ -71,6 +73,9 @@ impl fmt::Display for FieldError {
                 f.write_str("the field belongs to the connection and is written by the client")
             }
             Self::NotInTrailers => f.write_str("the field may not stand in a trailer section"),
+            Self::Protocol => {
+                f.write_str("a protocol is a token, with or without a slash and a version")
+            }
             Self::Expect => f.write_str("only 100-continue can be expected, and only with a body"),
         }
     }
@@ -131,6 +136,9 @@ rules! {
         CodingInHttp10 => "transfer-encoding stands in an http/1.0 response",
         /// A 101 that was not asked for (RFC 9110 §15.2.2).
         SwitchNotAsked => "the peer switches to a protocol that was not asked for",
+        /// A 101 or the beginning of a tunnel while the request cannot be sent whole any more, or more than 64 KiB of the
+        /// other protocol before it is (RFC 9110 §7.8).
+        SwitchTooSoon => "the peer switches to another protocol before it has the whole request",
     }
 }
 
@@ -204,6 +212,44 @@ rules! {
 }
 
 rules! {
+    /// What is wrong with a partial response, or keeps it from being joined with what is held (RFC 9110 §14, RFC 9110 §15.3.7).
+    RangeRule {
+        /// The response is not partial.
+        NotPartial => "the response is not partial",
+        /// Neither a `Content-Range` nor the type `multipart/byteranges` says which part it is, or a part does not.
+        Missing => "no content-range says which part it is",
+        /// More than one `Content-Range`, or one beside the type `multipart/byteranges`.
+        Several => "more than one field says which part it is",
+        /// The `Content-Range` is malformed (RFC 9110 §14.4).
+        Syntax => "the content-range is malformed",
+        /// The unit is not bytes.
+        Unit => "the unit of the range is not bytes",
+        /// The range ends before it begins (RFC 9110 §14.4).
+        Order => "the range ends before it begins",
+        /// The complete length is not larger than the last position (RFC 9110 §14.4), or differs from another one.
+        CompleteLength => "the complete length contradicts the range or another part",
+        /// The range is not of those that were asked for.
+        NotAsked => "the range was not asked for",
+        /// The content is longer or shorter than its range, or `Content-Length` says so.
+        Length => "the content is not as long as its range",
+        /// The boundary of the parts is missing or malformed (RFC 2046 §5.1.1).
+        Boundary => "the boundary of the parts is missing or malformed",
+        /// A line that should part two parts is malformed, or too far behind (RFC 2046 §5.1.1).
+        Delimiter => "a delimiter between parts is malformed",
+        /// The fields of a part are malformed, or too many.
+        PartFields => "the fields of a part are malformed",
+        /// There are more parts than ranges were asked for.
+        TooManyParts => "there are more parts than ranges were asked for",
+        /// The content ended before its last part was whole.
+        Cut => "the content ended inside its parts",
+        /// The strong validator is missing or another one (RFC 9110 §15.3.7.3).
+        Validator => "the strong validator is missing or another one",
+    }
+}
+
+impl std::error::Error for RangeRule {}
+
+rules! {
     /// A bound that was reached. Each is a named setting in [`Limits`](crate::config::Limits).
     Limit {
         /// Bytes of a response head.
@@ -266,7 +312,13 @@ rules! {
         NotYetValid => "the certificate is not valid yet",
         /// The certificate was revoked.
         Revoked => "the certificate was revoked",
-        /// The certificate is not acceptable for another reason.
+        /// The certificate is not for servers (RFC 5280 §4.2.1.12).
+        WrongPurpose => "the certificate is not for servers",
+        /// A signature does not fit: that of a certificate, or the peer's proof that it has the key of its own.
+        BadSignature => "a signature of the certificate or with its key is wrong",
+        /// A certificate is signed in a way, or has a key, that is too weak or not known here.
+        UnsupportedAlgorithm => "the signature or the key of a certificate is of an unsupported kind",
+        /// The certificate, or one between it and its authority, is not acceptable for another reason.
         BadCertificate => "the certificate is not acceptable",
         /// The peer sent an alert.
         Alert => "the peer ended tls with an alert",
@@ -282,6 +334,18 @@ rules! {
         Overtaken => "another contestant was quicker",
         /// The configuration of TLS cannot be used.
         Config => "the tls configuration cannot be used",
+        /// A setting that needs a certificate was given none.
+        NoCertificate => "there is no certificate in it",
+        /// A certificate of a setting cannot be read, or cannot be what it is set as.
+        UnusableCertificate => "a certificate in it cannot be used",
+        /// A setting that needs a private key was given none.
+        NoKey => "there is no private key in it",
+        /// The private key is encrypted; a password is not supported.
+        EncryptedKey => "the private key in it is encrypted",
+        /// The private key cannot be read, or is of a kind that cannot sign here.
+        UnusableKey => "the private key in it cannot be used",
+        /// The private key is not that of the certificate.
+        KeyMismatch => "the private key and the certificate do not belong together",
         /// The build has no TLS (feature `tls`) or no crypto provider.
         NotBuiltIn => "tls is not built in",
     }
@@ -308,8 +372,12 @@ rules! {
     RequestRule {
         /// The method is not a token (RFC 9110 §9.1).
         Method => "the method is not a token",
-        /// CONNECT is not made by a plain request.
-        ConnectMethod => "connect is not available as a plain request",
+        /// CONNECT without a target of its own, or with a body: it is made by [`Client::connect`](crate::Client::connect).
+        ConnectMethod => "connect needs a target of its own and has no body",
+        /// What a CONNECT asks for is not `host:port`, or its URL has more than a server (RFC 9112 §3.2.3).
+        ConnectTarget => "connect asks a server, by a url without a path, for host:port",
+        /// An upgrade or a CONNECT together with `Connection: close`, after which nothing is sent (RFC 9112 §9.6).
+        CloseBeforeSwitch => "nothing can be sent on a connection that is to be closed",
         /// TRACE was not allowed explicitly (RFC 9110 §9.3.8).
         TraceMethod => "trace has to be allowed explicitly and has no body and no credentials",
         /// A body with a method for which it means nothing, and no opt-in (RFC 9110 §9.3.1).
@@ -328,7 +396,33 @@ rules! {
         CompletionTaken => "the completion was taken before",
         /// The URL is http, and the client is for https only.
         HttpsOnly => "the client is for https only",
+        /// A range to ask for is empty or ends before it begins, there is none, or there are too many (RFC 9110 §14.2).
+        Ranges => "the ranges to ask for are none, too many, empty or backwards",
+        /// `If-Range` without `Range`, or with what is no strong validator (RFC 9110 §13.1.5).
+        IfRange => "if-range needs a range and a strong validator",
+        /// A weak entity tag where tags are compared strongly, so that it never matches (RFC 9110 §13.1.1).
+        WeakTag => "a weak entity tag never matches here",
+        /// The moment cannot be written as a date (RFC 9110 §5.6.7).
+        Date => "the moment cannot be written as a date",
         /// A chunked body to a peer that is known to speak HTTP/1.0.
         ChunkedToHttp10 => "the peer speaks http/1.0 and the length of the body is not known",
     }
 }
+
+rules! {
+    /// What a socket could not be made to be before its connect. The error says which interface or address.
+    SocketRule {
+        /// The system does not bind it to the local address, most often because the machine does not have it.
+        LocalAddress => "it cannot be bound to the local address",
+        /// The system does not bind it to the interface, most often because there is none of that name.
+        Interface => "it cannot be bound to the interface",
+        /// Binding to an interface needs a permission: on Linux before 5.7, CAP_NET_RAW.
+        InterfacePermission => "binding to the interface needs a permission (cap_net_raw) that the program does not have",
+        /// The system does not take the times of the probes.
+        KeepAlive => "the keep-alive probes cannot be set",
+        /// The caller's hook refused it.
+        Hook => "the hook of the caller refused it",
+    }
+}
+
+impl std::error::Error for RequestRule {}

@@ -144,6 +144,12 @@ impl Emitter {
         }
     }
 
+    /// Another emitter, for the same observers: of what outlives the call.
+    pub(crate) fn apart(&self) -> Self {
+        let observers = self.observers.clone();
+        Self::new(self.telling.clone(), observers)
+    }
+
     pub(crate) fn begin_call(&mut self, call: CallId) {
         self.scope.call = Some(call);
     }

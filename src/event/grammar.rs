@@ -52,7 +52,7 @@ write      = ( WroteHeaderField+ WroteHeaders ( Wait100Continue Got100Continue? 
                ( RequestBodyStart RequestBodyChunk* RequestBodyDone WroteTrailerField* )? )? WroteRequest
 read       = ( GotFirstResponseByte Got1xxResponse* ( FinalResponseStart head? )? )?
 head       = GotHeaderField* GotResponseHead Redirect?
-             ( ResponseBodyStart ResponseBodyChunk* )? GotTrailerField* ResponseBodyDone
+             ( Upgraded | ( ResponseBodyStart ResponseBodyChunk* )? GotTrailerField* ResponseBodyDone )
 dial       = DialStart ( names || DialPlan* || contestant* ) ConnOpened? DialDone
 names      = DnsSkipped | DnsStart DnsFamilyDone* DnsDone
 contestant = ConnectStart ConnectDone ( tls? ( ( ProxyConnectStart ProxyConnectDone )+ tls? )? )

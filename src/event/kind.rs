@@ -208,6 +208,9 @@ kinds! {
     GotHeaderField "got_header_field" on_got_header_field asked GotHeaderField;
     /// The final head is complete, framing and persistence are decided.
     GotResponseHead "got_response_head" on_got_response_head always Arc<GotResponseHead>;
+    /// The final head ends HTTP on this connection: a 101 that was asked for, or a 2xx to a CONNECT. The caller gets it as
+    /// a stream once the request is fully sent (RFC 9110 §7.8, RFC 9110 §9.3.6).
+    Upgraded "upgraded" on_upgraded always Arc<Upgraded>;
     /// The first byte of the response body.
     ResponseBodyStart "response_body_start" on_response_body_start always ResponseBodyStart;
     /// A piece of the response body arrived; at most one event per 16 KiB.

@@ -14,8 +14,10 @@ use crate::message::close::CloseReason;
 pub use crate::message::dial::{ConnectReason, DialProfile};
 use crate::message::fields::{FieldLine, Fields};
 use crate::message::framing::Framing;
+use crate::message::peer_addr::PeerAddr;
 use crate::message::proxy::ProxyScheme;
 pub use crate::message::proxy::ProxySource;
+pub use crate::message::tls::TlsRole;
 use crate::message::tls::{CertificateFacts, TlsFacts};
 
 /// Lends a stored value in the form its accessor promises.
@@ -43,6 +45,12 @@ impl<'a> Lend<'a, &'a [u8]> for Box<[u8]> {
 
 impl<'a> Lend<'a, &'a str> for Arc<str> {
     fn lend(&'a self) -> &'a str {
+        self
+    }
+}
+
+impl<'a> Lend<'a, &'a Self> for PeerAddr {
+    fn lend(&'a self) -> &'a Self {
         self
     }
 }
@@ -322,10 +330,10 @@ payloads! {
     }
     /// Payload of [`EventKind::ConnectStart`](crate::event::EventKind::ConnectStart).
     ConnectStart {
-        /// `tcp4` or `tcp6`.
+        /// `tcp4`, `tcp6` or `unix`.
         network "network": &'static str => &'static str,
         /// The address.
-        addr "addr": SocketAddr => SocketAddr,
+        addr "addr": PeerAddr => &PeerAddr,
         /// Number of the contestant within the dial, from 0.
         contestant "contestant": u16 => u16,
         /// Why it starts now.
@@ -333,17 +341,17 @@ payloads! {
     }
     /// Payload of [`EventKind::ConnectDone`](crate::event::EventKind::ConnectDone).
     ConnectDone {
-        /// `tcp4` or `tcp6`.
+        /// `tcp4`, `tcp6` or `unix`.
         network "network": &'static str => &'static str,
         /// The address.
-        addr "addr": SocketAddr => SocketAddr,
+        addr "addr": PeerAddr => &PeerAddr,
         /// Number of the contestant within the dial, from 0.
         contestant "contestant": u16 => u16,
         /// What became of it.
         outcome "outcome": ConnectOutcome => ConnectOutcome,
         /// Code of the operating system, if it failed.
         code "code": Option<i32> => Option<i32>,
-        /// Our own address, if connected.
+        /// Our own address, if connected; none on a unix socket.
         local "local": Option<SocketAddr> => Option<SocketAddr>,
         /// Time since its start.
         elapsed "elapsed_ns": Duration => Duration,
@@ -386,6 +394,8 @@ payloads! {
         server_name "server_name": Arc<str> => &str,
         /// The application protocols offered.
         alpn "alpn": &'static str => &'static str,
+        /// Whether the resumption of an earlier session is offered.
+        resumption "resumption": bool => bool,
         /// Which peer of the connection.
         to "to": TlsRole => TlsRole,
     }
@@ -406,10 +416,10 @@ payloads! {
     }
     /// Payload of [`EventKind::ConnOpened`](crate::event::EventKind::ConnOpened).
     ConnOpened {
-        /// Our address.
+        /// Our address; none on a unix socket.
         local "local": Option<SocketAddr> => Option<SocketAddr>,
         /// The address of the peer.
-        remote "remote": SocketAddr => SocketAddr,
+        remote "remote": PeerAddr => &PeerAddr,
         /// Whether a proxy stands between.
         proxied "proxied": bool => bool,
         /// Whether TLS is spoken with the server.
@@ -425,10 +435,10 @@ payloads! {
         was_idle "was_idle": bool => bool,
         /// How long it was idle, if it came out of the pool.
         idle "idle_ns": Option<Duration> => Option<Duration>,
-        /// Our address.
+        /// Our address; none on a unix socket.
         local "local": Option<SocketAddr> => Option<SocketAddr>,
         /// The address of the peer.
-        remote "remote": SocketAddr => SocketAddr,
+        remote "remote": PeerAddr => &PeerAddr,
         /// Requests it served before.
         requests "requests": u64 => u64,
         /// Time since it was opened.
@@ -524,6 +534,11 @@ payloads! {
         close "close": Option<CloseReason> => Option<CloseReason>,
         /// The entries of `Server-Timing`.
         server_timing "server_timing": Vec<Box<str>> => &[Box<str>],
+    }
+    /// Payload of [`EventKind::Upgraded`](crate::event::EventKind::Upgraded).
+    Upgraded {
+        /// The protocol that the answer names; none in a tunnel.
+        protocol "protocol": Option<Arc<str>> => Option<&Arc<str>>,
     }
     /// Payload of [`EventKind::ResponseBodyStart`](crate::event::EventKind::ResponseBodyStart).
     ResponseBodyStart {}
@@ -886,6 +901,8 @@ tags! {
         Literal => "literal",
         /// The host is `localhost` or below it (RFC 6761 §6.3).
         Localhost => "localhost",
+        /// The connection goes to a unix socket.
+        Unix => "unix",
     }
     /// What became of a contestant.
     ConnectOutcome {
@@ -899,13 +916,6 @@ tags! {
         Pruned => "pruned",
         /// The dial was given up.
         Canceled => "canceled",
-    }
-    /// Which peer of a connection TLS is spoken with.
-    TlsRole {
-        /// The origin.
-        Origin => "origin",
-        /// The proxy before it.
-        Proxy => "proxy",
     }
     /// How a proxy is asked for a tunnel.
     TunnelKind {
@@ -929,6 +939,8 @@ tags! {
         Absolute => "absolute",
         /// `*`, for OPTIONS.
         Asterisk => "asterisk",
+        /// `host:port`, for CONNECT.
+        Authority => "authority",
     }
     /// What ended the wait for a 100 (Continue).
     ExpectOutcome {
@@ -984,7 +996,7 @@ tags! {
     }
 }
 
-tagged! { AnomalyKind, CloseReason, Family, AnswerSource, ConnectReason, DialProfile, ProxyScheme, ProxySource }
+tagged! { AnomalyKind, CloseReason, Family, AnswerSource, ConnectReason, DialProfile, ProxyScheme, ProxySource, TlsRole }
 
 /// A moment of the wall clock, shown as RFC 3339 with nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -1074,7 +1086,7 @@ impl Show for Tried {
     const SCHEMA: &'static str = r#"{"type":"object"}"#;
     fn show(&self, text: &mut String) {
         let mut object = Object::open(text);
-        object.member("addr", &self.addr());
+        object.member("addr", self.addr());
         object.member("contestant", &self.contestant());
         object.member("reason", &self.reason());
         object.member("outcome", &Box::<str>::from(self.outcome().to_string()));

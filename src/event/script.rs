@@ -125,7 +125,7 @@ impl Values<'_> {
         self.word(key).unwrap_or(default).into()
     }
 
-    fn addr(&self) -> SocketAddr {
+    fn local(&self) -> SocketAddr {
         let word = self.word("addr").unwrap_or("127.0.0.1:80");
         word.parse().unwrap_or_else(|_| panic!("addr={word}"))
     }
@@ -229,6 +229,7 @@ fn payload(kind: EventKind, v: &Values<'_>) -> Payload {
         | EventKind::FinalResponseStart
         | EventKind::GotHeaderField
         | EventKind::GotResponseHead
+        | EventKind::Upgraded
         | EventKind::ResponseBodyStart
         | EventKind::ResponseBodyChunk
         | EventKind::GotTrailerField
@@ -328,7 +329,7 @@ fn around(kind: EventKind, v: &Values<'_>) -> Payload {
             was_idle: v.is("was_idle"),
             idle: v.is("was_idle").then_some(ZERO),
             local: None,
-            remote: v.addr(),
+            remote: v.local().into(),
             requests: v.number("requests", 0),
             age: ZERO,
         })),
@@ -437,13 +438,13 @@ fn dialed(kind: EventKind, v: &Values<'_>) -> Payload {
         })),
         EventKind::ConnectStart => Payload::ConnectStart(Arc::new(ConnectStart {
             network: "tcp4",
-            addr: v.addr(),
+            addr: v.local().into(),
             contestant,
             reason: ConnectReason::First,
         })),
         EventKind::ConnectDone => Payload::ConnectDone(Arc::new(ConnectDone {
             network: "tcp4",
-            addr: v.addr(),
+            addr: v.local().into(),
             contestant,
             outcome: v.tag(
                 "outcome",
@@ -485,6 +486,7 @@ fn dialed(kind: EventKind, v: &Values<'_>) -> Payload {
             contestant,
             server_name: v.text("server_name", "h"),
             alpn: "http/1.1",
+            resumption: v.is("resumption"),
             to: role,
         })),
         EventKind::TlsHandshakeDone => Payload::TlsHandshakeDone(Arc::new(TlsHandshakeDone {
@@ -496,8 +498,8 @@ fn dialed(kind: EventKind, v: &Values<'_>) -> Payload {
             to: role,
         })),
         EventKind::ConnOpened => Payload::ConnOpened(Arc::new(ConnOpened {
-            local: Some(v.addr()),
-            remote: v.addr(),
+            local: Some(v.local()),
+            remote: v.local().into(),
             proxied: false,
             tls: v.is("tls"),
             setup: ZERO,
@@ -609,6 +611,9 @@ fn received(kind: EventKind, v: &Values<'_>) -> Payload {
             framing: v.framing(),
             close: v.close("close"),
             server_timing: Vec::new(),
+        })),
+        EventKind::Upgraded => Payload::Upgraded(Arc::new(Upgraded {
+            protocol: (!v.is("tunnel")).then(|| v.text("protocol", "websocket")),
         })),
         EventKind::ResponseBodyStart => Payload::ResponseBodyStart(ResponseBodyStart {}),
         EventKind::ResponseBodyChunk => Payload::ResponseBodyChunk(ResponseBodyChunk {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::error::{Phase, Timer};
 use crate::ids::{CallId, ConnId, DialId};
 use crate::message::fields::Fields;
+use crate::message::peer_addr::PeerAddr;
 
 /// One key of a payload in exports.
 #[cfg_attr(not(test), allow(dead_code, reason = "a test writes docs/ from it"))]
@@ -123,7 +124,7 @@ macro_rules! shown {
     };
 }
 
-shown! { number: u16, u32, u64, i64, usize, i32, CallId, ConnId, DialId; string: SocketAddr, Box<str>, Arc<str>, &'static str }
+shown! { number: u16, u32, u64, i64, usize, i32, CallId, ConnId, DialId; string: SocketAddr, PeerAddr, Box<str>, Arc<str>, &'static str }
 
 /// Enums that show as their tag.
 macro_rules! tagged {

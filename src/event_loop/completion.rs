@@ -6,19 +6,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::drive::multi::Ended;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::event::{Marks, Timings};
 use crate::event_loop::Ticket;
 use crate::event_loop::takes::{Taken, Takes};
 use crate::flow::call::{Hop, ReachedFacts};
 use crate::ids::{CallId, ConnId};
+use crate::message::etag::EntityTag;
 use crate::message::fields::Fields;
 use crate::message::framing::Version;
+use crate::message::range::{Partial, Ranges, Validator};
 use crate::message::tls::TlsFacts;
 use crate::message::url::Url;
 use crate::net::clock;
 use crate::proto::receiving::FinalHead;
-use crate::response::retry_after;
+use crate::response::{self, Parts, retry_after};
+use crate::upgraded::Upgraded;
 
 /// What became of a call of an event loop.
 pub struct Completion {
@@ -33,6 +36,9 @@ pub struct Completion {
     ended: Instant,
     reached: Option<ReachedFacts>,
     hops: Vec<Hop>,
+    upgraded: Option<Box<Upgraded>>,
+    /// The ranges that the last hop asked for.
+    asked: Option<Box<Ranges>>,
 }
 
 impl Completion {
@@ -45,6 +51,9 @@ impl Completion {
             error,
         } = ended;
         let mut taken = taker.into_taken();
+        let upgraded = head
+            .as_ref()
+            .and_then(|head| Upgraded::of(&mut running, head));
         let call = &running.call;
         Self {
             ticket: Ticket { of: id, number },
@@ -58,6 +67,13 @@ impl Completion {
             ended: running.now,
             reached: call.reached().cloned(),
             hops: call.hops().to_vec(),
+            upgraded: upgraded.map(Box::new),
+            asked: call
+                .plan()
+                .fields()
+                .get("range")
+                .and_then(Ranges::parse)
+                .map(Box::new),
         }
     }
 
@@ -75,6 +91,8 @@ impl Completion {
             ended: clock::now(),
             reached: None,
             hops: Vec::new(),
+            upgraded: None,
+            asked: None,
         }
     }
 
@@ -134,6 +152,47 @@ impl Completion {
         retry_after(self.fields()?, now)
     }
 
+    /// What the response is to a request for ranges, as [`Response::partial`](crate::Response::partial) says; none
+    /// without a response.
+    ///
+    /// # Errors
+    /// [`ErrorKind::PeerRange`](crate::ErrorKind::PeerRange) with the rule that a 206 breaks.
+    pub fn partial(&self) -> Result<Option<Partial>> {
+        let Some(head) = &self.head else {
+            return Ok(None);
+        };
+        let judged = response::judge(self.asked.as_deref(), head.head.status, &head.head.fields);
+        judged.map(Some)
+    }
+
+    /// The parts of a 206 whose body was collected.
+    ///
+    /// # Errors
+    /// As [`Completion::partial`], and [`NotPartial`](crate::error::RangeRule::NotPartial) for another status, or without
+    /// a response.
+    pub fn parts(&self) -> Result<Parts<&[u8]>> {
+        let partial = self.partial()?.unwrap_or(Partial::Other);
+        response::parts(self.body(), &partial, self.asked.as_deref().cloned())
+    }
+
+    /// The entity tag, if there is one and it is well-formed (RFC 9110 §8.8.3).
+    #[must_use]
+    pub fn etag(&self) -> Option<EntityTag> {
+        EntityTag::parse(self.fields()?.get("etag")?)
+    }
+
+    /// When the representation changed last, as [`Response::last_modified`](crate::Response::last_modified) reads it.
+    #[must_use]
+    pub fn last_modified(&self) -> Option<SystemTime> {
+        response::last_modified(self.fields()?)
+    }
+
+    /// The strong validator, by which later parts can be joined with this one. See [`Validator::of`].
+    #[must_use]
+    pub fn validator(&self) -> Option<Validator> {
+        Validator::of(self.fields()?)
+    }
+
     /// The body; of one that broke or was too long, what came of it; empty if it went into a sink.
     #[must_use]
     pub fn body(&self) -> &[u8] {
@@ -157,6 +216,25 @@ impl Completion {
     #[must_use]
     pub fn trailers(&self) -> Option<&Fields> {
         self.trailers.as_ref().filter(|_| self.error.is_none())
+    }
+
+    /// Says whether another protocol follows: a 101 that was asked for, or a 2xx to a CONNECT.
+    #[must_use]
+    pub fn is_upgraded(&self) -> bool {
+        self.upgraded.is_some()
+    }
+
+    /// Takes the connection as a stream, as [`Response::upgrade`](crate::Response::upgrade) does. The loop has nothing to
+    /// do with it any more: it blocks whoever reads and writes. A completion that is dropped instead closes the
+    /// connection.
+    ///
+    /// # Errors
+    /// What the call failed with; [`ErrorKind::NotUpgraded`](crate::ErrorKind::NotUpgraded) when the response is any other.
+    pub fn upgrade(self) -> Result<Upgraded> {
+        let done = self.into_result()?;
+        let status = done.status().unwrap_or_default();
+        let upgraded = done.upgraded.map(|upgraded| *upgraded);
+        upgraded.ok_or_else(|| Error::new(ErrorKind::NotUpgraded(status), Phase::Done))
     }
 
     /// Why the call failed, or why its body is not whole. A status of 400 or above is no error.
@@ -203,7 +281,9 @@ impl Completion {
     /// The address of the peer.
     #[must_use]
     pub fn remote_addr(&self) -> Option<SocketAddr> {
-        self.reached.as_ref().map(|reached| reached.remote)
+        self.reached
+            .as_ref()
+            .and_then(|reached| reached.remote.tcp())
     }
 
     /// What TLS agreed on, if TLS was spoken.

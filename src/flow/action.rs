@@ -18,6 +18,7 @@ use crate::ids::{ConnId, DialId};
 use crate::message::answer::Family;
 use crate::message::answer::Outcome;
 use crate::message::close::CloseReason;
+use crate::message::peer_addr::PeerAddr;
 use crate::message::tls::TlsFacts;
 use crate::proto::sending::Pulled;
 
@@ -62,7 +63,7 @@ pub(crate) enum Action {
         /// Number of the contestant.
         contestant: u16,
         /// Where to.
-        addr: SocketAddr,
+        addr: PeerAddr,
     },
     /// Give a contestant up: close its socket, connected or not.
     AbortConnect {
@@ -79,8 +80,8 @@ pub(crate) enum Action {
     /// The dial goes on without this call: its contestants and its lookup are for
     /// [`Call::take_detached`](crate::flow::call::Call::take_detached) from now on.
     Detach,
-    /// Begin TLS on a connected contestant; answered by [`DialInput::TlsProgress`] when the peer spoke, and by
-    /// [`DialInput::TlsDone`].
+    /// Begin TLS on a connected contestant; answered by [`DialInput::TlsStarted`] at once, by
+    /// [`DialInput::TlsProgress`] when the peer spoke, and by [`DialInput::TlsDone`].
     StartTls {
         /// Number of the contestant.
         contestant: u16,
@@ -112,6 +113,9 @@ pub(crate) enum Action {
     Resume,
     /// The response can be handed out, and nothing more happens until the caller asks.
     HandOut,
+    /// Take the connection out of what watches it and could cancel it: it is the caller's from now on. Answered by
+    /// [`ExchangeInput::Upgraded`], or by what broke it.
+    Upgrade,
     /// Ask the pool for a place; answered by [`PoolInput::Place`].
     AskPlace,
     /// Put the connection into the pool.
@@ -214,6 +218,13 @@ pub(crate) enum DialInput {
         /// The id of the connection and our address if somebody wants to know it, or the error.
         result: Result<(ConnId, Option<SocketAddr>), io::Error>,
     },
+    /// A TLS handshake has begun; no byte of it has left.
+    TlsStarted {
+        /// Number of the contestant.
+        contestant: u16,
+        /// Whether it offers to resume a session.
+        resumption: bool,
+    },
     /// The peer of a TLS handshake said something, and the handshake goes on.
     TlsProgress {
         /// Number of the contestant.
@@ -289,6 +300,8 @@ pub(crate) enum ExchangeInput {
     Drain,
     /// Observers have spoken.
     Wake,
+    /// The connection is the caller's.
+    Upgraded,
 }
 
 /// What the pool said, or what became of a connection that served.

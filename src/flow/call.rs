@@ -24,7 +24,6 @@ mod queueing;
 mod scarcity;
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -57,6 +56,7 @@ use crate::message::connect_to::ConnectTo;
 use crate::message::dial::DialProfile;
 use crate::message::fields::Fields;
 use crate::message::overrides::Overrides;
+use crate::message::peer_addr::{PeerAddr, UnixAddr};
 use crate::message::tls::TlsFacts;
 use crate::message::via::Destination;
 use crate::proto::exchange::Exchange;
@@ -112,6 +112,8 @@ pub(crate) struct Settings {
     pub(crate) https_only: bool,
     /// How the proxy of a hop is chosen.
     pub(crate) proxies: Proxies,
+    /// The unix socket that all connections go to, if one.
+    pub(crate) unix: Option<UnixAddr>,
     /// How long a connection lives.
     pub(crate) life: Life,
     /// Addresses that the caller gave in advance.
@@ -131,12 +133,13 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// The same settings with other timeouts, another policy, or another proxy.
+    /// The same settings with other timeouts, another policy, another proxy, or a unix socket.
     pub(crate) fn changed(
         &self,
         timeouts: Option<Box<Timeouts>>,
         redirects: Option<RedirectPolicy>,
         proxy: Option<GivenProxy>,
+        unix: Option<UnixAddr>,
     ) -> Self {
         let timeouts = timeouts.map_or_else(|| self.timeouts.clone(), |timeouts| *timeouts);
         let rules = Rules {
@@ -152,6 +155,7 @@ impl Settings {
                 Some(given) => self.proxies.replaced(given),
                 None => self.proxies.clone(),
             },
+            unix: unix.or_else(|| self.unix.clone()),
             connect_to: self.connect_to.clone(),
             guard: self.guard.clone(),
             ..*self
@@ -163,7 +167,7 @@ impl Settings {
 #[derive(Debug, Clone)]
 pub(crate) struct ReachedFacts {
     pub(crate) conn: ConnId,
-    pub(crate) remote: SocketAddr,
+    pub(crate) remote: PeerAddr,
     pub(crate) reused: bool,
     /// Whether it was in the pool, as one that was used is, and one that a detached dial made.
     pub(crate) was_idle: bool,
@@ -344,7 +348,7 @@ impl Call {
     }
 
     /// The final head, once; for the response.
-    pub(crate) fn take_head(&mut self) -> Option<Box<FinalHead>> {
+    fn take_head(&mut self) -> Option<Box<FinalHead>> {
         match std::mem::replace(&mut self.head, Arrived::Nothing) {
             Arrived::Nothing => None,
             Arrived::Head(head, _) => Some(head),
@@ -352,12 +356,15 @@ impl Call {
     }
 
     /// The head of the response, once it is handed out, or why there is none. A body that is broken is told by the
-    /// read; a call that was given up has no response.
+    /// read; a call that was given up has no response, and none that was to speak another protocol and cannot.
     pub(crate) fn take_response(&mut self) -> Result<Box<FinalHead>, Error> {
+        let is_switch = self.is_switch();
         let is_given_up = self
             .error()
             .filter(|error| error.phase() != Phase::Done)
-            .is_some_and(|error| matches!(error.kind(), ErrorKind::Aborted | ErrorKind::Canceled));
+            .is_some_and(|error| {
+                is_switch || matches!(error.kind(), ErrorKind::Aborted | ErrorKind::Canceled)
+            });
         self.take_head().filter(|_| !is_given_up).ok_or_else(|| {
             self.take_error()
                 .unwrap_or_else(|| Error::new(ErrorKind::Internal, Phase::Done))
@@ -480,6 +487,17 @@ impl Call {
             return None;
         };
         Some((connection, *reason))
+    }
+
+    /// Says whether the response begins another protocol.
+    pub(crate) fn is_switch(&self) -> bool {
+        self.exchange()
+            .is_some_and(|exchange| exchange.receiving().is_switch())
+    }
+
+    /// Says whether the connection is about to be handed over to the caller.
+    fn is_switching(&self) -> bool {
+        matches!(&self.state, State::Exchanging(exchange, _) if exchange.receiving().has_switched())
     }
 
     /// Says whether the final head is in.

@@ -9,6 +9,7 @@ use crate::flow::pool::{Key, Lifespan, Pooled};
 use crate::ids::ConnId;
 use crate::message::close::CloseReason;
 use crate::message::framing::Version;
+use crate::message::peer_addr::PeerAddr;
 use crate::message::tls::TlsFacts;
 
 /// The facts of one connection. They travel with it.
@@ -16,7 +17,7 @@ use crate::message::tls::TlsFacts;
 pub(crate) struct Connection {
     pub(crate) id: ConnId,
     pub(crate) key: Arc<Key>,
-    pub(crate) remote: SocketAddr,
+    pub(crate) remote: PeerAddr,
     /// Our address, if somebody wanted to know it.
     pub(crate) local: Option<Box<SocketAddr>>,
     pub(crate) tls: Option<Arc<TlsFacts>>,

@@ -40,7 +40,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, ErrorKind, LookedUp, Phase, Timer, TriedOutcome};
+use crate::error::{Error, ErrorKind, LookedUp, Phase, Timer, TriedOutcome, Unfit, code_of};
 use crate::event::{ConnectOutcome, DialReason, DialStart, Emitter, EventKind, Payload, TlsRole};
 use crate::flow::action::Action;
 use crate::flow::dial::candidates::Candidates;
@@ -58,6 +58,7 @@ use crate::flow::timers::Timers;
 use crate::ids::{ConnId, DialId};
 use crate::message::answer::{Address, Failure, Family};
 use crate::message::dial::DialProfile;
+use crate::message::peer_addr::PeerAddr;
 use crate::message::tls::TlsFacts;
 use crate::proto::Turn;
 
@@ -135,7 +136,7 @@ pub(crate) enum Step {
 pub(crate) struct Won {
     pub(crate) contestant: u16,
     pub(crate) conn: ConnId,
-    pub(crate) remote: SocketAddr,
+    pub(crate) remote: PeerAddr,
     pub(crate) local: Option<SocketAddr>,
     pub(crate) tls: Option<Arc<TlsFacts>>,
     /// Bytes that were exchanged with a proxy, out and in.
@@ -208,7 +209,7 @@ impl Dial {
     /// Contestants start as the pace says.
     fn race(&mut self, now: Instant, emitter: &mut Emitter, timers: &mut Timers) -> Step {
         if let Some((number, to)) = self.before_tls() {
-            return self.begin_tls(number, to, now, emitter, timers);
+            return self.begin_tls(number, to, now, timers);
         }
         let has_candidate = !self.candidates.is_empty();
         if self.contestants.is_empty() && !has_candidate {
@@ -254,22 +255,30 @@ impl Dial {
             return self.prune(now, emitter);
         }
         let addr = match due.to {
-            Goal::Next => self.candidates.take_next().map(|next| next.with_port(port)),
-            Goal::Again(addr) => Some(addr),
+            Goal::Next => self.next_addr(),
+            Goal::Again(addr) => Some(addr.into()),
         };
         let Some(addr) = addr else {
             return Step::Wait(None);
         };
-        let contestant = self.contestants.begin(addr, due.reason, now);
+        let contestant = self.contestants.begin(addr.clone(), due.reason, now);
         self.pace.started(&due, self.profile, now);
         timers.disarm(Timer::Lookup);
-        tell_connect_start(contestant, addr, due.reason, now, emitter);
+        tell_connect_start(contestant, addr.clone(), due.reason, now, emitter);
         Step::Do(Action::Connect { contestant, addr })
+    }
+
+    fn next_addr(&mut self) -> Option<PeerAddr> {
+        let socket = self.candidates.take_socket().map(PeerAddr::Unix);
+        let port = self.facts.target.port;
+        socket.or_else(|| Some(self.candidates.take_next()?.with_port(port).into()))
     }
 
     /// The oldest gives way, one that connects and was not hedged before the others.
     fn prune(&mut self, now: Instant, emitter: &mut Emitter) -> Step {
-        let is_plain = |one: &Contestant| one.is_connecting() && !self.pace.is_hedged(one.addr);
+        let is_hedged = |addr| self.pace.is_hedged(addr);
+        let is_plain =
+            |one: &Contestant| one.is_connecting() && !one.addr.tcp().is_some_and(is_hedged);
         let oldest = self
             .contestants
             .first(is_plain)
@@ -311,7 +320,7 @@ impl Dial {
                 });
             }
             Err(error) => {
-                let code = error.raw_os_error();
+                let code = code_of(&error);
                 tell_connect_done(one, ConnectOutcome::Failed, code, None, now, emitter);
                 self.failed(contestant, error, now);
             }
@@ -321,7 +330,7 @@ impl Dial {
     fn failed(&mut self, contestant: u16, error: io::Error, now: Instant) {
         let outcome = TriedOutcome::Failed {
             kind: error.kind(),
-            code: error.raw_os_error(),
+            code: code_of(&error),
         };
         let Some(one) = self.contestants.end(contestant, outcome, now) else {
             return;
@@ -329,15 +338,27 @@ impl Dial {
         self.pace.failed(one.reason, self.profile);
         if matches!(one.stage, Stage::Opening) {
             self.pace.sent_nothing();
-            if has_no_route(&error) {
-                self.candidates.strand(Family::of(one.addr.ip()));
-            }
+            self.sent_nothing(one.addr, &error, now);
         }
         self.contestants.blame(Gravest {
             weight: weight(&error),
             number: contestant,
-            error: Error::new(ErrorKind::Connect, Phase::Connect).with_source(Box::new(error)),
+            error: connect_error(error),
         });
+    }
+
+    /// What a contestant that sent no packet tells about others.
+    fn sent_nothing(&mut self, addr: PeerAddr, error: &io::Error, now: Instant) {
+        match addr {
+            PeerAddr::Tcp(addr) if has_no_route(error) => {
+                self.candidates.strand(Family::of(addr.ip()));
+            }
+            PeerAddr::Unix(addr) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.candidates.put_socket(addr);
+                self.pace.found_no_room(now);
+            }
+            PeerAddr::Tcp(_) | PeerAddr::Unix(_) => {}
+        }
     }
 
     /// Where the dial is, for errors.
@@ -374,9 +395,9 @@ impl Dial {
     }
 
     /// Where a contestant that is not connected goes.
-    pub(crate) fn addr_of(&self, contestant: u16) -> Option<SocketAddr> {
+    pub(crate) fn addr_of(&self, contestant: u16) -> Option<PeerAddr> {
         let one = self.contestants.get(contestant)?;
-        matches!(one.stage, Stage::Opening | Stage::Connecting).then_some(one.addr)
+        matches!(one.stage, Stage::Opening | Stage::Connecting).then(|| one.addr.clone())
     }
 
     /// Says whether no other contestant is open than this one.
@@ -400,10 +421,27 @@ fn has_no_route(error: &io::Error) -> bool {
     ) || error.raw_os_error() == Some(FAMILY_NOT_SUPPORTED)
 }
 
+/// The error of a contestant that did not connect; what its socket could not be made to be has a kind of its own.
+fn connect_error(error: io::Error) -> Error {
+    let of = |kind| Error::new(kind, Phase::Connect);
+    match error.downcast::<Unfit>() {
+        Ok(unfit) => {
+            let error = of(ErrorKind::LocalSocket(unfit.rule)).with_source(Box::new(unfit.cause));
+            match unfit.subject {
+                Some(subject) => error.about(&subject),
+                None => error,
+            }
+        }
+        Err(error) => of(ErrorKind::Connect).with_source(Box::new(error)),
+    }
+}
+
 /// How much a failure to connect tells; see [`Gravest`].
 fn weight(error: &io::Error) -> u8 {
     use io::ErrorKind as K;
-    if matches!(error.kind(), K::ConnectionRefused | K::ConnectionReset) {
+    if Unfit::of(error).is_some() {
+        4
+    } else if matches!(error.kind(), K::ConnectionRefused | K::ConnectionReset) {
         3
     } else if has_no_route(error) {
         2

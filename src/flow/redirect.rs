@@ -206,7 +206,9 @@ pub(crate) struct Move {
 
 /// Decides about a response.
 pub(crate) fn verdict(policy: &RedirectPolicy, answered: Answered<'_>) -> Verdict {
-    if !matches!(answered.status, 301 | 302 | 303 | 307 | 308) {
+    let is_one = matches!(answered.status, 301 | 302 | 303 | 307 | 308);
+    // A CONNECT names no resource that could have moved.
+    if !is_one || *answered.method == Method::CONNECT {
         return Verdict::NotOne;
     }
     let target = match location(answered.fields) {

@@ -47,6 +47,11 @@ reasons! {
     UploadUnfinished "upload_unfinished" "the response ended before the request did",
     /// A final response came instead of a 100 (Continue), so the request was not completed.
     BodySkipped "body_skipped" "the request body was not sent",
+    /// Another protocol is spoken on it: after a 101 that was asked for, or in a tunnel (RFC 9110 §7.8,
+    /// RFC 9110 §9.3.6). It belongs to the caller, and ends when the caller drops it.
+    Upgraded "upgraded" "another protocol is spoken on it",
+    /// The peer refused a CONNECT of the caller's own (RFC 9110 §9.3.6).
+    ConnectRefused "connect_refused" "the peer refused to make a tunnel",
     /// Bytes follow the end of the response (RFC 9112 §9.2).
     LeftoverBytes "leftover_bytes" "bytes follow the end of the response",
     /// The pool has no place for it.

@@ -12,6 +12,9 @@ const DAY: i64 = 86_400;
 /// Days from the first day of year 1 to that of 1970.
 const DAYS_BEFORE_1970: i64 = 719_162;
 
+/// The first second of year 0, which is the first that a date can have.
+const EARLIEST: i64 = -62_167_219_200;
+
 /// The last second of year 9999, which is the last that a date can have.
 const LATEST: i64 = 253_402_300_799;
 
@@ -43,7 +46,28 @@ pub(crate) fn parse(value: &[u8], now: i64) -> Option<i64> {
     date.is_one().then(|| date.seconds())
 }
 
-/// A day and a time as they were read.
+/// Writes a moment as the one form that is to be made (RFC 9110 §5.6.7). None if its year has not four digits.
+pub(crate) fn write(moment: i64) -> Option<String> {
+    if !(EARLIEST..=LATEST).contains(&moment) {
+        return None;
+    }
+    let (days, time) = (moment.div_euclid(DAY), moment.rem_euclid(DAY));
+    let weekday = word(&WEEKDAYS, (days + 3).rem_euclid(7))?;
+    let Date {
+        year, month, day, ..
+    } = Date::of_day(days + DAYS_BEFORE_1970);
+    let month = word(&MONTHS, month - 1)?;
+    let [hour, minute, second] = [time / 3600, time / 60 % 60, time % 60];
+    Some(format!(
+        "{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT"
+    ))
+}
+
+fn word(words: &[&'static str], place: i64) -> Option<&'static str> {
+    words.get(usize::try_from(place).ok()?).copied()
+}
+
+/// A day and a time as they are read and written.
 #[derive(Debug, Clone, Copy)]
 struct Date {
     year: i64,
@@ -119,6 +143,26 @@ fn asctime(value: &[u8]) -> Option<Date> {
 }
 
 impl Date {
+    /// The first second of a day that is so many days after the first one of year 1.
+    fn of_day(days: i64) -> Self {
+        // Never too late: no year has more than 366 days.
+        let mut year = days.div_euclid(366) + 1;
+        while days_before(year + 1) <= days {
+            year += 1;
+        }
+        let (mut month, mut day) = (1, days - days_before(year));
+        while day >= days_of_month(year, month) {
+            day -= days_of_month(year, month);
+            month += 1;
+        }
+        Self {
+            year,
+            month,
+            day: day + 1,
+            time: [0; 3],
+        }
+    }
+
     /// Puts a two-digit year into its century.
     fn in_century(self, now: i64) -> Self {
         let this_year = 1970 + now.clamp(0, LATEST) / (365 * DAY);

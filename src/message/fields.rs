@@ -323,7 +323,6 @@ pub(crate) fn list_elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Splits what has parameters: the value, and each parameter behind it (RFC 9110 §5.6.6).
-#[cfg(feature = "export")]
 pub(crate) fn parameters(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     pieces(value, b';')
 }

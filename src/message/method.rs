@@ -33,6 +33,9 @@ impl Method {
     /// QUERY.
     pub const QUERY: Self = Self(Cow::Borrowed("QUERY"));
 
+    /// CONNECT, of requests that [`Client::connect`](crate::Client::connect) makes.
+    pub const CONNECT: Self = Self(Cow::Borrowed("CONNECT"));
+
     /// Takes any token as a method (RFC 9110 §9.1).
     ///
     /// # Errors

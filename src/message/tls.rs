@@ -29,6 +29,34 @@ impl fmt::Display for TlsVersion {
     }
 }
 
+/// Who the peer of a handshake is to us.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TlsRole {
+    /// A proxy, which carries our bytes to the origin: a client certificate is not for it, and what is known of its
+    /// sessions is not for an origin of the same name.
+    Proxy,
+    /// The origin.
+    Origin,
+}
+
+impl TlsRole {
+    /// The name in exports.
+    #[must_use]
+    pub fn tag(self) -> &'static str {
+        match self {
+            Self::Proxy => "proxy",
+            Self::Origin => "origin",
+        }
+    }
+}
+
+impl fmt::Display for TlsRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.tag())
+    }
+}
+
 /// How a handshake went.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -101,7 +129,8 @@ impl TlsFacts {
         self.handshake
     }
 
-    /// The certificates of the peer in the order it sent them, its own first. Empty if nobody asked for them.
+    /// The certificates of the peer in the order it sent them, its own first. A resumed session has those of the
+    /// connection it began with.
     #[must_use]
     pub fn certificates(&self) -> &[CertificateFacts] {
         &self.certificates

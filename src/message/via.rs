@@ -1,8 +1,8 @@
 //! By whom a request reaches the server of its URL: straight, through a proxy, or over a socket of the file system.
 
-use std::path::Path;
 use std::sync::Arc;
 
+use crate::message::peer_addr::UnixAddr;
 use crate::message::proxy::{Proxy, ProxyScheme};
 use crate::message::url::{Scheme, Url};
 
@@ -17,7 +17,7 @@ pub(crate) enum Via {
     /// A proxy that passes bytes on: each connection leads to one target.
     Tunnel(Arc<Proxy>),
     /// A server that listens there.
-    Unix(Arc<Path>),
+    Unix(UnixAddr),
 }
 
 /// What decides about the connection of a request.

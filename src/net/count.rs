@@ -7,7 +7,7 @@ pub(crate) enum Syscall {
     Socket,
     /// `connect`.
     Connect,
-    /// `setsockopt`, `getsockopt`, `getsockname`.
+    /// `setsockopt`, `getsockopt`, `getsockname`, `bind`.
     Option,
     /// `sendto`, `sendmsg`.
     Send,

@@ -3,6 +3,7 @@
 pub(crate) mod cancel;
 pub(crate) mod clock;
 pub(crate) mod count;
+pub(crate) mod duplex;
 pub(crate) mod inlet;
 #[cfg(test)]
 pub(crate) mod models;
@@ -12,6 +13,7 @@ pub(crate) mod poll;
 pub(crate) mod random;
 pub(crate) mod resolver;
 pub(crate) mod route;
+pub(crate) mod setup;
 pub(crate) mod socket;
 pub(crate) mod sync;
 pub(crate) mod thread;

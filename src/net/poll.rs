@@ -241,6 +241,15 @@ impl Watch {
         self.source.owner.store(owner.to_bits(), Ordering::Relaxed);
     }
 
+    /// Ends the registration of a socket that stays open: the system forgets it now.
+    pub(crate) fn end(&self, socket: BorrowedFd<'_>) -> io::Result<()> {
+        let Some(hub) = self.hub.upgrade() else {
+            return Ok(());
+        };
+        syscall(Syscall::Poll);
+        hub.registry.deregister(&mut SourceFd(&socket.as_raw_fd()))
+    }
+
     /// What a call on the socket may succeed in.
     pub(crate) fn maybe(&self) -> Ready {
         let maybe = self.source.maybe.load(Ordering::Relaxed);

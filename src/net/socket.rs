@@ -1,4 +1,4 @@
-//! One TCP socket: blocking, so that the steady state is one system call per direction.
+//! One socket, TCP or unix: blocking, so that the steady state is one system call per direction.
 //!
 //! Receiving blocks under `SO_RCVTIMEO`; the armed value is at most the time that remains. Sending never blocks:
 //! a full buffer is told, and the caller waits in [`super::wait`] for both directions at once.
@@ -7,17 +7,19 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::net::{RecvFlags, SendFlags};
-use socket2::{Domain, Protocol, Type};
+use socket2::{Domain, Protocol, SockAddr, Type};
 
+use crate::message::peer_addr::PeerAddr;
 use crate::net::clock::now;
 use crate::net::count::{Syscall, syscall};
 use crate::net::poll::{Bell, Owner, Watch};
+use crate::net::setup::SocketSetup;
 use crate::net::wait::Interest;
 
 /// Shortest receive timeout that is armed: zero would mean none.
@@ -57,7 +59,7 @@ enum Receiving {
 #[derive(Debug)]
 pub(crate) struct Unconnected {
     inner: Arc<socket2::Socket>,
-    addr: SocketAddr,
+    addr: PeerAddr,
     mode: Mode,
     watch: Option<Watch>,
 }
@@ -102,15 +104,15 @@ pub(crate) enum Incoming {
 
 impl Unconnected {
     /// Opens a socket for an address, to be connected by [`connect`](Self::connect).
-    pub(crate) fn open(addr: SocketAddr) -> io::Result<Self> {
-        Self::open_as(addr, Mode::Blocking)
+    pub(crate) fn open(addr: SocketAddr, setup: &SocketSetup) -> io::Result<Self> {
+        Self::open_as(addr.into(), Mode::Blocking, setup)
     }
 
     /// Opens a socket for an address and begins to connect without waiting; [`finish`](Self::finish) says how it
     /// ended. An error means that no packet left, or that the answer was there at once, as it is when the peer is
-    /// this machine.
-    pub(crate) fn begin(addr: SocketAddr) -> io::Result<Begun> {
-        Self::open_as(addr, Mode::Polled)?.start()
+    /// this machine. A unix socket is connected or not at once; `WouldBlock` means that its listener has no room.
+    pub(crate) fn begin(addr: PeerAddr, setup: &SocketSetup) -> io::Result<Begun> {
+        Self::open_as(addr, Mode::Polled, setup)?.start()
     }
 
     /// As [`begin`](Self::begin), for a socket that was opened to be connected in a blocking call.
@@ -124,8 +126,12 @@ impl Unconnected {
     fn start(self) -> io::Result<Begun> {
         let is_connected = match self.connect_now() {
             Ok(()) => true,
-            Err(error) if is_under_way(&error) => self.addr.ip().is_loopback() && self.finish()?,
-            Err(error) => return Err(error),
+            Err(error) => match &self.addr {
+                PeerAddr::Tcp(addr) if is_under_way(&error) => {
+                    addr.ip().is_loopback() && self.finish()?
+                }
+                PeerAddr::Tcp(_) | PeerAddr::Unix(_) => return Err(error),
+            },
         };
         Ok(if is_connected {
             Begun::Connected(self)
@@ -134,12 +140,18 @@ impl Unconnected {
         })
     }
 
-    fn open_as(addr: SocketAddr, mode: Mode) -> io::Result<Self> {
+    fn open_as(addr: PeerAddr, mode: Mode, setup: &SocketSetup) -> io::Result<Self> {
         syscall(Syscall::Socket);
-        let domain = Domain::for_address(addr);
-        let inner = socket2::Socket::new(domain, mode.socket_type(), Some(Protocol::TCP))?;
+        let (domain, protocol) = match addr {
+            PeerAddr::Tcp(addr) => (Domain::for_address(addr), Some(Protocol::TCP)),
+            PeerAddr::Unix(_) => (Domain::UNIX, None),
+        };
+        let inner = socket2::Socket::new(domain, mode.socket_type(), protocol)?;
         #[cfg(target_vendor = "apple")]
         inner.set_nonblocking(mode == Mode::Polled)?;
+        if let PeerAddr::Tcp(addr) = addr {
+            setup.apply(&inner, addr)?;
+        }
         Ok(Self {
             inner: Arc::new(inner),
             addr,
@@ -155,6 +167,11 @@ impl Unconnected {
 
     pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
         self.inner.as_fd()
+    }
+
+    /// Says whether it has addresses of the network.
+    pub(crate) fn is_tcp(&self) -> bool {
+        matches!(self.addr, PeerAddr::Tcp(_))
     }
 
     /// Connects, blocking, until the deadline, and for a short time only if it can be canceled. False: the
@@ -182,8 +199,12 @@ impl Unconnected {
     }
 
     fn connect_now(&self) -> io::Result<()> {
+        let addr = match &self.addr {
+            PeerAddr::Tcp(addr) => SockAddr::from(*addr),
+            PeerAddr::Unix(addr) => SockAddr::unix(addr.raw())?,
+        };
         syscall(Syscall::Connect);
-        self.inner.connect(&self.addr.into())
+        self.inner.connect(&addr)
     }
 
     /// Says whether a socket that a poll found ready is connected; if not, the poll was wrong.
@@ -221,11 +242,13 @@ impl Unconnected {
         })
     }
 
-    /// Makes a connected socket of it: Nagle's algorithm off; watched if it was, else blocking and the receive timeout
+    /// Makes a connected socket of it: Nagle's algorithm off where there is one; watched if it was, else blocking and the receive timeout
     /// armed.
     pub(crate) fn into_socket(self, read_timeout: Option<Duration>) -> io::Result<Socket> {
-        syscall(Syscall::Option);
-        self.inner.set_tcp_nodelay(true)?;
+        if self.is_tcp() {
+            syscall(Syscall::Option);
+            self.inner.set_tcp_nodelay(true)?;
+        }
         if let Some(watch) = self.watch {
             watch.expect(Interest::WRITE);
             return Ok(Socket {
@@ -375,6 +398,33 @@ impl Socket {
         }
     }
 
+    /// Receives into a slice without waiting. None: there is nothing.
+    pub(crate) fn receive_into_now(&self, into: &mut [u8]) -> io::Result<Option<usize>> {
+        syscall(Syscall::Receive);
+        match rustix::net::recv(&*self.inner, into, RecvFlags::DONTWAIT) {
+            Ok((count, _)) => Ok(Some(count)),
+            Err(error) if self.has_nothing(error) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Takes the socket out of the event loop that watches it, if one does: from then on it blocks, without a timeout.
+    pub(crate) fn release(&mut self) -> io::Result<()> {
+        if let Receiving::Watched(watch) = &self.receiving {
+            watch.end(self.inner.as_fd())?;
+            self.receiving = Receiving::Armed(None);
+            syscall(Syscall::Option);
+            rustix::io::ioctl_fionbio(&*self.inner, false)?;
+        }
+        self.arm(None)
+    }
+
+    /// Ends the direction of sending.
+    pub(crate) fn end_sending(&self) -> io::Result<()> {
+        syscall(Syscall::Option);
+        self.inner.shutdown(Shutdown::Write)
+    }
+
     /// Says whether an error means only that nothing is there.
     fn has_nothing(&self, error: rustix::io::Errno) -> bool {
         let is_empty = error == rustix::io::Errno::AGAIN;
@@ -498,10 +548,11 @@ mod tests {
         let any: SocketAddr = ([127, 0, 0, 1], 0).into();
         listener.bind(&any.into()).unwrap();
         let addr = listener.local_addr().unwrap().as_socket().unwrap();
-        let refused = Unconnected::begin(addr).unwrap_err();
+        let setup = SocketSetup::default();
+        let refused = Unconnected::begin(addr.into(), &setup).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
         listener.listen(1).unwrap();
-        let begun = Unconnected::begin(addr).unwrap();
+        let begun = Unconnected::begin(addr.into(), &setup).unwrap();
         let Begun::Connected(socket) = begun else {
             panic!("{begun:?}")
         };

@@ -15,7 +15,10 @@
 //! - The end of the data is a close_notify; anything else is a truncation (RFC 9112 §9.8).
 //! - Each turn consumes, produces or says that it is blocked; what a peer can make us do without giving data is
 //!   bounded.
-//! - A session is resumed only under the very configuration that made it.
+//! - A session is resumed only under the very configuration that made it, and in the same role: what a proxy gave
+//!   us is never shown to an origin of the same name, nor the other way about.
+//! - There is one way to begin TLS, [`TlsClient::start`], and behind it one verifier for each configuration:
+//!   directly, through a proxy, inside a tunnel, over a unix socket.
 
 mod config;
 
@@ -29,6 +32,12 @@ mod engine;
 mod certificate;
 #[cfg(feature = "tls")]
 mod failure;
+#[cfg(feature = "tls")]
+mod hello;
+#[cfg(feature = "tls")]
+mod identity;
+#[cfg(feature = "tls")]
+mod key_log;
 #[cfg(feature = "tls")]
 mod stage;
 #[cfg(all(test, feature = "testkit", feature = "ring"))]

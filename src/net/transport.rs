@@ -13,7 +13,7 @@ use crate::message::tls::TlsFacts;
 use crate::net::poll::Owner;
 use crate::net::socket::{Incoming, Socket};
 use crate::net::tls::{TlsClient, TlsError, TlsName};
-use crate::net::transport::secured::Secured;
+use crate::net::transport::secured::{CIPHER_ROOM, Secured};
 use crate::net::wait::Interest;
 
 /// A connected byte stream.
@@ -89,23 +89,27 @@ impl Transport {
         Ok(())
     }
 
+    /// Says whether the handshake that was just begun offers to resume a session.
+    pub(crate) fn offers_resumption(&self) -> bool {
+        (self.tls.as_ref()).is_some_and(|tls| tls.offers_resumption())
+    }
+
     /// Does the TLS handshake until the peer is verified; what is then still to be sent leaves with the first
     /// request. None: the deadline passed.
     pub(crate) fn handshake(
         &mut self,
         deadline: Option<Instant>,
-        certificates: bool,
     ) -> Result<Option<Arc<TlsFacts>>, Broken> {
         match &mut self.tls {
-            Some(tls) => tls.handshake(&mut self.socket, deadline, certificates),
+            Some(tls) => tls.handshake(&mut self.socket, deadline),
             None => Err(Broken::Io(io::ErrorKind::NotConnected.into())),
         }
     }
 
     /// Does what can be done of the TLS handshake without waiting.
-    pub(crate) fn handshake_now(&mut self, certificates: bool) -> Result<Shaken, Broken> {
+    pub(crate) fn handshake_now(&mut self) -> Result<Shaken, Broken> {
         match &mut self.tls {
-            Some(tls) => tls.handshake_now(&self.socket, certificates),
+            Some(tls) => tls.handshake_now(&self.socket),
             None => Err(Broken::Io(io::ErrorKind::NotConnected.into())),
         }
     }
@@ -151,6 +155,52 @@ impl Transport {
         tls.receive(&mut self.socket, first, deadline)
     }
 
+    /// Receives what is there without waiting; nothing yet is told as a deadline that passed.
+    pub(crate) fn receive_now(&mut self, into: &mut [u8]) -> Result<Received, Broken> {
+        let Some(tls) = &mut self.tls else {
+            return Ok(match self.socket.receive_into_now(into)? {
+                None => Received::TimedOut,
+                Some(0) => Received::Ended(true),
+                Some(count) => Received::Bytes(count, 0),
+            });
+        };
+        tls.receive_now(&self.socket, into, CIPHER_ROOM)
+    }
+
+    /// Says whether TLS has something to send that no write waits for.
+    pub(crate) fn owes_bytes(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.owes_bytes())
+    }
+
+    /// Hands to the kernel what TLS still has to send, without waiting; says whether that is all.
+    pub(crate) fn flush(&mut self) -> Result<bool, Broken> {
+        Ok(match &mut self.tls {
+            None => true,
+            Some(tls) => tls.flush(&self.socket)?,
+        })
+    }
+
+    /// Counts what `send` was given and TLS has not sent yet: it is sent by whoever comes next.
+    pub(crate) fn take_in_flight(&mut self) -> usize {
+        self.tls.as_mut().map_or(0, |tls| tls.take_in_flight())
+    }
+
+    /// Takes the connection out of the event loop that watches it, if one does.
+    pub(crate) fn release(&mut self) -> io::Result<()> {
+        self.socket.release()
+    }
+
+    /// Ends the direction of sending: by a FIN, under TLS by a close_notify, which is to be flushed.
+    pub(crate) fn end_sending(&mut self) -> io::Result<()> {
+        match &mut self.tls {
+            None => self.socket.end_sending(),
+            Some(tls) => {
+                tls.end_sending();
+                Ok(())
+            }
+        }
+    }
+
     /// Sets whom the reports about a watched connection are for.
     pub(crate) fn give(&self, owner: Owner) {
         self.socket.give(owner);
@@ -181,9 +231,7 @@ impl Transport {
 
     /// Sends what TLS still has to say before the connection idles. False: the kernel does not take it now.
     pub(crate) fn settle(&mut self) -> bool {
-        self.tls
-            .as_mut()
-            .is_none_or(|tls| tls.flush(&self.socket).unwrap_or(false))
+        self.flush().unwrap_or(false)
     }
 
     /// Looks whether an idle connection can be used. Never waits. One system call and no memory unless bytes of TLS
@@ -217,6 +265,11 @@ impl Transport {
 
     /// Ends the stream: close_notify without waiting, the innermost first, then close.
     pub(crate) fn close(mut self) {
+        self.notify_end();
+    }
+
+    /// Tells the peer that the end is meant: close_notify without waiting. The close follows.
+    pub(crate) fn notify_end(&mut self) {
         if let Some(tls) = &mut self.tls {
             tls.close(&self.socket);
         }

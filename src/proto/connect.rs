@@ -62,6 +62,8 @@ pub(crate) fn write_connect(
         host_by_user: false,
         expect: false,
         close: false,
+        upgrade: None,
+        takes_trailers: false,
         framing: RequestFraming::Absent,
         trailers: None,
     };

@@ -11,6 +11,7 @@ use crate::message::fields::Fields;
 use crate::message::proxy::Proxy;
 use crate::proto::buffers::Buffer;
 use crate::proto::chunked::{self, CHUNK_END};
+use crate::proto::sending::TrailerPlan;
 
 /// A `User-Agent` of ours: product and version, no more (RFC 9110 §10.1.5).
 pub(crate) const USER_AGENT: &str = concat!("wirescope/", env!("CARGO_PKG_VERSION"));
@@ -41,9 +42,13 @@ pub(crate) struct HeadPlan<'a> {
     pub(crate) host_by_user: bool,
     pub(crate) expect: bool,
     pub(crate) close: bool,
+    /// The protocols that are offered instead of this one, as a list.
+    pub(crate) upgrade: Option<&'a str>,
+    /// Whether the peer is told that trailers are welcome.
+    pub(crate) takes_trailers: bool,
     pub(crate) framing: RequestFraming,
     /// Names of the trailers that will follow a chunked body.
-    pub(crate) trailers: Option<&'a Fields>,
+    pub(crate) trailers: Option<&'a TrailerPlan>,
 }
 
 impl HeadPlan<'_> {
@@ -59,6 +64,18 @@ impl HeadPlan<'_> {
         });
         out.append(b"\r\n");
         (out.len().saturating_sub(before), lines)
+    }
+
+    /// What the peer is told of the connection; a field for one connection is named there (RFC 9110 §7.6.1).
+    fn connection_options(&self) -> Option<&'static [u8]> {
+        match (self.close, self.upgrade.is_some(), self.takes_trailers) {
+            (false, true, true) => Some(b"Upgrade, TE"),
+            (false, true, false) => Some(b"Upgrade"),
+            (true, _, true) => Some(b"close, TE"),
+            (true, _, false) => Some(b"close"),
+            (false, false, true) => Some(b"TE"),
+            (false, false, false) => None,
+        }
     }
 
     /// Goes through the lines in wire order: Host first (RFC 9110 §7.2), our defaults, the caller's lines in
@@ -89,8 +106,14 @@ impl HeadPlan<'_> {
         if self.expect {
             line("Expect", b"100-continue", AddedBy::User);
         }
-        if self.close {
-            line("Connection", b"close", AddedBy::Client);
+        if self.takes_trailers {
+            line("TE", b"trailers", AddedBy::User);
+        }
+        if let Some(options) = self.connection_options() {
+            line("Connection", options, AddedBy::Client);
+        }
+        if let Some(protocols) = self.upgrade {
+            line("Upgrade", protocols.as_bytes(), AddedBy::User);
         }
         if let Some(trailers) = self.trailers.filter(|trailers| !trailers.is_empty()) {
             line("Trailer", &announced(trailers), AddedBy::Client);
@@ -110,13 +133,13 @@ impl HeadPlan<'_> {
 }
 
 /// The names of trailers as a list (RFC 9110 §6.6.2).
-fn announced(trailers: &Fields) -> Vec<u8> {
+fn announced(trailers: &TrailerPlan) -> Vec<u8> {
     let mut names = Vec::new();
-    for line in trailers.iter() {
+    for name in trailers.names() {
         if !names.is_empty() {
             names.extend_from_slice(b", ");
         }
-        names.extend_from_slice(line.name().as_bytes());
+        names.extend_from_slice(name.as_bytes());
     }
     names
 }
@@ -204,6 +227,8 @@ mod tests {
             host_by_user: false,
             expect: false,
             close: false,
+            upgrade: None,
+            takes_trailers: false,
             framing: RequestFraming::Absent,
             trailers: None,
         }
@@ -263,16 +288,37 @@ mod tests {
     }
 
     #[test]
+    fn rfc_a29_rfc_a31_te_and_close_are_named_in_one_connection_field() {
+        let check = |close, takes_trailers, expected: &str| {
+            let head = text(&HeadPlan {
+                close,
+                takes_trailers,
+                ..plan(&Fields::new())
+            });
+            let (_, behind) = head.split_once("Accept: */*\r\n").unwrap();
+            assert_eq!(behind, format!("{expected}\r\n"));
+        };
+        check(false, false, "");
+        check(true, false, "Connection: close\r\n");
+        check(false, true, "TE: trailers\r\nConnection: TE\r\n");
+        check(true, true, "TE: trailers\r\nConnection: close, TE\r\n");
+    }
+
+    #[test]
     fn rfc_b10_trailers_are_announced() {
         let mut trailers = Fields::new();
         trailers.append("X-Sum", "1").unwrap();
         trailers.append("X-More", "2").unwrap();
+        let trailers = TrailerPlan::new(trailers, vec!["X-Late".into()]);
         let head = text(&HeadPlan {
             framing: RequestFraming::Chunked,
             trailers: Some(&trailers),
             ..plan(&Fields::new())
         });
-        assert!(head.contains("Trailer: X-Sum, X-More\r\n"), "{head}");
+        assert!(
+            head.contains("Trailer: X-Sum, X-More, X-Late\r\n"),
+            "{head}"
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use crate::config::EarlyResponse;
-use crate::error::Phase;
+use crate::error::{ErrorKind, FramingRule, Phase};
 use crate::event::{BodyEnd, ExpectOutcome, TargetForm, WriteFailure};
 use crate::message::close::CloseReason;
 use crate::message::fields::Fields;
@@ -90,8 +90,14 @@ impl Exchange {
     /// Goes on behind a head.
     ///
     /// # Errors
-    /// As [`Exchange::received`].
+    /// As [`Exchange::received`], and the peer begins another protocol although it can never have the whole request: its
+    /// body is held back, or was given up. A peer that was asked for a 100 (Continue) has to say so before
+    /// (RFC 9110 §7.8).
     pub(crate) fn resume(&mut self, turn: &mut Turn<'_>) -> Result<Progress, Fault> {
+        if self.receiving.is_switch() && !self.can_be_sent_whole() {
+            let kind = ErrorKind::PeerFraming(FramingRule::SwitchTooSoon);
+            return Err(Fault::new(kind, Phase::Head));
+        }
         let early = !self.is_request_over();
         let received = self.receiving.resume(early, turn)?;
         Ok(self.follow(received, turn))
@@ -150,7 +156,9 @@ impl Exchange {
             }
             Received::Interim(_) => Progress::Going,
             Received::Final(head, close) => {
-                self.answered(close, turn);
+                if !self.receiving.is_switch() {
+                    self.answered(close, turn);
+                }
                 Progress::Head(head)
             }
             Received::Complete => {
@@ -162,6 +170,20 @@ impl Exchange {
                 Progress::Complete
             }
         }
+    }
+
+    fn can_be_sent_whole(&self) -> bool {
+        !self.sending.is_waiting() && self.sending.failure().is_none()
+    }
+
+    /// Says whether another protocol can be spoken: its head is in, and the request is fully sent (RFC 9110 §7.8).
+    pub(crate) fn has_switched(&self) -> bool {
+        self.receiving.has_switched() && self.sending.is_finished()
+    }
+
+    /// Bytes that were received are no part of the response, but of the protocol behind it.
+    pub(crate) fn leave_behind(&mut self, count: usize) {
+        self.receiving.leave_behind(count);
     }
 
     /// A final head is in: a body that waits is not sent, and nothing is sent to a peer that closes.

@@ -180,6 +180,8 @@ fn transfer_coding(
 fn close_reason(request: RequestFacts<'_>, head: &Head, framing: Framing) -> Option<CloseReason> {
     if framing == Framing::UntilClose {
         Some(CloseReason::DelimitedByClose)
+    } else if request.is_connect {
+        Some(CloseReason::ConnectRefused)
     } else if request.said_close {
         Some(CloseReason::CloseRequested)
     } else if has_option(&head.fields, "close") {

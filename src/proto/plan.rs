@@ -4,6 +4,7 @@
 //! come from here alone, whatever the caller's fields say, and a contradiction is an error.
 
 mod moved;
+mod switch;
 
 use std::sync::Arc;
 
@@ -11,20 +12,30 @@ use crate::error::{Error, ErrorKind, FieldError, RequestRule};
 use crate::event::TargetForm;
 use crate::message::fields::Fields;
 use crate::message::method::Method;
+use crate::message::range::Validator;
 use crate::message::url::{Scheme, Url};
 use crate::message::via::{Destination, Via};
 use crate::proto::encode::{HeadPlan, RequestFraming};
 use crate::proto::framing::is_forbidden_trailer;
-use crate::proto::sending::BodyPlan;
+pub(crate) use crate::proto::plan::switch::{check_protocol, connect_target};
+use crate::proto::sending::{BodyPlan, TrailerPlan};
 
 /// Fields that may stand once only (RFC 9110 §5.3).
-const SINGLE: &[&str] = &["authorization", "user-agent", "referer", "content-type"];
+const SINGLE: &[&str] = &[
+    "authorization",
+    "user-agent",
+    "referer",
+    "content-type",
+    "range",
+    "if-range",
+    "if-modified-since",
+    "if-unmodified-since",
+];
 
 /// Fields that belong to one connection and need machinery that a plain request has not (RFC 9110 §7.6.1).
 const CONNECTION_OWNED: &[&str] = &[
     "keep-alive",
     "proxy-connection",
-    "te",
     "upgrade",
     "http2-settings",
 ];
@@ -35,6 +46,7 @@ const PROXY_AUTHORIZATION: &str = "proxy-authorization";
 const SETTLED: &[&str] = &[
     "host",
     "connection",
+    "te",
     "expect",
     "content-length",
     "transfer-encoding",
@@ -51,12 +63,18 @@ pub(crate) struct Plan {
     pub(crate) label: Option<Arc<str>>,
     pub(crate) expect: bool,
     pub(crate) close: bool,
+    /// The protocols that are offered instead of HTTP, as a list in the order of preference.
+    pub(crate) upgrade: Option<Arc<str>>,
+    /// Whether the peer is told that trailers are welcome.
+    takes_trailers: bool,
     /// Whether the body can be given a second time.
     pub(crate) is_replayable: bool,
     /// By whom the server is reached.
     via: Via,
     fields: Fields,
     host: Option<Box<[u8]>>,
+    /// What a CONNECT asks for.
+    target: Option<Arc<str>>,
     framing: RequestFraming,
     user_agent: bool,
     accept: bool,
@@ -72,6 +90,9 @@ pub(crate) struct Wish {
     pub(crate) is_replayable: bool,
     pub(crate) expect: bool,
     pub(crate) asterisk: bool,
+    /// `host:port` that a CONNECT asks for.
+    pub(crate) target: Option<Arc<str>>,
+    pub(crate) upgrade: Option<Arc<str>>,
     pub(crate) allow_body: bool,
     pub(crate) allow_trace: bool,
     pub(crate) without_defaults: Vec<Box<str>>,
@@ -100,12 +121,15 @@ impl Plan {
         let checked = check_scheme(&wish)
             .and_then(|()| check_method(&wish))
             .and_then(|()| check_single(&wish.fields))
+            .and_then(|()| check_if_range(&wish.fields))
             .and_then(|()| match &wish.body {
                 BodyPlan::Source(_, trailers) => check_trailers(trailers),
                 BodyPlan::Empty | BodyPlan::Memory(_) => Ok(()),
             });
         let is_to_http10 = wish.is_to_http10;
         let mut plan = Self::unchecked(wish);
+        // Nothing may be sent behind a request that says close (RFC 9112 §9.6).
+        plan.close &= !plan.may_switch();
         let settled = checked.and_then(|()| plan.settle());
         match settled.and_then(|()| plan.check_peer(is_to_http10)) {
             Ok(()) => Ok(plan),
@@ -124,14 +148,17 @@ impl Plan {
         let (user_agent, accept) = (!has("user-agent"), !has("accept"));
         Self {
             framing: RequestFraming::Absent,
-            form: if wish.asterisk {
-                TargetForm::Asterisk
-            } else {
-                TargetForm::Origin
+            form: match (&wish.target, wish.asterisk) {
+                (Some(_), _) => TargetForm::Authority,
+                (None, true) => TargetForm::Asterisk,
+                (None, false) => TargetForm::Origin,
             },
             expect: wish.expect,
             close: !wish.keep_alive,
+            upgrade: wish.upgrade,
+            takes_trailers: false,
             host: None,
+            target: wish.target,
             user_agent,
             accept,
             method: wish.method,
@@ -162,6 +189,7 @@ impl Plan {
         let has_fields = !self.fields.is_empty();
         if has_fields {
             self.take_host()?;
+            self.take_te()?;
             self.take_connection()?;
         }
         self.take_expect()?;
@@ -185,6 +213,9 @@ impl Plan {
         if CONNECTION_OWNED.iter().chain(SETTLED).any(is_owned) {
             return Err(refused(name, FieldError::ConnectionOwned));
         }
+        if name.eq_ignore_ascii_case("if-range") {
+            check_condition(&self.fields, value.as_bytes())?;
+        }
         self.fields
             .set(name, value)
             .map_err(|rule| Error::from(rule).about(name))?;
@@ -193,8 +224,11 @@ impl Plan {
         Ok(())
     }
 
-    /// Removes a field of the caller's, all its lines.
+    /// Removes a field of the caller's, all its lines. `If-Range` goes with its `Range`.
     pub(crate) fn remove_field(&mut self, name: &str) -> usize {
+        if name.eq_ignore_ascii_case("range") {
+            self.fields.remove("if-range");
+        }
         self.fields.remove(name)
     }
 
@@ -203,20 +237,23 @@ impl Plan {
         HeadPlan {
             method: self.method.as_str(),
             target: self.target(),
+            host: match (&self.host, &self.target) {
+                (Some(host), _) => host,
+                (None, Some(target)) => target.as_bytes(),
+                (None, None) => self.url.authority().as_bytes(),
+            },
             proxy: match &self.via {
                 Via::Forward(proxy) if !self.fields.contains(PROXY_AUTHORIZATION) => Some(proxy),
                 Via::Forward(_) | Via::Nobody | Via::Tunnel(_) | Via::Unix(_) => None,
             },
-            host: self
-                .host
-                .as_deref()
-                .unwrap_or_else(|| self.url.authority().as_bytes()),
             user_agent: self.user_agent,
             accept: self.accept,
             fields: &self.fields,
             host_by_user: self.host.is_some(),
             expect: self.expect,
             close: self.close,
+            upgrade: self.upgrade.as_deref(),
+            takes_trailers: self.takes_trailers,
             framing: self.framing,
             trailers: match &self.body {
                 BodyPlan::Source(None, trailers) => Some(trailers),
@@ -238,6 +275,7 @@ impl Plan {
         match self.form {
             TargetForm::Asterisk if is_forwarded => self.url.without_path(),
             TargetForm::Asterisk => "*",
+            TargetForm::Authority => self.target.as_deref().unwrap_or_default(),
             TargetForm::Origin if is_forwarded => self.url.absolute_form(),
             TargetForm::Origin | TargetForm::Absolute => self.url.request_target(),
         }
@@ -272,13 +310,17 @@ impl Plan {
             body: _,
             form: _,
             expect: _,
+            takes_trailers: _,
             fields: _,
             host: _,
+            target: _,
             framing: _,
             user_agent: _,
             accept: _,
             // Whether the connection is kept after it is asked at its end.
             close: _,
+            // What is spoken after it is the caller's, who has the connection then.
+            upgrade: _,
             // What is done when an attempt breaks, and what events show.
             is_replayable: _,
             label: _,
@@ -305,6 +347,15 @@ impl Plan {
         self.method.as_str() == "HEAD"
     }
 
+    /// Says whether another protocol may follow on the connection.
+    pub(crate) fn may_switch(&self) -> bool {
+        self.upgrade.is_some() || self.target.is_some()
+    }
+
+    pub(crate) fn is_connect(&self) -> bool {
+        self.target.is_some()
+    }
+
     /// The caller's Host goes first and replaces ours (RFC 9110 §7.2).
     fn take_host(&mut self) -> Result<(), Error> {
         let Some(host) = self.fields.get("host") else {
@@ -323,6 +374,19 @@ impl Plan {
         Ok(())
     }
 
+    /// `TE: trailers` is a wish that is granted, with the option of `Connection` that goes with it. A coding that is
+    /// named there would be one that we cannot read, and `chunked` is never named (RFC 9112 §7.4).
+    fn take_te(&mut self) -> Result<(), Error> {
+        for coding in self.fields.elements("te") {
+            if !coding.eq_ignore_ascii_case(b"trailers") {
+                return Err(refused("TE", FieldError::ConnectionOwned));
+            }
+            self.takes_trailers = true;
+        }
+        self.fields.remove("te");
+        Ok(())
+    }
+
     /// `Connection: close` is a wish that is granted; every other option belongs to the client.
     fn take_connection(&mut self) -> Result<(), Error> {
         for name in CONNECTION_OWNED {
@@ -332,8 +396,14 @@ impl Plan {
         }
         for option in self.fields.elements("connection") {
             if option.eq_ignore_ascii_case(b"close") {
+                if self.may_switch() {
+                    return Err(RequestRule::CloseBeforeSwitch.into());
+                }
                 self.close = true;
-            } else if !option.eq_ignore_ascii_case(b"keep-alive") {
+                continue;
+            }
+            let is_te = self.takes_trailers && option.eq_ignore_ascii_case(b"te");
+            if !is_te && !option.eq_ignore_ascii_case(b"keep-alive") {
                 return Err(refused("Connection", FieldError::ConnectionOwned));
             }
         }
@@ -451,6 +521,10 @@ fn check_method(wish: &Wish) -> Result<(), Error> {
     if wish.asterisk && method != "OPTIONS" {
         return Err(RequestRule::AsteriskForm.into());
     }
+    let is_connect = wish.method == Method::CONNECT;
+    if is_connect != wish.target.is_some() || (is_connect && has_body) {
+        return Err(RequestRule::ConnectMethod.into());
+    }
     if method == "TRACE" {
         let credentials = ["authorization", "cookie", "proxy-authorization"];
         if !wish.allow_trace
@@ -476,12 +550,25 @@ fn check_single(fields: &Fields) -> Result<(), Error> {
     }
 }
 
-fn check_trailers(trailers: &Fields) -> Result<(), Error> {
-    match trailers
-        .iter()
-        .find(|line| is_forbidden_trailer(line.name()))
-    {
-        Some(line) => Err(refused(line.name(), FieldError::NotInTrailers)),
+/// `If-Range` goes with `Range` only, and has what names octets for sure (RFC 9110 §13.1.5).
+fn check_if_range(fields: &Fields) -> Result<(), Error> {
+    match fields.get("if-range") {
+        Some(value) => check_condition(fields, value),
+        None => Ok(()),
+    }
+}
+
+fn check_condition(fields: &Fields, value: &[u8]) -> Result<(), Error> {
+    if fields.contains("range") && Validator::parse(value).is_some() {
+        Ok(())
+    } else {
+        Err(RequestRule::IfRange.into())
+    }
+}
+
+fn check_trailers(trailers: &TrailerPlan) -> Result<(), Error> {
+    match trailers.names().find(|name| is_forbidden_trailer(name)) {
+        Some(name) => Err(refused(name, FieldError::NotInTrailers)),
         None => Ok(()),
     }
 }

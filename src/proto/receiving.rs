@@ -5,6 +5,7 @@
 //!
 //! ```text
 //!   Head --1xx--> Interim --resume--> Head --final--> AfterHead --resume--> Reading --> Complete
+//!                                                            \--another protocol--> Switched
 //! ```
 //!
 //! The machine stops at every head, so that an observer can speak before the next byte is looked at.
@@ -13,7 +14,7 @@ mod body;
 
 use std::sync::Arc;
 
-use crate::error::{ErrorKind, Limit, Phase};
+use crate::error::{ErrorKind, FramingRule, Limit, Phase};
 use crate::event::{
     Anomaly, BodyEnd, EventKind, FieldRecord, FinalResponseStart, Got1xxResponse,
     GotFirstResponseByte, GotHeaderField, GotResponseHead, Payload,
@@ -36,11 +37,18 @@ const SERVER_TIMINGS: usize = 32;
 /// The trailers of a body that has none, or none yet.
 static NO_TRAILERS: Fields = Fields::new();
 
+/// Bytes of another protocol that may come before the request is fully sent: what a peer that reads to the end before it
+/// speaks can never reach.
+const AHEAD: usize = 64 * 1024;
+
 /// What the request side tells that decides how the response is read.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Asked {
     pub(crate) is_head: bool,
+    pub(crate) is_connect: bool,
     pub(crate) said_close: bool,
+    /// The protocols that were offered, as they were sent.
+    pub(crate) upgrade: Option<Arc<str>>,
 }
 
 /// The response side of one exchange.
@@ -79,6 +87,8 @@ enum Stage {
     AfterHead,
     /// It comes.
     Reading,
+    /// There is none: what follows is another protocol, and not looked at.
+    Switched,
     /// The message is complete; content of it may still stand in the inbound buffer.
     Complete,
     /// The response will not be read on.
@@ -90,6 +100,15 @@ enum Stage {
 pub(crate) struct FinalHead {
     pub(crate) head: Head,
     pub(crate) framing: Framing,
+}
+
+impl FinalHead {
+    /// The protocol that a 101 names.
+    pub(crate) fn protocol(&self) -> Option<Arc<str>> {
+        let names = (self.head.status == 101).then(|| self.head.fields.elements("upgrade"))?;
+        let names: Vec<_> = names.collect();
+        Some(names.join(&b", "[..]).escape_ascii().to_string().into())
+    }
 }
 
 /// What a step of the response side came to.
@@ -147,9 +166,17 @@ impl Receiving {
     pub(crate) fn resume(&mut self, early: bool, turn: &mut Turn<'_>) -> Result<Received, Fault> {
         match &mut self.state {
             State::Interim => self.state = State::Head(HeadDecoder::new()),
-            State::Content(stage @ Stage::AfterHead, _) => *stage = Stage::Reading,
+            State::Content(stage @ Stage::AfterHead, body) => {
+                *stage = match body.persistence {
+                    Persistence::Switched => Stage::Switched,
+                    Persistence::Persistent | Persistence::Close(_) => Stage::Reading,
+                }
+            }
             State::Head(_)
-            | State::Content(Stage::Reading | Stage::Complete | Stage::Failed, _) => {}
+            | State::Content(
+                Stage::Reading | Stage::Switched | Stage::Complete | Stage::Failed,
+                _,
+            ) => {}
         }
         self.read_on(early, turn)
     }
@@ -167,7 +194,9 @@ impl Receiving {
         turn.buffers.inbound.consume(count);
         match stage {
             Stage::Reading => self.read_on(false, turn),
-            Stage::AfterHead | Stage::Complete | Stage::Failed => Ok(Received::Waiting),
+            Stage::AfterHead | Stage::Switched | Stage::Complete | Stage::Failed => {
+                Ok(Received::Waiting)
+            }
         }
     }
 
@@ -195,6 +224,7 @@ impl Receiving {
                 self.complete(turn);
                 Ok(Received::Complete)
             }
+            State::Content(Stage::Switched, _) => Err(ErrorKind::PeerClosed),
             State::Content(Stage::Complete | Stage::Failed, _) => Ok(Received::Waiting),
         }
     }
@@ -264,6 +294,17 @@ impl Receiving {
         )
     }
 
+    /// Says whether the final head is in and begins another protocol.
+    pub(crate) fn is_switch(&self) -> bool {
+        self.body()
+            .is_some_and(|body| body.persistence == Persistence::Switched)
+    }
+
+    /// Says whether what follows is another protocol, and observers have spoken about its head.
+    pub(crate) fn has_switched(&self) -> bool {
+        matches!(self.state, State::Content(Stage::Switched, _))
+    }
+
     pub(crate) fn is_complete(&self) -> bool {
         matches!(self.state, State::Content(Stage::Complete, _))
     }
@@ -275,6 +316,11 @@ impl Receiving {
 
     pub(crate) fn has_first_byte(&self) -> bool {
         self.seen >= Seen::FirstByte
+    }
+
+    /// Bytes that were received are no part of the response.
+    pub(crate) fn leave_behind(&mut self, count: usize) {
+        self.bytes = self.bytes.saturating_sub(count as u64);
     }
 
     /// Bytes received.
@@ -357,10 +403,15 @@ impl Receiving {
                 }
                 Ok(Received::Waiting)
             }
-            State::Interim
-            | State::Content(Stage::AfterHead | Stage::Complete | Stage::Failed, _) => {
-                Ok(Received::Waiting)
+            State::Content(Stage::Switched, _) if early && turn.buffers.inbound.len() > AHEAD => {
+                let kind = ErrorKind::PeerFraming(FramingRule::SwitchTooSoon);
+                Err(Fault::new(kind, Phase::Receive))
             }
+            State::Interim
+            | State::Content(
+                Stage::AfterHead | Stage::Switched | Stage::Complete | Stage::Failed,
+                _,
+            ) => Ok(Received::Waiting),
         }
     }
 
@@ -382,15 +433,16 @@ impl Receiving {
         turn.buffers.inbound.consume(head.bytes);
         let asked = RequestFacts {
             is_head: self.asked.is_head,
+            is_connect: self.asked.is_connect,
             said_close: self.asked.said_close,
-            ..RequestFacts::default()
+            upgrade: self.asked.upgrade.as_deref().map(str::as_bytes),
         };
         let verdict = response_framing(asked, &head, turn.rules.strictness)
             .map_err(|rule| Fault::new(ErrorKind::PeerFraming(rule), Phase::Head))?;
         if self.interim_count < ANOMALOUS_INTERIMS || head.status >= 200 {
             tell_anomalies(&head.anomalies, turn);
         }
-        if (100..200).contains(&head.status) {
+        if verdict.persistence != Persistence::Switched && (100..200).contains(&head.status) {
             return self.interim(&head, turn);
         }
         Ok(self.final_head(head, verdict, early, turn))

@@ -9,6 +9,7 @@
 //! ```
 
 mod body;
+mod trailers;
 
 use std::num::NonZeroU64;
 use std::ops::Range;
@@ -25,6 +26,7 @@ use crate::message::fields::Fields;
 use crate::proto::buffers::Buffer;
 use crate::proto::encode::{ChunkRoom, HeadPlan};
 use crate::proto::sending::body::{Body, Source, Supply, Taken};
+pub(crate) use crate::proto::sending::trailers::{LateTrailers, TrailerPlan};
 use crate::proto::{Fault, Turn};
 
 /// Most bytes that are pulled from a source at a time.
@@ -41,18 +43,18 @@ pub(crate) enum BodyPlan {
     /// Bytes in memory, which leave as ranges together with the head.
     Memory(u64),
     /// A source that is pulled from, with its length if that is known, and the trailers behind it.
-    Source(Option<u64>, Box<Fields>),
+    Source(Option<u64>, Box<TrailerPlan>),
 }
 
 /// What the caller's source said when it was pulled from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Pulled {
     /// That many bytes stand at the end of the outbound buffer.
     Bytes(usize),
     /// It has none now, and will say when it has more.
     NotNow,
-    /// There is no more.
-    End,
+    /// There is no more, but perhaps trailers.
+    End(Option<Box<LateTrailers>>),
     /// It failed.
     Failed,
 }

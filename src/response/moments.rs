@@ -40,8 +40,14 @@ pub(crate) fn retry_after(fields: &Fields, now: SystemTime) -> Option<Duration> 
     Some(at.duration_since(now).unwrap_or_default())
 }
 
+/// When a representation changed last. A year of two digits is taken as the one nearest to now.
+pub(crate) fn last_modified(fields: &Fields) -> Option<SystemTime> {
+    let now = clock::process().wall(clock::now()).time();
+    moment(date::parse(fields.get("last-modified")?, since_1970(now))?)
+}
+
 /// Whole seconds from 1970 to a moment, negative before.
-fn since_1970(moment: SystemTime) -> i64 {
+pub(crate) fn since_1970(moment: SystemTime) -> i64 {
     let (seconds, sign) = match moment.duration_since(UNIX_EPOCH) {
         Ok(since) => (since.as_secs(), 1),
         Err(before) => (before.duration().as_secs(), -1),

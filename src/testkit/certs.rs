@@ -19,6 +19,8 @@
 use std::fmt;
 use std::io;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair, KeyUsagePurpose, date_time_ymd,
@@ -120,7 +122,7 @@ pub enum Validity {
 /// A certificate and its private key, as a peer shows it in the TLS handshake.
 #[derive(Clone)]
 pub struct ServerIdentity {
-    certificate_der: Vec<u8>,
+    chain_der: Vec<Vec<u8>>,
     certificate_pem: String,
     key_der: Vec<u8>,
     key_pem: String,
@@ -139,16 +141,34 @@ impl ServerIdentity {
         Ok(Self::of(&certificate, &key))
     }
 
-    /// The certificate as PEM.
+    /// Takes certificates in DER, in the order in which they are shown, and a private key in DER (PKCS #8). Nothing is
+    /// checked: for a test of what a client does with a chain that is wrong, or with none.
+    #[must_use]
+    pub fn from_der(chain: Vec<Vec<u8>>, key: Vec<u8>) -> Self {
+        Self {
+            certificate_pem: chain.iter().map(|der| pem("CERTIFICATE", der)).collect(),
+            key_pem: pem("PRIVATE KEY", &key),
+            chain_der: chain,
+            key_der: key,
+        }
+    }
+
+    /// The certificates as PEM; there is one unless the identity was made by [`from_der`](Self::from_der).
     #[must_use]
     pub fn certificate_pem(&self) -> &str {
         &self.certificate_pem
     }
 
-    /// The certificate as DER.
+    /// The certificate as DER, the first if there are several.
     #[must_use]
     pub fn certificate_der(&self) -> &[u8] {
-        &self.certificate_der
+        self.chain_der.first().map_or(&[], Vec::as_slice)
+    }
+
+    /// The certificates as DER, in the order in which they are shown.
+    #[must_use]
+    pub fn chain_der(&self) -> &[Vec<u8>] {
+        &self.chain_der
     }
 
     /// The private key as PEM (PKCS #8).
@@ -165,7 +185,7 @@ impl ServerIdentity {
 
     fn of(certificate: &Certificate, key: &KeyPair) -> Self {
         Self {
-            certificate_der: certificate.der().to_vec(),
+            chain_der: vec![certificate.der().to_vec()],
             certificate_pem: certificate.pem(),
             key_der: key.serialize_der(),
             key_pem: key.serialize_pem(),
@@ -177,6 +197,16 @@ impl fmt::Debug for ServerIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServerIdentity").finish_non_exhaustive()
     }
+}
+
+/// DER as PEM (RFC 7468 §2).
+fn pem(label: &str, der: &[u8]) -> String {
+    let mut text = format!("-----BEGIN {label}-----\n");
+    for line in STANDARD.encode(der).as_bytes().chunks(64) {
+        text.extend(line.iter().map(|byte| char::from(*byte)));
+        text.push('\n');
+    }
+    text + &format!("-----END {label}-----\n")
 }
 
 /// A name of its own for each authority: to a client that trusts another one it is unknown, and

@@ -233,6 +233,27 @@ fn some_things_are_written_in_one_place() {
     none(&breaches);
 }
 
+/// What makes a stage of TLS, and what judges certificates: each is called once, so that no way to a peer has one of
+/// its own.
+const TLS_MAKERS: &[&str] = &[
+    "UnbufferedClientConnection::new(",
+    "WebPkiServerVerifier::builder",
+    "TlsStage::new(",
+];
+
+#[test]
+fn rfc_g9_tls_is_begun_in_one_place() {
+    for maker in TLS_MAKERS {
+        let sources = code();
+        let calls = sources.iter().flat_map(|source| {
+            let calls = source.lines.iter().filter(|(_, line)| line.contains(maker));
+            calls.map(|(number, _)| format!("{}:{number}", source.path))
+        });
+        let calls: Vec<_> = calls.collect();
+        assert_eq!(calls.len(), 1, "{maker} {calls:?}");
+    }
+}
+
 #[test]
 fn a_long_file_has_a_reason() {
     let mut breaches = Vec::new();

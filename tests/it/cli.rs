@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use wirescope::testkit::{Authority, BlackHole, Peer, RefusedPort, Script, Validity};
 
+use crate::harness::ok;
+use crate::support::{Server, read_head};
+
 /// What one run of the command gave.
 pub(crate) struct Ran {
     pub(crate) code: i32,
@@ -829,6 +832,43 @@ fn connect_to_changes_where_and_nothing_else() {
         run(&["--connect-to", "a:x:b:1", "http://shop.test/"]).code,
         2
     );
+}
+
+#[test]
+fn connections_leave_by_what_interface_says() {
+    let server = Server::start(|mut stream| {
+        let from = stream.peer_addr().unwrap().ip().to_string();
+        if read_head(&stream).is_some() {
+            stream.write_all(ok(&from).as_bytes()).unwrap();
+        }
+    });
+    let url = server.url("/");
+    let check = |interface: &str, code: i32, out: &str, says: &str| {
+        let ran = run(&["-o", "-", "--interface", interface, &url]);
+        assert_eq!(
+            (ran.code, &*ran.out),
+            (code, out),
+            "{interface}: {}",
+            ran.err
+        );
+        assert!(ran.err.contains(says), "{interface}: {}", ran.err);
+    };
+    check("127.0.0.2", 0, "127.0.0.2", "");
+    check("host!127.0.0.3", 0, "127.0.0.3", "");
+    check("192.0.2.1", 45, "", "(192.0.2.1)");
+    check("no-such-host.invalid", 45, "", "--interface");
+    check("host!no-such-host.invalid", 45, "", "--interface");
+    check("if!sixteen-letters-", 45, "", "--interface");
+    if cfg!(target_os = "linux") {
+        check("lo", 0, "127.0.0.1", "");
+        check("if!lo", 0, "127.0.0.1", "");
+        check("ifhost!lo!127.0.0.4", 0, "127.0.0.4", "");
+        check("if!nowhere0", 45, "", "(nowhere0)");
+    }
+    let ran = run(&["-6", "--interface", "127.0.0.1", &url]);
+    assert_eq!(ran.code, 45, "{}", ran.err);
+    let ran = run(&["--keepalive-time", "5", &url]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
 }
 
 #[test]

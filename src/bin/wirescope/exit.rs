@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use wirescope::error::{Limit, RequestRule, TlsFailure, UrlError};
+use wirescope::error::{Limit, RequestRule, SocketRule, TlsFailure, UrlError};
 use wirescope::{Error, ErrorKind, Phase};
 
 pub(crate) const OK: u8 = 0;
@@ -18,10 +18,12 @@ const WRITE: u8 = 23;
 const READ: u8 = 26;
 const TIMEOUT: u8 = 28;
 const TLS: u8 = 35;
+const INTERFACE: u8 = 45;
 const REDIRECTS: u8 = 47;
 const EMPTY_REPLY: u8 = 52;
 const SEND: u8 = 55;
 const RECEIVE: u8 = 56;
+const IDENTITY: u8 = 58;
 const CERTIFICATE: u8 = 60;
 const CA_FILE: u8 = 77;
 
@@ -32,10 +34,14 @@ pub(crate) enum Failure {
     Call(Error),
     /// The certificates of `--cacert` cannot be used.
     CaFile(Error),
+    /// The certificate or the key of `--cert` and `--key` cannot be used.
+    Identity(Error),
     /// The command line cannot be followed.
     Usage(String),
     /// What is asked for is not there.
     Unsupported(String),
+    /// What connections are to leave by is not there.
+    Interface(String),
     /// A file of the caller's cannot be read.
     Read(String),
     /// A file cannot be written.
@@ -73,8 +79,10 @@ impl Failure {
         match self {
             Self::Call(error) => code_of(error),
             Self::CaFile(_) => CA_FILE,
+            Self::Identity(_) => IDENTITY,
             Self::Usage(_) => USAGE,
             Self::Unsupported(_) => UNSUPPORTED,
+            Self::Interface(_) => INTERFACE,
             Self::Read(_) => READ,
             Self::Write(_) | Self::Gone(_) => WRITE,
             Self::Status(_) => STATUS,
@@ -84,8 +92,9 @@ impl Failure {
     /// The kind for a `call_done` that the library could not tell.
     pub(crate) fn tag(&self) -> &'static str {
         match self {
-            Self::Call(error) | Self::CaFile(error) => error.kind().tag(),
+            Self::Call(error) | Self::CaFile(error) | Self::Identity(error) => error.kind().tag(),
             Self::Usage(_) | Self::Unsupported(_) => "local_request",
+            Self::Interface(_) => "local_socket",
             Self::Read(_) => "local_file",
             Self::Write(_) | Self::Gone(_) => "aborted",
             Self::Status(_) => "status",
@@ -95,9 +104,10 @@ impl Failure {
     /// One line: what went wrong, where, and what was tried; then why, as far as that is known.
     pub(crate) fn line(&self) -> String {
         match self {
-            Self::Call(error) | Self::CaFile(error) => chain(error),
+            Self::Call(error) | Self::CaFile(error) | Self::Identity(error) => chain(error),
             Self::Usage(text)
             | Self::Unsupported(text)
+            | Self::Interface(text)
             | Self::Read(text)
             | Self::Write(text)
             | Self::Gone(text) => text.clone(),
@@ -136,6 +146,12 @@ fn code_of(error: &Error) -> u8 {
             _,
         ) => READ,
         (ErrorKind::LocalBodySink, _) => WRITE,
+        (
+            ErrorKind::LocalSocket(
+                SocketRule::LocalAddress | SocketRule::Interface | SocketRule::InterfacePermission,
+            ),
+            _,
+        ) => INTERFACE,
         (ErrorKind::Lookup(_), _) => LOOKUP,
         (ErrorKind::Connect, _) => CONNECT,
         (ErrorKind::Timeout(_), _) => TIMEOUT,
@@ -165,6 +181,9 @@ fn code_of_tls(failure: TlsFailure) -> u8 {
         | TlsFailure::Expired
         | TlsFailure::NotYetValid
         | TlsFailure::Revoked
+        | TlsFailure::WrongPurpose
+        | TlsFailure::BadSignature
+        | TlsFailure::UnsupportedAlgorithm
         | TlsFailure::BadCertificate => CERTIFICATE,
         _ => TLS,
     }

@@ -2,15 +2,18 @@
 
 use wirescope::event::{ObserverRef, Redaction};
 use wirescope::message::overrides::Overrides;
+use wirescope::message::range::Ranges;
 use wirescope::message::url::encode_stray;
-use wirescope::{Client, DialProfile, Family, RedirectPolicy, Request, TlsConfig};
+use wirescope::{Client, DialProfile, Family, RedirectPolicy, Request, TcpKeepAlive};
 
 use crate::args::{Args, RaceForm};
 use crate::body::{joined, put_to, upload};
 use crate::connect_to;
 use crate::exit::Failure;
 use crate::fields::FieldLines;
+use crate::interface;
 use crate::output::Heads;
+use crate::tls;
 use crate::verbose::Verbose;
 
 /// The content type of a form, as `-d` sends it.
@@ -61,6 +64,9 @@ impl<'a> Order<'a> {
             request = request.basic_auth(user, password)?;
         }
         request = self.fields.apply(request)?;
+        if let Some(range) = self.args.range.as_deref() {
+            request = request.header("Range", &range_field(range)?)?;
+        }
         if let Some(content) = &self.content {
             if !self.fields.speak_of("content-type") {
                 request = request.header("Content-Type", FORM)?;
@@ -87,6 +93,17 @@ impl<'a> Order<'a> {
     }
 }
 
+/// The field of `-r`, as it was written: what comes is written as it comes, so nobody has to take it apart.
+fn range_field(range: &str) -> Result<String, Failure> {
+    let field = format!("bytes={range}");
+    match Ranges::parse(field.as_bytes()) {
+        Some(_) => Ok(field),
+        None => Err(Failure::Usage(format!(
+            "-r {range}: needs '0-499', '500-', '-500', or a list of such"
+        ))),
+    }
+}
+
 /// The client of the command line. Without a place for them, the heads of redirects that are followed are not kept.
 pub(crate) fn client(
     args: &Args,
@@ -104,7 +121,8 @@ pub(crate) fn client(
         .redirects(redirects(args))
         .address_family(family(args))
         .dial_profile(profile(args))
-        .tls(tls(args)?)
+        .tcp_keep_alive(probes(args))
+        .tls(tls::config(args)?)
         .redaction(redaction(args))
         .timeouts(|timeouts| {
             timeouts.total = args.max_time.filter(|limit| !limit.is_zero());
@@ -119,6 +137,9 @@ pub(crate) fn client(
         let (from, to) = connect_to::read(text)
             .ok_or_else(|| Failure::Usage(format!("--connect-to {text}: {}", connect_to::FORM)))?;
         builder = builder.connect_to(from.host, from.port, to.host, to.port)?;
+    }
+    if let Some(name) = &args.interface {
+        builder = interface::bind(builder, name, family(args))?;
     }
     match args.at_once.map(usize::from) {
         Some(most) => {
@@ -165,6 +186,12 @@ fn profile(args: &Args) -> DialProfile {
     }
 }
 
+/// As curl has it: the first probe after that time, and one more each time that it has passed.
+fn probes(args: &Args) -> Option<TcpKeepAlive> {
+    let time = args.keepalive_time.filter(|time| !time.is_zero())?;
+    Some(TcpKeepAlive::new().idle(time).interval(time))
+}
+
 /// As curl has it: none without `-L`; with it at most 20, and from https to http too.
 fn redirects(args: &Args) -> RedirectPolicy {
     if !args.location {
@@ -175,15 +202,4 @@ fn redirects(args: &Args) -> RedirectPolicy {
         None => policy,
         Some(most) => policy.max(u16::try_from(most).unwrap_or(u16::MAX)),
     }
-}
-
-fn tls(args: &Args) -> Result<TlsConfig, Failure> {
-    let mut tls = TlsConfig::new().danger_accept_invalid_certs(args.insecure);
-    if let Some(file) = &args.cacert {
-        tls = tls
-            .builtin_roots(false)
-            .add_ca_file(file)
-            .map_err(Failure::CaFile)?;
-    }
-    Ok(tls)
 }

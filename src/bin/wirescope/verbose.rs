@@ -9,6 +9,8 @@ use wirescope::Url;
 use wirescope::event::{ConnectOutcome, Event, EventData, Interest, Observer, Verdict};
 use wirescope::message::fields::Fields;
 
+use crate::tls;
+
 /// Writes what happens to standard error, as it happens.
 #[derive(Debug, Default)]
 pub(crate) struct Verbose {
@@ -100,11 +102,15 @@ fn star(data: EventData<'_>) -> Option<String> {
             format!("Connected to {}", done.addr())
         }
         EventData::ConnectDone(done) => format!("{} {}", done.addr(), done.outcome().tag()),
-        EventData::TlsHandshakeDone(done) => match (done.facts(), done.error()) {
-            (Some(facts), _) => format!("{} {}", facts.version(), facts.cipher_suite()),
-            (None, Some(error)) => error.message().to_owned(),
-            (None, None) => return None,
-        },
+        EventData::TlsHandshakeStart(start) => {
+            let session = if start.resumption() {
+                ", and to resume a session"
+            } else {
+                ""
+            };
+            format!("ALPN: wirescope offers {}{session}", start.alpn())
+        }
+        EventData::TlsHandshakeDone(done) => tls::told(done)?,
         EventData::GotConn(got) if got.reused() => {
             format!("Reusing the connection to {}", got.remote())
         }

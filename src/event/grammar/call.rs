@@ -10,6 +10,7 @@ use crate::event::{
     QueueOutcome,
 };
 use crate::ids::ConnId;
+use crate::message::close::CloseReason;
 
 /// Events of one attempt beside field lines, interim responses and pieces of bodies.
 const EXCHANGE_MAX: u32 = 64;
@@ -259,7 +260,8 @@ impl Call {
         };
         attempt.event(event, &self.causes)?;
         if let EventData::PutIdleConn(put) = event.data() {
-            self.owed = put.error().and(attempt.conn);
+            let refused = put.error().filter(|why| *why != CloseReason::Upgraded);
+            self.owed = refused.and(attempt.conn);
         }
         if let EventData::AttemptDone(done) = event.data() {
             self.outcome = Some(Outcome::new(done.status(), done.error()));

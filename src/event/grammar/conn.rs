@@ -5,6 +5,7 @@ use crate::event::grammar::rule::{Fault, Rule, ensure};
 use crate::event::grammar::table::{CONN, IDLE, Machine, UNOPENED};
 use crate::event::{Event, EventData, EventKind, GotConn};
 use crate::ids::DialId;
+use crate::message::close::CloseReason;
 
 /// A connection, as far as it was seen.
 #[derive(Debug, Clone)]
@@ -13,10 +14,19 @@ pub(super) struct Conn {
     /// The dial that it came of.
     dial: Option<DialId>,
     uses: u64,
-    /// It was not put back, so it has to be closed next.
-    refused: bool,
+    refused: Refused,
     /// Its beginning was not seen.
     late: bool,
+}
+
+/// Whether the connection was given up by its attempt and not put back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refused {
+    No,
+    /// It has to be closed next.
+    Closing,
+    /// It belongs to the caller, and is closed some day.
+    Callers,
 }
 
 impl Conn {
@@ -25,7 +35,7 @@ impl Conn {
             machine: Machine::new(&CONN),
             dial: None,
             uses: 0,
-            refused: false,
+            refused: Refused::No,
             late: false,
         }
     }
@@ -54,7 +64,7 @@ impl Conn {
     /// Checks that no attempt has the connection and that it is not about to be closed.
     pub(super) fn given_back(&self) -> Result<(), Fault> {
         ensure(
-            !self.refused && !self.machine.is("on loan"),
+            self.refused != Refused::Closing && !self.machine.is("on loan"),
             Rule::OneConnection,
             "the connection was neither put back nor closed",
         )
@@ -69,7 +79,7 @@ impl Conn {
             "the connection has ended",
         )?;
         ensure(
-            !self.refused || kind == EventKind::ConnClosed,
+            self.refused == Refused::No || kind == EventKind::ConnClosed,
             Rule::OneConnection,
             "a connection that is not put back is closed at once",
         )?;
@@ -86,11 +96,15 @@ impl Conn {
             }
             EventData::GotConn(got) => self.got(got, was_idle),
             EventData::PutIdleConn(put) => {
-                self.refused = put.error().is_some();
+                self.refused = match put.error() {
+                    None => Refused::No,
+                    Some(CloseReason::Upgraded) => Refused::Callers,
+                    Some(_) => Refused::Closing,
+                };
                 Ok(())
             }
             EventData::ConnClosed(_) => {
-                self.refused = false;
+                self.refused = Refused::No;
                 Ok(())
             }
             _ => Ok(()),

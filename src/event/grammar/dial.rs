@@ -1,7 +1,5 @@
 //! One dial: names, contestants, handshakes, in any interleaving.
 
-use std::net::SocketAddr;
-
 use crate::event::grammar::group::Group;
 use crate::event::grammar::rule::{Fault, Rule, ensure};
 use crate::event::grammar::table::{
@@ -14,6 +12,7 @@ use crate::event::{
 use crate::ids::ConnId;
 use crate::message::anomaly::Anomaly;
 use crate::message::answer::Family;
+use crate::message::peer_addr::PeerAddr;
 
 /// Events of one dial beside those of its contestants.
 const DIAL_MAX: usize = 16;
@@ -37,7 +36,7 @@ pub(super) struct Dial {
 #[derive(Debug, Clone)]
 struct Contestant {
     machine: Machine,
-    addr: SocketAddr,
+    addr: PeerAddr,
     connected: bool,
     /// Whether its proxy made the tunnel.
     tunneled: bool,
@@ -47,7 +46,7 @@ struct Contestant {
 }
 
 impl Contestant {
-    fn new(addr: SocketAddr) -> Self {
+    fn new(addr: PeerAddr) -> Self {
         Self {
             machine: Machine::new(&CONTESTANT),
             addr,
@@ -192,7 +191,7 @@ impl Dial {
             Rule::Contestant,
             "contestants are numbered from 0 without a gap",
         )?;
-        self.contestants.push(Contestant::new(start.addr()));
+        self.contestants.push(Contestant::new(start.addr().clone()));
         self.step(start.contestant(), EventKind::ConnectStart)
             .map(drop)
     }
@@ -201,7 +200,7 @@ impl Dial {
         let contestant = self.step(done.contestant(), EventKind::ConnectDone)?;
         contestant.connected = done.outcome() == ConnectOutcome::Connected;
         ensure(
-            contestant.addr == done.addr(),
+            contestant.addr == *done.addr(),
             Rule::OneEnd,
             "the contestant began with another address",
         )

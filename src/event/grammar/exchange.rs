@@ -3,10 +3,10 @@
 
 use crate::event::grammar::call::Causes;
 use crate::event::grammar::rule::{Fault, Rule, ensure};
-use crate::event::grammar::table::{Machine, READ, WAITING, WRITE};
+use crate::event::grammar::table::{Machine, READ, UPGRADED, WAITING, WRITE};
 use crate::event::{
     BodyEnd, EventData, EventKind, ExpectOutcome, GotResponseHead, RequestBodyDone,
-    ResponseBodyDone, WriteFailure, WroteRequest,
+    ResponseBodyDone, Upgraded, WriteFailure, WroteRequest,
 };
 use crate::message::anomaly::Anomaly;
 use crate::message::close::CloseReason;
@@ -81,9 +81,13 @@ impl Exchange {
 
     /// Says whether both directions came to an end without error.
     pub(super) fn has_response(&self) -> bool {
-        self.back
-            .end
-            .is_some_and(|how| !matches!(how, BodyEnd::Error))
+        let end = self.back.end;
+        self.is_handed_over() || end.is_some_and(|how| !matches!(how, BodyEnd::Error))
+    }
+
+    /// Says whether another protocol can be spoken.
+    fn is_handed_over(&self) -> bool {
+        self.read.is(UPGRADED) && self.write.is_ended() && self.out.error.is_none()
     }
 
     /// Takes an event of the request, of the response, or an anomaly.
@@ -125,6 +129,7 @@ impl Exchange {
                 "early means that wrote_request has not come yet",
             ),
             EventData::GotResponseHead(head) => self.got_head(head),
+            EventData::Upgraded(upgraded) => self.upgraded(upgraded),
             EventData::ResponseBodyStart(_) => {
                 self.back.body_started = true;
                 Ok(())
@@ -142,6 +147,12 @@ impl Exchange {
     pub(super) fn put_idle(&self, error: Option<CloseReason>) -> Result<(), Fault> {
         self.write.ended()?;
         self.read.ended()?;
+        let is_callers = error == Some(CloseReason::Upgraded);
+        ensure(
+            is_callers == self.is_handed_over() || error.is_some() && !is_callers,
+            Rule::Upgrade,
+            "the connection is the caller's after upgraded and a request sent whole, and only then",
+        )?;
         if error.is_some() {
             return Ok(());
         }
@@ -307,6 +318,21 @@ impl Exchange {
         )
     }
 
+    /// A 101 names the protocol; a tunnel has none.
+    fn upgraded(&self, upgraded: &Upgraded) -> Result<(), Fault> {
+        let fits = self
+            .status()
+            .is_some_and(|status| match upgraded.protocol() {
+                Some(_) => status == 101,
+                None => (200..300).contains(&status),
+            });
+        ensure(
+            fits && self.out.expect != Some(ExpectOutcome::FinalResponse),
+            Rule::Upgrade,
+            "the head does not begin another protocol",
+        )
+    }
+
     fn response_done(&mut self, done: &ResponseBodyDone) -> Result<(), Fault> {
         self.back.end = Some(done.how());
         self.back.ended_early = !self.write.is_ended();
@@ -319,6 +345,11 @@ impl Exchange {
             (done.bytes() == 0 || self.back.body_started) && done.bytes() >= self.back.body_total,
             Rule::Read,
             "the bytes are not those of the body",
+        )?;
+        ensure(
+            self.status() != Some(101) || self.is_cut(done.how()),
+            Rule::Upgrade,
+            "a 101 has no content",
         )?;
         let framing = self.back.head.map(|head| head.framing);
         let fits = match (done.how(), framing) {

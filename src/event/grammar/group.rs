@@ -70,6 +70,7 @@ impl Group {
             | K::GotHeaderField
             | K::GotResponseHead
             | K::Redirect
+            | K::Upgraded
             | K::ResponseBodyStart
             | K::ResponseBodyChunk
             | K::GotTrailerField

@@ -64,7 +64,7 @@ rules! {
     /// Every start has exactly one end, and the end says its outcome.
     OneEnd 1,
     /// One `got_conn` or `get_conn_failed` per attempt; after `got_conn` one `put_idle_conn`, and a refused one
-    /// is followed by `conn_closed` at once.
+    /// is followed by `conn_closed` at once, or, if it is the caller's after an upgrade, by nothing else.
     OneConnection 2,
     /// Nothing of an attempt, a call, a dial or a connection follows its end.
     NothingAfterEnd 3,
@@ -78,7 +78,8 @@ rules! {
     Reused 7,
     /// Only what asked for a 100 (Continue) waits for one, and what ended the wait decides about the body.
     Expect 8,
-    /// Another protocol begins with a final head.
+    /// Another protocol begins with a final head, a 101 or a 2xx to a CONNECT, and is spoken once the request is sent
+    /// whole; the connection then belongs to the caller.
     Upgrade 9,
     /// What ends ends in order: the cause first, the call last.
     Order 10,

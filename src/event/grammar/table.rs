@@ -107,7 +107,7 @@ pub(super) const CONTINUED: State = "continued";
 pub(super) const READ: Table = Table {
     rule: Rule::Read,
     start: "silent",
-    ends: &["silent", "interim", "final", "done"],
+    ends: &["silent", "interim", "final", UPGRADED, "done"],
     rows: &[
         Row(&["silent"], K::GotFirstResponseByte, "interim"),
         Row(&["interim"], K::Got1xxResponse, "interim"),
@@ -115,6 +115,7 @@ pub(super) const READ: Table = Table {
         Row(&["final", "fields"], K::GotHeaderField, "fields"),
         Row(&["final", "fields"], K::GotResponseHead, "head"),
         Row(&["head"], K::Redirect, "redirected"),
+        Row(&["head"], K::Upgraded, UPGRADED),
         Row(&["head", "redirected"], K::ResponseBodyStart, "body"),
         Row(&["body"], K::ResponseBodyChunk, "body"),
         Row(
@@ -129,6 +130,9 @@ pub(super) const READ: Table = Table {
         ),
     ],
 };
+
+/// The state of a response behind which another protocol is spoken.
+pub(super) const UPGRADED: State = "upgraded";
 
 /// `dial = DialStart ( names || DialPlan* || contestant* ) DialDone`. `ready` is after `ConnOpened`.
 pub(super) const DIAL: Table = Table {

@@ -122,7 +122,9 @@ impl Marks {
             EventKind::GotFirstResponseByte => self.first_byte = Some(self.moment(now)),
             EventKind::FinalResponseStart => self.final_start = Some(self.moment(now)),
             EventKind::GotResponseHead => self.head = Some(self.moment(now)),
-            EventKind::ResponseBodyDone => self.body_done = Some(self.moment(now)),
+            EventKind::Upgraded | EventKind::ResponseBodyDone => {
+                self.body_done = Some(self.moment(now))
+            }
             _ => {}
         }
     }

@@ -14,10 +14,11 @@ use crate::flow::call::scarcity::Scarcity;
 use crate::flow::call::{Call, ReachedFacts, State};
 use crate::flow::connection::Connection;
 use crate::flow::dial::legs::Legs;
-use crate::flow::dial::target::Target;
+use crate::flow::dial::target::{Names, Target};
 use crate::flow::dial::{Dial, DialFacts, Step, Won};
 use crate::flow::pool::Key;
 use crate::ids::DialId;
+use crate::message::via::Via;
 use crate::proto::Turn;
 use crate::proto::encode::HeadPlan;
 use crate::proto::exchange::Exchange;
@@ -85,7 +86,12 @@ impl Call {
             Some(proxy) => Target::of_proxy(proxy),
             None => Target::of(destination.url, &settings.connect_to),
         };
-        let names = target.names(&settings.overrides, settings.is_resolver_custom);
+        let names = match destination.via {
+            Via::Unix(addr) => Names::Unix(addr.clone()),
+            Via::Nobody | Via::Forward(_) | Via::Tunnel(_) => {
+                target.names(&settings.overrides, settings.is_resolver_custom)
+            }
+        };
         let facts = DialFacts {
             id,
             why,
@@ -148,6 +154,10 @@ impl Call {
                 };
                 dial.connected(contestant, result, now, emitter);
             }
+            DialInput::TlsStarted {
+                contestant,
+                resumption,
+            } => dial.tls_started(contestant, resumption, now, emitter),
             DialInput::TlsProgress { contestant } => {
                 self.moved = Some(now);
                 dial.tls_progress(contestant);
@@ -238,24 +248,26 @@ impl Call {
                 was_idle: idle_since.is_some(),
                 idle: idle_since.map(|since| turn.now.saturating_duration_since(since)),
                 local: connection.local.as_deref().copied(),
-                remote: connection.remote,
+                remote: connection.remote.clone(),
                 requests: connection.requests,
                 age: turn.now.saturating_duration_since(connection.opened),
             }))
         });
         self.reached = Some(ReachedFacts {
             conn: connection.id,
-            remote: connection.remote,
+            remote: connection.remote.clone(),
             reused,
             was_idle: idle_since.is_some(),
             tls: connection.tls.clone(),
         });
         connection.requests = connection.requests.saturating_add(1);
         // What we mean to close is told to be closed (RFC 9112 §9.6).
-        let close = self.plan.close || connection.has_carried_all();
+        let close = self.plan.close || (connection.has_carried_all() && !self.plan.may_switch());
         let asked = Asked {
             is_head: self.plan.is_head(),
+            is_connect: self.plan.is_connect(),
             said_close: close,
+            upgrade: self.plan.upgrade.clone(),
         };
         let head = HeadPlan {
             close,

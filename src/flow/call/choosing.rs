@@ -1,4 +1,4 @@
-//! By whom a hop goes: the choice of its proxy, told before its first attempt.
+//! By whom a hop goes: over a unix socket, or the choice of its proxy, told before its first attempt.
 
 use std::sync::Arc;
 
@@ -26,12 +26,22 @@ impl Call {
         }
     }
 
+    /// Whom the caller asks for a tunnel is asked straight. What another protocol may follow is for the server alone, so
+    /// every proxy passes it on (RFC 9110 §7.8). A unix socket comes before any proxy, and serves every hop: what is
+    /// asked of it does not leave the machine.
     fn choose(&mut self, turn: &mut Turn<'_>) -> Result<(), Error> {
+        if let Some(addr) = &self.settings.unix {
+            return self.plan.send_via(Via::Unix(addr.clone()));
+        }
+        if self.plan.is_connect() {
+            return Ok(());
+        }
         let Some(choice) = self.settings.proxies.choose(&self.plan.url)? else {
             return Ok(());
         };
         tell(&choice, turn);
         match choice.proxy {
+            Some(proxy) if self.plan.may_switch() => self.plan.send_via(Via::Tunnel(proxy)),
             Some(proxy) => self.plan.send_via(Via::of(proxy, &self.plan.url)),
             None => Ok(()),
         }

@@ -98,8 +98,10 @@ impl Call {
         let (now, timeouts, timers) = (turn.now, &self.settings.timeouts, &mut self.timers);
         let inbound = turn.buffers.inbound.len();
         let in_head = !exchange.receiving().has_head();
-        // Behind an early head the upload only goes along: the response has limits of its own.
-        let stuck = exchange.sending().stuck_since().filter(|_| in_head);
+        // Behind an early head the upload only goes along: the response has limits of its own. But another protocol
+        // waits for it.
+        let is_needed = in_head || exchange.receiving().has_switched();
+        let stuck = exchange.sending().stuck_since().filter(|_| is_needed);
         timers.set(
             Timer::WriteStall,
             stuck.is_some(),

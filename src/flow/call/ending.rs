@@ -87,6 +87,23 @@ impl Call {
         self.attempt_over(turn);
     }
 
+    /// The connection is the caller's, who speaks another protocol on it: the call has done what it can.
+    pub(super) fn handed_over(&mut self, turn: &mut Turn<'_>) {
+        let State::Exchanging(mut exchange, mut connection) =
+            std::mem::replace(&mut self.state, State::Over(None))
+        else {
+            return;
+        };
+        exchange.leave_behind(turn.buffers.inbound.len());
+        connection.count(exchange.bytes_out(), exchange.receiving().bytes());
+        put_idle(Some(CloseReason::Upgraded), 0, turn);
+        connection.last_event = turn.emitter.leave_connection();
+        self.returned = Some(connection);
+        self.ending = Ending::Well;
+        self.state = State::Over(Some(exchange));
+        self.attempt_over(turn);
+    }
+
     /// The rule by which a broken attempt is made again, if it is.
     fn retry_rule(&self, exchange: &Exchange, cause: Cause) -> Option<RetryRule> {
         if cause != Cause::Lost {
@@ -322,6 +339,9 @@ impl Call {
 
     /// The caller wants no more of the body: what is buffered may complete it, else it is given up.
     pub(super) fn body_closed(&mut self, turn: &mut Turn<'_>) {
+        if self.is_switching() {
+            return self.cancel(CanceledBy::Drop, turn);
+        }
         self.back_from_caller(turn);
         if self.is_redirected() {
             self.ending = Ending::Open;

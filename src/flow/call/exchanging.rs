@@ -23,6 +23,9 @@ impl Call {
         if exchange.receiving().is_at_head() {
             return Action::Resume;
         }
+        if exchange.has_switched() {
+            return Action::Upgrade;
+        }
         if let Some(max) = exchange.pull_due(turn.buffers) {
             if is_overdue() {
                 return self.time_out(turn);
@@ -39,7 +42,8 @@ impl Call {
         let awaits_source = exchange.sending().awaits_source();
         let receiving = exchange.receiving();
         let is_left = matches!(self.ending, Ending::Onward(_));
-        if receiving.has_head() && (self.wanted == 0 || receiving.lent() > 0) && !is_left {
+        let is_handed_out = receiving.has_head() && !receiving.has_switched() && !is_left;
+        if is_handed_out && (self.wanted == 0 || receiving.lent() > 0) {
             return Action::HandOut;
         }
         let receive = match receiving.direct_max(self.wanted, turn.buffers.inbound.len()) {
@@ -90,6 +94,16 @@ impl Call {
                     .sending()
                     .writable(turn.now, &turn.buffers.outbound);
                 Ok(Progress::Going)
+            }
+            ExchangeInput::SendFailed(_, error) if exchange.receiving().has_switched() => {
+                let phase = exchange.phase();
+                return self.broken(
+                    ErrorKind::io(&error),
+                    phase,
+                    Some(Box::new(error)),
+                    Cause::Lost,
+                    turn,
+                );
             }
             ExchangeInput::SendFailed(begun, error) => {
                 if error.kind() == io::ErrorKind::ConnectionReset {
@@ -146,6 +160,7 @@ impl Call {
                 return self.judge(turn);
             }
             ExchangeInput::Wake => exchange.resume(turn),
+            ExchangeInput::Upgraded => return self.handed_over(turn),
         };
         self.follow(result, turn);
         self.drain_on(turn);

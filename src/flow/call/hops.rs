@@ -15,7 +15,7 @@ use std::sync::Arc;
 use crate::error::{Phase, Repeat, Timer};
 use crate::event::{
     BodyEnd, CallDone, CanceledBy, ErrorFacts, EventKind, ExpectOutcome, Payload, Redirect,
-    RedirectRefusal, Retry, RetryRule, WriteFailure,
+    RedirectRefusal, Retry, RetryRule, Upgraded, WriteFailure,
 };
 use crate::flow::action::Wish;
 use crate::flow::call::ending::{Cause, repeat_of, tell_call_done, tell_canceled};
@@ -27,6 +27,7 @@ use crate::message::close::CloseReason;
 use crate::message::fields::Fields;
 use crate::message::framing::Version;
 use crate::message::method::Method;
+use crate::message::peer_addr::PeerAddr;
 use crate::message::url::Url;
 use crate::proto::Turn;
 use crate::proto::plan::Plan;
@@ -39,7 +40,7 @@ pub struct Hop {
     method: Method,
     url: Url,
     status: u16,
-    reached: Option<(ConnId, SocketAddr, bool)>,
+    reached: Option<(ConnId, PeerAddr, bool)>,
     repeat: Repeat,
 }
 
@@ -85,19 +86,21 @@ impl Hop {
     /// The connection that the response came over.
     #[must_use]
     pub fn connection(&self) -> Option<ConnId> {
-        self.reached.map(|(conn, ..)| conn)
+        self.reached.as_ref().map(|(conn, ..)| *conn)
     }
 
-    /// The address of the peer.
+    /// The address of the peer; none on a unix socket.
     #[must_use]
     pub fn remote_addr(&self) -> Option<SocketAddr> {
-        self.reached.map(|(_, remote, _)| remote)
+        self.reached
+            .as_ref()
+            .and_then(|(_, remote, _)| remote.tcp())
     }
 
     /// Whether the connection had served an earlier request.
     #[must_use]
     pub fn is_connection_reused(&self) -> bool {
-        self.reached.is_some_and(|(.., reused)| reused)
+        self.reached.as_ref().is_some_and(|(.., reused)| *reused)
     }
 }
 
@@ -159,7 +162,10 @@ impl Call {
             *judgement = Judgement::Made;
         }
         match verdict {
-            Verdict::NotOne => self.read_on(turn),
+            Verdict::NotOne => {
+                self.read_on(turn);
+                self.tell_upgraded(turn);
+            }
             Verdict::HandOut(refusal, to) => {
                 self.tell_redirect(to.as_ref(), None, Some(refusal), turn);
                 self.refusal = Some(refusal);
@@ -201,6 +207,18 @@ impl Call {
             let result = exchange.resume(turn);
             self.follow(result, turn);
         }
+    }
+
+    /// Tells that another protocol follows, once observers have spoken about its head.
+    fn tell_upgraded(&self, turn: &mut Turn<'_>) {
+        if !self.is_switching() {
+            return;
+        }
+        let head = self.arrived();
+        turn.emitter.emit(EventKind::Upgraded, turn.now, |_| {
+            let protocol = head.and_then(FinalHead::protocol);
+            Payload::Upgraded(Arc::new(Upgraded { protocol }))
+        });
     }
 
     fn redirect_verdict(&self) -> Verdict {
@@ -426,7 +444,7 @@ impl Call {
             method: plan.method,
             url: plan.url,
             status: self.status.unwrap_or_default(),
-            reached: reached.map(|reached| (reached.conn, reached.remote, reached.reused)),
+            reached: reached.map(|reached| (reached.conn, reached.remote.clone(), reached.reused)),
         };
         self.earlier.get_or_insert_default().hops.push(hop);
         self.forget_attempt(turn);

@@ -4,8 +4,11 @@
 //! An address is probed for a route when it is about to be tried, if an address of the other family could go
 //! instead and no address of its own family is known to have a route. Within one family a probe would say only
 //! what the connect itself says at the same price.
+//!
+//! A unix socket stands in the place of all addresses.
 
 use crate::message::answer::{Address, Family};
+use crate::message::peer_addr::UnixAddr;
 
 /// Addresses not tried yet.
 #[derive(Debug)]
@@ -14,6 +17,8 @@ pub(super) struct Candidates {
     v4: Vec<Address>,
     /// Known to have no route.
     stranded: Vec<Address>,
+    /// A unix socket; then there are no addresses.
+    socket: Option<UnixAddr>,
     /// The family whose turn it is.
     turn: Family,
     /// Every address that was ever added or refused.
@@ -38,6 +43,7 @@ impl Candidates {
             v6: Vec::new(),
             v4: Vec::new(),
             stranded: Vec::new(),
+            socket: None,
             turn: first,
             seen: Vec::new(),
             refused: Vec::new(),
@@ -90,6 +96,16 @@ impl Candidates {
         std::mem::replace(&mut self.order, Order::Told) == Order::New
     }
 
+    /// Sets the unix socket that is to be tried.
+    pub(super) fn put_socket(&mut self, socket: UnixAddr) {
+        self.socket = Some(socket);
+    }
+
+    /// Takes the unix socket, if it is one that is to be tried.
+    pub(super) fn take_socket(&mut self) -> Option<UnixAddr> {
+        self.socket.take()
+    }
+
     /// Takes the next address; the other family has the turn after it.
     pub(super) fn take_next(&mut self) -> Option<Address> {
         let address = self.order().next()?;
@@ -140,7 +156,7 @@ impl Candidates {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.order().next().is_none()
+        self.socket.is_none() && self.order().next().is_none()
     }
 
     /// Says whether there is an address of a family.

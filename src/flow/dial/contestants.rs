@@ -9,6 +9,7 @@ use crate::error::{Error, Tried, TriedOutcome};
 use crate::event::TlsRole;
 use crate::ids::ConnId;
 use crate::message::dial::ConnectReason;
+use crate::message::peer_addr::PeerAddr;
 use crate::message::tls::TlsFacts;
 
 /// Those that are open, and what became of the others.
@@ -24,7 +25,7 @@ pub(super) struct Contestants {
 #[derive(Debug)]
 pub(super) struct Contestant {
     pub(super) number: u16,
-    pub(super) addr: SocketAddr,
+    pub(super) addr: PeerAddr,
     pub(super) reason: ConnectReason,
     pub(super) since: Instant,
     pub(super) stage: Stage,
@@ -67,6 +68,8 @@ pub(super) struct Handshake {
 /// What the peer of a handshake has said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Peer {
+    /// Nothing; nor has it been spoken to.
+    Unasked,
     /// Nothing, and it still has time.
     Silent,
     /// Something.
@@ -86,7 +89,7 @@ pub(super) struct Gravest {
 
 impl Contestants {
     /// A contestant begins; says its number.
-    pub(super) fn begin(&mut self, addr: SocketAddr, reason: ConnectReason, now: Instant) -> u16 {
+    pub(super) fn begin(&mut self, addr: PeerAddr, reason: ConnectReason, now: Instant) -> u16 {
         let number = self.begun;
         self.begun = number.saturating_add(1);
         self.open.push(Contestant {
@@ -153,7 +156,7 @@ impl Contestants {
     ) -> Option<Contestant> {
         let one = self.take(number)?;
         self.ended.push(Tried {
-            addr: one.addr,
+            addr: one.addr.clone(),
             contestant: number,
             reason: one.reason,
             outcome,

@@ -76,7 +76,7 @@ impl Dial {
             Stage::Opening | Stage::Connecting => {
                 tell_connect_done(one, end.of_connect(), None, None, now, emitter);
             }
-            Stage::Securing(_, role, shake) => {
+            Stage::Securing(_, role, shake) if shake.peer != Peer::Unasked => {
                 let handshake = (*role, shake.since);
                 tell_tls_done(number, Err(end.of_tls()), None, handshake, now, emitter);
             }
@@ -91,7 +91,7 @@ impl Dial {
                     }
                 }
             }
-            Stage::Reached(_) | Stage::Secured(..) | Stage::Tunneled(_) => {}
+            Stage::Reached(_) | Stage::Securing(..) | Stage::Secured(..) | Stage::Tunneled(_) => {}
         }
         let outcome = end.outcome(&one.stage);
         self.contestants.end(number, outcome, now);
@@ -136,7 +136,7 @@ impl Dial {
         emitter.emit(EventKind::ConnOpened, now, |_| {
             Payload::ConnOpened(Arc::new(ConnOpened {
                 local: reached.local,
-                remote: winner.addr,
+                remote: winner.addr.clone(),
                 proxied: self.facts.is_proxied,
                 tls: tls.is_some(),
                 setup,

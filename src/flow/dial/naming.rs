@@ -66,6 +66,11 @@ impl Dial {
                 emitter.emit(EventKind::DnsSkipped, now, reason);
                 self.given(&addresses);
             }
+            Names::Unix(addr) => {
+                emitter.emit(EventKind::DnsSkipped, now, skipped(DnsSkipReason::Unix));
+                self.candidates.put_socket(addr);
+                self.state = State::Racing;
+            }
             Names::Override(addresses) => {
                 self.tell_dns_start(DnsSource::Override, now, emitter);
                 let (kept, surplus) = self.bounded(addresses);

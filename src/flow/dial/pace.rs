@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::flow::dial::contestants::{Contestant, Contestants};
-use crate::flow::dial::profile::{CREDITS_MAX, Profile};
+use crate::flow::dial::profile::{CREDITS_MAX, NO_ROOM_DOUBLED, NO_ROOM_FIRST, Profile};
 use crate::message::answer::Family;
 use crate::message::dial::ConnectReason;
 
@@ -32,6 +32,8 @@ pub(super) struct Pace {
     missed: Option<Family>,
     /// Addresses that had their second socket.
     hedged: Vec<SocketAddr>,
+    /// How often a listener had no room.
+    no_room: u32,
 }
 
 /// A start to come.
@@ -88,14 +90,17 @@ impl Pace {
         if self.hedged.len() >= hedging.most || contestants.len() >= profile.open_max {
             return None;
         }
-        let may = |one: &&Contestant| one.is_connecting() && !self.hedged.contains(&one.addr);
-        let oldest = contestants.iter().find(may)?;
-        let at = after(oldest.since, hedging.after)?;
+        let may = |one: &Contestant| {
+            let addr = one.addr.tcp().filter(|_| one.is_connecting())?;
+            (!self.is_hedged(addr)).then_some((one.since, addr))
+        };
+        let (since, addr) = contestants.iter().find_map(may)?;
+        let at = after(since, hedging.after)?;
         let apart = after(self.last_start?, profile.next_delay)?;
         Some(Due {
             at: at.max(apart),
             reason: ConnectReason::Hedge,
-            to: Target::Again(oldest.addr),
+            to: Target::Again(addr),
         })
     }
 
@@ -123,6 +128,13 @@ impl Pace {
     /// Takes that the last start sent no packet: it is no reason to wait.
     pub(super) fn sent_nothing(&mut self) {
         self.floor = None;
+    }
+
+    /// Takes that a listener had no room, and that the next start waits for it: each time longer.
+    pub(super) fn found_no_room(&mut self, now: Instant) {
+        let wait = NO_ROOM_FIRST.saturating_mul(1 << self.no_room.min(NO_ROOM_DOUBLED));
+        self.no_room = self.no_room.saturating_add(1);
+        self.floor = after(now, wait);
     }
 
     /// Takes that the first start does not wait for a family any longer.

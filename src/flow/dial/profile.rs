@@ -11,6 +11,13 @@ pub(super) const START_UP: Duration = Duration::from_millis(20);
 /// Starts that failures may have earned at one time.
 pub(super) const CREDITS_MAX: u8 = 4;
 
+/// The first wait after the listener of a unix socket had no room. The system says so at once, where it lets the peer of
+/// a TCP socket try again.
+pub(super) const NO_ROOM_FIRST: Duration = Duration::from_millis(5);
+
+/// How often that wait is doubled: to 640 ms.
+pub(super) const NO_ROOM_DOUBLED: u32 = 7;
+
 /// The constants of one profile.
 #[derive(Debug)]
 pub(super) struct Profile {

@@ -26,16 +26,14 @@ impl Dial {
         number: u16,
         to: TlsRole,
         now: Instant,
-        emitter: &mut Emitter,
         timers: &mut Timers,
     ) -> Step {
         if let Some(one) = self.contestants.get_mut(number) {
             if let Some(reached) = one.reached() {
-                let peer = Peer::Silent;
+                let peer = Peer::Unasked;
                 one.stage = Stage::Securing(reached, to, Handshake { since: now, peer });
             }
         }
-        self.tell_tls_start(number, to, now, emitter);
         // The newest handshake has its own limit; those before end with it, or lose.
         timers.disarm(Timer::Tls);
         timers.arm(Timer::Tls, now, self.facts.tls_limit);
@@ -100,6 +98,23 @@ impl Dial {
                 .contestants
                 .iter()
                 .any(|one| one.number != number && one.is_waiting())
+    }
+
+    /// Takes that a handshake has begun; `resumption`: with the offer to resume a session.
+    pub(crate) fn tls_started(
+        &mut self,
+        number: u16,
+        resumption: bool,
+        now: Instant,
+        emitter: &mut Emitter,
+    ) {
+        if let Some(one) = self.contestants.get_mut(number) {
+            if let Stage::Securing(_, role, handshake) = &mut one.stage {
+                handshake.peer = Peer::Silent;
+                let to = *role;
+                self.tell_tls_start(number, to, resumption, now, emitter);
+            }
+        }
     }
 
     /// Takes that the peer of a handshake said something.

@@ -7,6 +7,7 @@ use crate::flow::lookup::localhost;
 use crate::message::answer::Address;
 use crate::message::connect_to::ConnectTo;
 use crate::message::overrides::Overrides;
+use crate::message::peer_addr::UnixAddr;
 use crate::message::proxy::Proxy;
 use crate::message::url::{Host, Url};
 
@@ -32,6 +33,8 @@ pub(crate) enum Names {
         /// Whether the resolver is the caller's own.
         custom: bool,
     },
+    /// A unix socket, which has no addresses.
+    Unix(UnixAddr),
 }
 
 impl Target {

@@ -14,11 +14,8 @@ use crate::flow::dial::contestants::Contestant;
 use crate::message::anomaly::Anomaly as AnomalyKind;
 use crate::message::answer::{Address, Family, Outcome};
 use crate::message::dial::ConnectReason;
+use crate::message::peer_addr::PeerAddr;
 use crate::message::tls::TlsFacts;
-
-fn network(addr: SocketAddr) -> &'static str {
-    if addr.is_ipv4() { "tcp4" } else { "tcp6" }
-}
 
 impl Dial {
     /// Tells the order of the addresses, and which may not be dialed, if it is not what was told before.
@@ -55,6 +52,7 @@ impl Dial {
         &self,
         number: u16,
         to: TlsRole,
+        resumption: bool,
         now: Instant,
         emitter: &mut Emitter,
     ) {
@@ -65,6 +63,7 @@ impl Dial {
                 contestant: number,
                 server_name,
                 alpn: "http/1.1",
+                resumption,
                 to,
             }))
         });
@@ -73,14 +72,14 @@ impl Dial {
 
 pub(super) fn tell_connect_start(
     contestant: u16,
-    addr: SocketAddr,
+    addr: PeerAddr,
     reason: ConnectReason,
     now: Instant,
     emitter: &mut Emitter,
 ) {
     emitter.emit(EventKind::ConnectStart, now, |_| {
         Payload::ConnectStart(Arc::new(ConnectStart {
-            network: network(addr),
+            network: addr.network(),
             addr,
             contestant,
             reason,
@@ -98,8 +97,8 @@ pub(super) fn tell_connect_done(
 ) {
     emitter.emit(EventKind::ConnectDone, now, |_| {
         Payload::ConnectDone(Arc::new(ConnectDone {
-            network: network(one.addr),
-            addr: one.addr,
+            network: one.addr.network(),
+            addr: one.addr.clone(),
             contestant: one.number,
             outcome,
             code,

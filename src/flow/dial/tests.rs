@@ -276,7 +276,7 @@ fn when_all_fail_all_are_listed_and_the_gravest_is_the_source() {
         .map(|one| {
             (
                 one.contestant(),
-                one.addr().ip().to_string(),
+                one.addr().tcp().unwrap().ip().to_string(),
                 one.reason().tag(),
             )
         })

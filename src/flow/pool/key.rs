@@ -252,7 +252,7 @@ impl fmt::Display for Key {
         match &self.via {
             Via::Nobody | Via::Forward(_) => Ok(()),
             Via::Tunnel(proxy) => write!(f, " via {proxy}"),
-            Via::Unix(path) => write!(f, " via unix:{}", path.display()),
+            Via::Unix(addr) => write!(f, " via unix:{addr}"),
         }
     }
 }
@@ -283,10 +283,11 @@ pub(crate) fn deciding<'a>(plan: &'a Plan, settings: &Settings) -> Destination<'
         redirects: _,
         // What is chosen stands in the plan, and is decided there.
         proxies: _,
+        unix: _,
         // What it forbids is never asked for.
         https_only: _,
         // One client has one table of places to connect to, one profile, one choice of families, and one
-        // guard.
+        // guard. What its sockets are bound to and set up as is the client's too, and stands in no settings of a call.
         connect_to: _,
         dial_profile: _,
         family: _,

@@ -143,7 +143,34 @@ fn written(moment: i64) -> [String; 3] {
     ]
 }
 
+#[test]
+fn rfc_a28_dates_are_written_as_imf_fixdate() {
+    let check = |moment: i64, expected: Option<&str>| {
+        assert_eq!(write(moment).as_deref(), expected, "{moment}");
+    };
+    check(EXAMPLE, Some("Sun, 06 Nov 1994 08:49:37 GMT"));
+    check(0, Some("Thu, 01 Jan 1970 00:00:00 GMT"));
+    check(-1, Some("Wed, 31 Dec 1969 23:59:59 GMT"));
+    check(951_782_400, Some("Tue, 29 Feb 2000 00:00:00 GMT"));
+    check(EARLIEST, Some("Sat, 01 Jan 0000 00:00:00 GMT"));
+    check(LATEST, Some("Fri, 31 Dec 9999 23:59:59 GMT"));
+    check(EARLIEST - 1, None);
+    check(LATEST + 1, None);
+    check(i64::MIN, None);
+    check(i64::MAX, None);
+}
+
 proptest! {
+    #[test]
+    fn rfc_a28_what_is_written_reads_back_and_is_as_another_way_writes_it(moment in EARLIEST..=LATEST) {
+        let text = write(moment).unwrap();
+        prop_assert_eq!(text.len(), 29);
+        prop_assert_eq!(parse(text.as_bytes(), NOW), Some(moment));
+        if moment >= 0 {
+            prop_assert_eq!(&text, &written(moment)[0]);
+        }
+    }
+
     #[test]
     fn rfc_c22_every_second_reads_back(moment in 0..LATEST, ahead in -49..49_i64) {
         let now = moment + ahead * 365 * DAY;

@@ -2,10 +2,12 @@
 //! value, which only this file can see, so there is no code behind them either, and no need for `&mut self`.
 
 use std::convert::Infallible;
+use std::io;
+use std::path::Path;
 
 use super::{PlainRead, Progress, TlsConfig, TlsError};
 use crate::error::TlsFailure;
-use crate::message::tls::TlsFacts;
+use crate::message::tls::{TlsFacts, TlsRole};
 
 /// Certificates and keys of a configuration: none.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +21,14 @@ impl Material {
     pub(super) fn set_identity(&self, _: &[u8], _: &[u8]) -> Result<(), TlsFailure> {
         Err(TlsFailure::NotBuiltIn)
     }
+
+    pub(super) fn set_identity_der(&self, _: &[&[u8]], _: &[u8]) -> Result<(), TlsFailure> {
+        Err(TlsFailure::NotBuiltIn)
+    }
+
+    pub(super) fn log_keys(&self, _: &Path) -> Result<io::Result<()>, TlsFailure> {
+        Err(TlsFailure::NotBuiltIn)
+    }
 }
 
 /// Never built.
@@ -28,6 +38,10 @@ pub(crate) struct TlsClient(Infallible);
 impl TlsClient {
     pub(super) fn new(_: &TlsConfig) -> Result<Self, TlsFailure> {
         Err(TlsFailure::NotBuiltIn)
+    }
+
+    pub(crate) fn client(&self, _: TlsRole) -> Self {
+        match self.0 {}
     }
 }
 
@@ -55,6 +69,10 @@ impl TlsStage {
     }
 
     pub(crate) fn is_handshaking(&self) -> bool {
+        match self.0 {}
+    }
+
+    pub(crate) fn offers_resumption(&self) -> bool {
         match self.0 {}
     }
 
@@ -106,7 +124,7 @@ impl TlsStage {
         match self.0 {}
     }
 
-    pub(crate) fn facts(&self, _: bool) -> Option<TlsFacts> {
+    pub(crate) fn facts(&self) -> Option<TlsFacts> {
         match self.0 {}
     }
 }

@@ -1,17 +1,20 @@
 //! What rustls is given: roots, keys, provider, verifier, name.
 
 use std::fmt;
+use std::io;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{
+    ClientSessionMemoryCache, ClientSessionStore as _, Resumption, WebPkiServerVerifier,
+};
 use rustls::crypto::hash::{Hash, HashAlgorithm};
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
 };
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, DnsName, PrivateKeyDer, ServerName, UnixTime};
 use rustls::version::{TLS12, TLS13};
 use rustls::{
@@ -20,53 +23,70 @@ use rustls::{
 };
 
 use super::TlsConfig;
+use super::identity::{Anonymous, Identity, certificates, private_key};
+use super::key_log::KeyLogFile;
 pub(crate) use super::stage::TlsStage;
 use crate::error::TlsFailure;
-use crate::message::tls::TlsVersion;
+use crate::message::tls::{TlsRole, TlsVersion};
 
 /// The protocol offered by ALPN, the only one.
 pub(super) const ALPN: &str = "http/1.1";
+
+/// Names of servers whose sessions are kept for each role. That of whoever was not met for longest goes first.
+const SESSIONS_MAX: usize = 256;
 
 /// Certificates, keys and the caller's own parts of a configuration.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Material {
     roots: Vec<CertificateDer<'static>>,
     identity: Option<Arc<Identity>>,
+    key_log: Option<Arc<KeyLogFile>>,
     provider: Option<Arc<CryptoProvider>>,
     whole: Option<Arc<ClientConfig>>,
 }
 
-/// A chain of certificates and its private key.
-struct Identity {
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
-}
-
-/// Without the key.
-impl fmt::Debug for Identity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Identity")
-            .field("chain", &self.chain.len())
-            .finish_non_exhaustive()
-    }
-}
-
 impl Material {
-    pub(super) fn add_roots(&mut self, pem: &[u8]) -> Result<(), TlsFailure> {
-        let roots = certificates(pem)?;
+    pub(super) fn add_roots(&mut self, input: &[u8]) -> Result<(), TlsFailure> {
+        let roots = certificates(input)?;
         let mut probe = RootCertStore::empty();
         for root in &roots {
-            probe.add(root.clone()).map_err(|_| TlsFailure::Config)?;
+            let added = probe.add(root.clone());
+            added.map_err(|_| TlsFailure::UnusableCertificate)?;
         }
         self.roots.extend(roots);
         Ok(())
     }
 
     pub(super) fn set_identity(&mut self, chain: &[u8], key: &[u8]) -> Result<(), TlsFailure> {
-        let chain = certificates(chain)?;
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| TlsFailure::Config)?;
-        self.identity = Some(Arc::new(Identity { chain, key }));
+        self.identify(certificates(chain)?, private_key(key)?)
+    }
+
+    pub(super) fn set_identity_der(
+        &mut self,
+        chain: &[&[u8]],
+        key: &[u8],
+    ) -> Result<(), TlsFailure> {
+        if chain.is_empty() {
+            return Err(TlsFailure::NoCertificate);
+        }
+        let chain = chain.iter().map(|der| der.to_vec().into()).collect();
+        let key = PrivateKeyDer::try_from(key).map_err(|_| TlsFailure::UnusableKey)?;
+        self.identify(chain, key.clone_key())
+    }
+
+    fn identify(
+        &mut self,
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<(), TlsFailure> {
+        let identity = Identity::new(chain, key, &*self.provider()?)?;
+        self.identity = Some(Arc::new(identity));
         Ok(())
+    }
+
+    /// The inner error is the system's.
+    pub(super) fn log_keys(&mut self, path: &Path) -> Result<io::Result<()>, TlsFailure> {
+        Ok(KeyLogFile::open(path).map(|file| self.key_log = Some(Arc::new(file))))
     }
 
     fn provider(&self) -> Result<Arc<CryptoProvider>, TlsFailure> {
@@ -74,15 +94,6 @@ impl Material {
             .clone()
             .or_else(default_provider)
             .ok_or(TlsFailure::NotBuiltIn)
-    }
-}
-
-/// The certificates of a PEM text, at least one.
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsFailure> {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    match found {
-        Ok(found) if !found.is_empty() => Ok(found),
-        _ => Err(TlsFailure::Config),
     }
 }
 
@@ -115,38 +126,125 @@ impl TlsConfig {
     }
 }
 
-/// What connections are made with. Clones are the same; the id tells two of them apart for as long as the
-/// process runs, and is the key of everything that may not be shared: idle connections and sessions.
+/// What connections are made with, in one role.
+///
+/// One configuration has one verifier, whatever the role and whatever the bytes travel on. What differs is what has
+/// to be told apart: sessions, which a proxy and an origin of the same name must never share, and our certificate,
+/// which is shown to origins only. The id tells two configurations apart for as long as the process runs.
 #[derive(Clone)]
 pub(crate) struct TlsClient {
-    pub(super) config: Arc<ClientConfig>,
-    /// What tells this from every other.
-    pub(super) id: u64,
-    pub(super) sha256: Option<&'static dyn Hash>,
+    role: TlsRole,
+    roles: Arc<Roles>,
+}
+
+/// What each role needs.
+struct Roles {
+    id: u64,
+    sha256: Option<&'static dyn Hash>,
+    origin: InRole,
+    /// Made when the first proxy is spoken to.
+    proxy: OnceLock<InRole>,
+}
+
+/// A configuration of rustls, and the sessions under it; none if they are not ours to keep.
+#[derive(Clone)]
+struct InRole {
+    config: Arc<ClientConfig>,
+    sessions: Option<Arc<ClientSessionMemoryCache>>,
+}
+
+impl InRole {
+    /// With a store of its own, unless no sessions are to be kept.
+    fn new(mut config: ClientConfig, resumption: bool) -> Self {
+        let sessions = resumption.then(|| Arc::new(ClientSessionMemoryCache::new(SESSIONS_MAX)));
+        config.resumption = match &sessions {
+            Some(sessions) => Resumption::store(sessions.clone()),
+            None => Resumption::disabled(),
+        };
+        Self {
+            config: Arc::new(config),
+            sessions,
+        }
+    }
 }
 
 impl TlsClient {
     pub(super) fn new(settings: &TlsConfig) -> Result<Self, TlsFailure> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let mut config = match &settings.material.whole {
-            Some(whole) => ClientConfig::clone(whole),
+        let whole = settings.material.whole.as_deref();
+        let mut config = match whole {
+            Some(whole) => whole.clone(),
             None => own_config(settings)?,
         };
         config.alpn_protocols = vec![ALPN.into()];
         config.check_selected_alpn = true;
         config.enable_early_data = false;
-        Ok(Self {
-            sha256: sha256(config.crypto_provider()),
-            config: Arc::new(config),
+        let roles = Roles {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
+            sha256: sha256(config.crypto_provider()),
+            origin: match whole {
+                Some(_) => InRole {
+                    config: Arc::new(config),
+                    sessions: None,
+                },
+                None => InRole::new(config, settings.resumption),
+            },
+            proxy: OnceLock::new(),
+        };
+        Ok(Self {
+            role: TlsRole::Origin,
+            roles: Arc::new(roles),
         })
+    }
+
+    /// The same configuration in this role.
+    pub(crate) fn client(&self, role: TlsRole) -> Self {
+        Self {
+            role,
+            roles: self.roles.clone(),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn id(&self) -> u64 {
+        self.roles.id
+    }
+
+    pub(super) fn sha256(&self) -> Option<&'static dyn Hash> {
+        self.roles.sha256
+    }
+
+    pub(super) fn config(&self) -> &Arc<ClientConfig> {
+        &self.in_role().config
+    }
+
+    /// Says whether a session of TLS 1.2 is known for a name. It is offered by its id where it has no ticket, which
+    /// a hello does not show: one for TLS 1.3 has an id too, of no meaning (RFC 8446 §4.1.2).
+    pub(super) fn knows_old_session(&self, name: &TlsName) -> bool {
+        let sessions = &self.in_role().sessions;
+        (sessions.as_ref()).is_some_and(|known| known.tls12_session(&name.0).is_some())
+    }
+
+    /// A caller's own configuration does not tell whether it keeps sessions, so that none of proxies are kept
+    /// under it.
+    fn in_role(&self) -> &InRole {
+        let origin = &self.roles.origin;
+        match self.role {
+            TlsRole::Origin => origin,
+            TlsRole::Proxy => self.roles.proxy.get_or_init(|| {
+                let mut config = ClientConfig::clone(&origin.config);
+                config.client_auth_cert_resolver = Arc::new(Anonymous);
+                InRole::new(config, origin.sessions.is_some())
+            }),
+        }
     }
 }
 
 impl fmt::Debug for TlsClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsClient")
-            .field("id", &self.id)
+            .field("id", &self.roles.id)
+            .field("role", &self.role)
             .finish_non_exhaustive()
     }
 }
@@ -171,12 +269,16 @@ fn own_config(settings: &TlsConfig) -> Result<ClientConfig, TlsFailure> {
         .map_err(|_| TlsFailure::Config)?
         .dangerous()
         .with_custom_certificate_verifier(verifier);
-    match &settings.material.identity {
-        None => Ok(builder.with_no_client_auth()),
+    let mut config = match &settings.material.identity {
+        None => builder.with_no_client_auth(),
         Some(own) => builder
             .with_client_auth_cert(own.chain.clone(), own.key.clone_key())
-            .map_err(|_| TlsFailure::Config),
+            .map_err(|_| TlsFailure::UnusableKey)?,
+    };
+    if let Some(key_log) = &settings.material.key_log {
+        config.key_log = key_log.clone();
     }
+    Ok(config)
 }
 
 fn versions(min: TlsVersion, max: TlsVersion) -> Vec<&'static SupportedProtocolVersion> {

@@ -73,6 +73,14 @@ fn certificate(reason: &CertificateError) -> TlsFailure {
             TlsFailure::NotYetValid
         }
         CertificateError::Revoked => TlsFailure::Revoked,
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            TlsFailure::WrongPurpose
+        }
+        CertificateError::BadSignature => TlsFailure::BadSignature,
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            TlsFailure::UnsupportedAlgorithm
+        }
         _ => TlsFailure::BadCertificate,
     }
 }

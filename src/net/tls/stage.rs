@@ -21,6 +21,7 @@ use rustls::{CipherSuite, HandshakeKind, ProtocolVersion};
 
 use super::certificate;
 use super::engine::{ALPN, TlsClient, TlsName};
+use super::hello::offers_resumption;
 use super::{PlainRead, Progress, TlsError};
 use crate::error::TlsFailure;
 use crate::message::tls::{CertificateFacts, TlsFacts, TlsHandshake, TlsVersion};
@@ -58,6 +59,8 @@ pub(crate) struct TlsStage {
     peer: Peer,
     /// Bytes of records since the last one that held data.
     quiet: usize,
+    /// Whether the hello offers to resume a session.
+    resumption: bool,
     sha256: Option<&'static dyn Hash>,
 }
 
@@ -102,7 +105,7 @@ impl TlsStage {
     /// # Errors
     /// `Config` if the configuration offers nothing.
     pub(super) fn new(client: &TlsClient, name: &TlsName) -> Result<Self, TlsError> {
-        let conn = UnbufferedClientConnection::new(client.config.clone(), name.0.clone())?;
+        let conn = UnbufferedClientConnection::new(client.config().clone(), name.0.clone())?;
         let mut stage = Self {
             conn,
             incoming: Vec::new(),
@@ -112,9 +115,11 @@ impl TlsStage {
             read: 0,
             peer: Peer::Silent,
             quiet: 0,
-            sha256: client.sha256,
+            resumption: client.knows_old_session(name),
+            sha256: client.sha256(),
         };
         stage.advance()?;
+        stage.resumption |= offers_resumption(&stage.outgoing);
         Ok(stage)
     }
 
@@ -122,6 +127,11 @@ impl TlsStage {
     /// of it is still outgoing, so that message and the first request leave together.
     pub(crate) fn is_handshaking(&self) -> bool {
         self.conn.is_handshaking()
+    }
+
+    /// Says whether the hello offers to resume a session.
+    pub(crate) fn offers_resumption(&self) -> bool {
+        self.resumption
     }
 
     /// The buffer to which received ciphertext is appended; bytes in it may not be changed or removed.
@@ -250,9 +260,9 @@ impl TlsStage {
         matches!(self.peer, Peer::Closed)
     }
 
-    /// What the handshake agreed on; none before its end. Certificates are read and hashed if asked for,
-    /// which takes some microseconds.
-    pub(crate) fn facts(&self, certificates: bool) -> Option<TlsFacts> {
+    /// What the handshake agreed on; none before its end. Certificates are read and hashed, which takes some
+    /// microseconds.
+    pub(crate) fn facts(&self) -> Option<TlsFacts> {
         if self.is_handshaking() {
             return None;
         }
@@ -273,11 +283,7 @@ impl TlsStage {
                 HandshakeKind::FullWithHelloRetryRequest => TlsHandshake::FullWithHelloRetry,
                 HandshakeKind::Resumed => TlsHandshake::Resumed,
             },
-            certificates: if certificates {
-                self.certificates()
-            } else {
-                Vec::new()
-            },
+            certificates: self.certificates(),
         })
     }
 

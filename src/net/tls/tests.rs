@@ -16,7 +16,7 @@ use rustls::{RootCertStore, ServerConfig, ServerConnection};
 use super::stage::{HANDSHAKE_BYTES_MAX, QUIET_BYTES_MAX, WRITE_BATCH};
 use super::*;
 use crate::error::ErrorKind;
-use crate::message::tls::{TlsFacts, TlsHandshake, TlsVersion};
+use crate::message::tls::{TlsFacts, TlsHandshake, TlsRole, TlsVersion};
 
 /// An authority of the test, and what it signs.
 struct Authority {
@@ -145,7 +145,7 @@ impl Pair {
             self.client.read_tls(&wire)?;
             if !self.client.is_handshaking() {
                 self.deliver();
-                return Ok(self.client.facts(true).unwrap());
+                return Ok(self.client.facts().unwrap());
             }
         }
         panic!("the handshake does not end: {:?}", self.client)
@@ -168,11 +168,6 @@ impl Pair {
 }
 
 impl TlsStage {
-    /// Says whether the hello offers to resume a session. Of use before the hello was sent.
-    fn offers_resumption(&self) -> bool {
-        hello_offers_resumption(self.outgoing()).unwrap_or(false)
-    }
-
     /// [`advance`](Self::advance) with these bytes received.
     fn read_tls(&mut self, input: &[u8]) -> Result<Progress, TlsError> {
         self.incoming().extend_from_slice(input);
@@ -196,42 +191,6 @@ impl TlsName {
     }
 }
 
-/// Looks for an offer to resume in a hello of ours: a pre-shared key (RFC 8446 §4.2.11), or a ticket that is
-/// not empty (RFC 5077 §3.2).
-fn hello_offers_resumption(hello: &[u8]) -> Option<bool> {
-    const PRE_SHARED_KEY: usize = 41;
-    const SESSION_TICKET: usize = 35;
-
-    fn vector<'a>(bytes: &mut &'a [u8], len_bytes: usize) -> Option<&'a [u8]> {
-        let (digits, rest) = bytes.split_at_checked(len_bytes)?;
-        let (content, rest) = rest.split_at_checked(number(digits))?;
-        *bytes = rest;
-        Some(content)
-    }
-    fn number(digits: &[u8]) -> usize {
-        digits
-            .iter()
-            .fold(0, |sum, &digit| sum << 8 | usize::from(digit))
-    }
-
-    // Record header (5), message header (4), version (2), random (32).
-    let mut rest = hello.get(5 + 4 + 2 + 32..)?;
-    vector(&mut rest, 1)?;
-    vector(&mut rest, 2)?;
-    vector(&mut rest, 1)?;
-    let mut extensions = vector(&mut rest, 2)?;
-    while let Some((kind, after)) = extensions.split_at_checked(2) {
-        extensions = after;
-        let content = vector(&mut extensions, 2)?;
-        match number(kind) {
-            PRE_SHARED_KEY => return Some(true),
-            SESSION_TICKET if !content.is_empty() => return Some(true),
-            _ => {}
-        }
-    }
-    Some(false)
-}
-
 fn failure_of(client: &TlsConfig, server: ServerConfig, host: &str) -> TlsFailure {
     let mut pair = Pair::new(&client.client().unwrap(), &Arc::new(server), host);
     let error = pair.handshake().expect_err(host);
@@ -240,7 +199,7 @@ fn failure_of(client: &TlsConfig, server: ServerConfig, host: &str) -> TlsFailur
     assert_eq!(pair.client.advance(), Err(error.clone()));
     assert_eq!(pair.client.read_plain(&mut [0; 9]), Err(error.clone()));
     assert_eq!(pair.client.write_plain(b"x"), Err(error.clone()));
-    assert!(pair.client.facts(true).is_none());
+    assert!(pair.client.facts().is_none());
     error.failure
 }
 
@@ -260,7 +219,7 @@ fn both_versions_agree_and_tell_the_facts() {
             "localhost",
         );
         assert!(!pair.client.offers_resumption());
-        assert!(pair.client.facts(true).is_none());
+        assert!(pair.client.facts().is_none());
         assert_eq!(pair.client.write_plain(b"too early"), Ok(0));
         let facts = pair.handshake().unwrap();
         assert_eq!(facts.version(), version);
@@ -288,7 +247,6 @@ fn both_versions_agree_and_tell_the_facts() {
         assert_eq!(cert.der_len(), der.len());
         let digest = ring_sha256(&der);
         assert_eq!(cert.sha256().unwrap()[..], digest[..]);
-        assert!(pair.client.facts(false).unwrap().certificates().is_empty());
         pair.converse();
     }
 }
@@ -367,19 +325,131 @@ fn rfc_g10_sessions_are_resumed_under_their_own_configuration_only() {
 }
 
 #[test]
+fn rfc_g10_cve_81_a_proxy_and_an_origin_of_one_name_have_sessions_of_their_own() {
+    let authority = Authority::new();
+    for version in [TlsVersion::V1_2, TlsVersion::V1_3] {
+        let mut server = server(authority.issue(&["localhost"], |_| {}));
+        server.ticketer = rustls::crypto::ring::Ticketer::new().unwrap();
+        let server = Arc::new(server);
+        let client = authority.config().max_version(version).client().unwrap();
+        let met = |role: TlsRole| {
+            let mut pair = Pair::new(&client.client(role), &server, "localhost");
+            let offered = pair.client.offers_resumption();
+            let facts = pair.handshake().unwrap();
+            pair.converse();
+            assert_eq!(offered, facts.handshake() == TlsHandshake::Resumed);
+            offered
+        };
+        let order = [
+            (TlsRole::Proxy, false),
+            (TlsRole::Origin, false),
+            (TlsRole::Origin, true),
+            (TlsRole::Proxy, true),
+        ];
+        for (role, resumed) in order {
+            assert_eq!(met(role), resumed, "{version} {role}");
+        }
+    }
+}
+
+#[test]
+fn sessions_of_tls_1_2_without_tickets_are_told_by_their_id() {
+    let authority = Authority::new();
+    let server = server_of(
+        authority.issue(&["localhost"], |_| {}),
+        &[&rustls::version::TLS12],
+    );
+    let server = Arc::new(server);
+    for newest in [TlsVersion::V1_2, TlsVersion::V1_3] {
+        let client = authority.config().max_version(newest).client().unwrap();
+        for resumed in [false, true] {
+            let mut pair = Pair::new(&client, &server, "localhost");
+            assert_eq!(pair.client.offers_resumption(), resumed, "{newest}");
+            let how = pair.handshake().unwrap().handshake();
+            assert_eq!(how == TlsHandshake::Resumed, resumed, "{newest}");
+        }
+        let proxy = client.client(TlsRole::Proxy);
+        assert!(
+            !Pair::new(&proxy, &server, "localhost")
+                .client
+                .offers_resumption()
+        );
+    }
+}
+
+#[test]
+fn without_resumption_every_handshake_is_full() {
+    let authority = Authority::new();
+    let server = Arc::new(server(authority.issue(&["localhost"], |_| {})));
+    let config = authority.config().session_resumption(false);
+    let client = config.client().unwrap();
+    for role in [
+        TlsRole::Origin,
+        TlsRole::Origin,
+        TlsRole::Proxy,
+        TlsRole::Proxy,
+    ] {
+        let mut pair = Pair::new(&client.client(role), &server, "localhost");
+        assert!(!pair.client.offers_resumption());
+        assert_eq!(pair.handshake().unwrap().handshake(), TlsHandshake::Full);
+        pair.converse();
+    }
+}
+
+#[test]
+fn another_round_trip_for_a_key_exchange_is_told() {
+    let authority = Authority::new();
+    let mut provider = rustls::crypto::ring::default_provider();
+    provider.kx_groups = vec![rustls::crypto::ring::kx_group::SECP384R1];
+    let (chain, key) = authority.issue(&["localhost"], |_| {});
+    let server = ServerConfig::builder_with_provider(Arc::new(provider))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    let client = authority.config().client().unwrap();
+    let mut pair = Pair::new(&client, &Arc::new(server), "localhost");
+    let facts = pair.handshake().unwrap();
+    assert_eq!(facts.handshake(), TlsHandshake::FullWithHelloRetry);
+    assert_eq!(facts.key_exchange(), Some("secp384r1"));
+}
+
+#[test]
+fn rfc_g9_every_role_has_the_one_verifier() {
+    let (authority, stranger) = (Authority::new(), Authority::named("stranger"));
+    let client = authority.config().client().unwrap();
+    for role in [TlsRole::Origin, TlsRole::Proxy] {
+        let client = client.client(role);
+        for (names, signer, want) in [
+            ("localhost", &authority, None),
+            ("other.test", &authority, Some(TlsFailure::NameMismatch)),
+            ("localhost", &stranger, Some(TlsFailure::UnknownAuthority)),
+        ] {
+            let server = Arc::new(server(signer.issue(&[names], |_| {})));
+            let mut pair = Pair::new(&client, &server, "localhost");
+            let failure = pair.handshake().err().map(|error| error.failure);
+            assert_eq!(failure, want, "{role}");
+        }
+    }
+}
+
+#[test]
 fn cve_80_each_change_of_a_setting_is_a_new_identity() {
     let authority = Authority::new();
     let config = authority.config();
-    let id = |config: &TlsConfig| config.client().unwrap().id;
+    let id = |config: &TlsConfig| config.client().unwrap().id();
     assert_eq!(id(&config), id(&config));
     assert_eq!(id(&config), id(&config.clone()));
     let mut ids = vec![
         id(&config),
-        config.build().unwrap().id,
+        config.build().unwrap().id(),
         id(&config.clone().danger_accept_invalid_certs(true)),
         id(&config.clone().danger_accept_invalid_certs(false)),
         id(&config.clone().builtin_roots(true)),
         id(&config.clone().min_version(TlsVersion::V1_3)),
+        id(&config.clone().session_resumption(false)),
+        id(&config.clone().session_resumption(true)),
         id(&config.clone().add_ca_pem(authority.cert.pem()).unwrap()),
         id(&TlsConfig::new()),
         id(&TlsConfig::new()),
@@ -538,9 +608,9 @@ fn rfc_g3_cve_85_bad_certificates_end_the_handshake() {
             "purpose",
             authority.issue(&["localhost"], client_only),
             "localhost",
-            Some(BadCertificate),
+            Some(WrongPurpose),
         ),
-        ("bent signature", bent(), "localhost", Some(BadCertificate)),
+        ("bent signature", bent(), "localhost", Some(BadSignature)),
         (
             "key of another",
             swapped(),
@@ -623,7 +693,7 @@ fn rfc_g5_invalid_certificates_are_accepted_only_when_asked_for() {
             .unwrap();
         assert_eq!(
             failure_of(&lax, unchecked_server((chain, key)), "localhost"),
-            TlsFailure::BadCertificate
+            TlsFailure::BadSignature
         );
         let strict = lax.danger_accept_invalid_certs(false);
         assert_eq!(
@@ -934,7 +1004,7 @@ fn rfc_e18_a_handshake_cut_anywhere_is_not_complete() {
             // The hello differs, so only what is in the clear can be read; it must never be taken as an end.
             let _ = stage.read_tls(&records[..cut].concat());
             assert!(stage.is_handshaking() && !stage.eof_is_clean());
-            assert!(stage.facts(true).is_none());
+            assert!(stage.facts().is_none());
             assert!(matches!(stage.write_plain(b"x"), Ok(0) | Err(_)));
         }
         for (index, record) in records.iter().enumerate() {
@@ -1006,16 +1076,14 @@ fn cve_52_a_handshake_without_an_end_ends() {
 fn settings_are_refused_where_they_are_made() {
     let kind = |result: Result<TlsConfig, crate::error::Error>| result.unwrap_err().kind();
     let config = ErrorKind::Tls(TlsFailure::Config);
-    assert_eq!(kind(TlsConfig::new().add_ca_pem(b"")), config);
+    let none = ErrorKind::Tls(TlsFailure::NoCertificate);
+    assert_eq!(kind(TlsConfig::new().add_ca_pem(b"")), none);
     let not_a_cert = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-    assert_eq!(kind(TlsConfig::new().add_ca_pem(not_a_cert)), config);
+    let unusable = ErrorKind::Tls(TlsFailure::UnusableCertificate);
+    assert_eq!(kind(TlsConfig::new().add_ca_pem(not_a_cert)), unusable);
     assert_eq!(
         kind(TlsConfig::new().add_ca_file("/nowhere/ca.pem")),
         ErrorKind::LocalFile
-    );
-    assert_eq!(
-        kind(TlsConfig::new().client_certificate_pem("", "")),
-        config
     );
     let nobody = TlsConfig::new().builtin_roots(false).client();
     assert_eq!(nobody.unwrap_err().kind(), config);
@@ -1046,21 +1114,163 @@ fn a_client_certificate_is_shown_to_who_asks() {
 
     let key = KeyPair::generate().unwrap();
     let cert = params(&["client.test"], |_| {}).signed_by(&key, &authority.cert, &authority.key);
-    let both = cert.unwrap().pem() + &key.serialize_pem();
-    let config = authority
-        .config()
-        .client_certificate_pem(&both, &both)
-        .unwrap();
-    assert!(!format!("{config:?}").contains("PRIVATE"));
-    let mut pair = Pair::new(&config.client().unwrap(), &server, "localhost");
-    pair.handshake().unwrap();
-    pair.converse();
+    let cert = cert.unwrap();
+    let both = cert.pem() + &key.serialize_pem();
+    let config = authority.config();
+    let pem = config.clone().client_certificate_pem(&both, &both).unwrap();
+    assert!(!format!("{pem:?}").contains("PRIVATE"));
+    let der = config.clone();
+    let der = der.client_certificate_der(&[cert.der()], &key.serialize_der());
+    for config in [&pem, &der.unwrap()] {
+        let mut pair = Pair::new(&config.client().unwrap(), &server, "localhost");
+        pair.handshake().unwrap();
+        pair.converse();
+    }
 
-    let mut pair = Pair::new(&authority.config().client().unwrap(), &server, "localhost");
-    pair.handshake().unwrap();
-    let wire = pair.flight();
-    let error = pair.client.read_tls(&wire).unwrap_err();
-    assert_eq!((error.failure, error.alert), (TlsFailure::Alert, Some(116)));
+    // Nobody has one to show, or has it for a proxy.
+    let (nobody, somebody) = (config.client().unwrap(), pem.client().unwrap());
+    for client in [nobody, somebody.client(TlsRole::Proxy)] {
+        let mut pair = Pair::new(&client, &server, "localhost");
+        pair.handshake().unwrap();
+        let wire = pair.flight();
+        let error = pair.client.read_tls(&wire).unwrap_err();
+        assert_eq!((error.failure, error.alert), (TlsFailure::Alert, Some(116)));
+    }
+}
+
+#[test]
+fn a_client_certificate_that_cannot_be_used_says_why() {
+    use TlsFailure::*;
+    let authority = Authority::new();
+    let key = KeyPair::generate().unwrap();
+    let cert = params(&["client.test"], |_| {}).signed_by(&key, &authority.cert, &authority.key);
+    let cert = cert.unwrap();
+    let (pem, key_pem) = (cert.pem(), key.serialize_pem());
+    let other = KeyPair::generate().unwrap().serialize_pem();
+    let pkcs8 =
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    let pkcs1 = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: \
+                 AES-256-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n";
+    let junk = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+    let bent = "-----BEGIN CERTIFICATE-----\n$\n-----END CERTIFICATE-----\n";
+    let short = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+    let (cert_der, key_der) = (&cert.der()[..], &key.serialize_der()[..]);
+    let cases: &[(&[u8], &[u8], Option<TlsFailure>)] = &[
+        (pem.as_bytes(), key_pem.as_bytes(), None),
+        (cert_der, key_der, None),
+        (b"", key_pem.as_bytes(), Some(NoCertificate)),
+        (b"text", key_pem.as_bytes(), Some(NoCertificate)),
+        (key_pem.as_bytes(), key_pem.as_bytes(), Some(NoCertificate)),
+        (
+            bent.as_bytes(),
+            key_pem.as_bytes(),
+            Some(UnusableCertificate),
+        ),
+        (
+            short.as_bytes(),
+            key_pem.as_bytes(),
+            Some(UnusableCertificate),
+        ),
+        (&cert_der[1..], key_der, Some(NoCertificate)),
+        (&cert_der[..99], key_der, Some(UnusableCertificate)),
+        (pem.as_bytes(), b"", Some(NoKey)),
+        (pem.as_bytes(), pem.as_bytes(), Some(NoKey)),
+        (pem.as_bytes(), pkcs8.as_bytes(), Some(EncryptedKey)),
+        (pem.as_bytes(), pkcs1.as_bytes(), Some(EncryptedKey)),
+        (pem.as_bytes(), junk.as_bytes(), Some(UnusableKey)),
+        (pem.as_bytes(), cert_der, Some(UnusableKey)),
+        (pem.as_bytes(), &key_der[..40], Some(UnusableKey)),
+        (pem.as_bytes(), other.as_bytes(), Some(KeyMismatch)),
+    ];
+    let dir = std::env::temp_dir().join(format!("wirescope-identity-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let (cert_file, key_file) = (dir.join("cert"), dir.join("key"));
+    for (index, (chain, key, want)) in cases.iter().enumerate() {
+        let want = want.map(ErrorKind::Tls);
+        let kind =
+            |result: Result<TlsConfig, crate::error::Error>| result.err().map(|error| error.kind());
+        let given = TlsConfig::new().client_certificate_pem(chain, key);
+        assert_eq!(kind(given), want, "{index}");
+        std::fs::write(&cert_file, chain).unwrap();
+        std::fs::write(&key_file, key).unwrap();
+        let Err(error) = TlsConfig::new().client_certificate_files(&cert_file, &key_file) else {
+            assert_eq!(want, None, "{index}");
+            continue;
+        };
+        assert_eq!(Some(error.kind()), want, "{index}");
+        let text = error.to_string();
+        let is_of = |failures: &[TlsFailure]| failures.contains(&error.tls_failure().unwrap());
+        let names = |file: &std::path::Path| text.contains(&*file.to_string_lossy());
+        let of_cert = is_of(&[NoCertificate, UnusableCertificate, KeyMismatch]);
+        let of_key = is_of(&[NoKey, EncryptedKey, UnusableKey, KeyMismatch]);
+        assert_eq!(
+            (names(&cert_file), names(&key_file)),
+            (of_cert, of_key),
+            "{text}"
+        );
+        assert!(!text.contains("AAAA"), "{text}");
+    }
+    std::fs::remove_file(&key_file).unwrap();
+    let error = TlsConfig::new().client_certificate_files(&cert_file, &key_file);
+    let error = error.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::LocalFile);
+    assert!(error.to_string().contains(&*key_file.to_string_lossy()));
+    std::fs::remove_dir_all(&dir).unwrap();
+    let empty: &[&[u8]] = &[];
+    let error = TlsConfig::new()
+        .client_certificate_der(empty, key_der)
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Tls(NoCertificate));
+}
+
+#[test]
+fn secrets_go_to_a_file_only_if_one_is_asked_for() {
+    use std::os::unix::fs::PermissionsExt;
+    let file = std::env::temp_dir().join(format!("wirescope-keys-{}", std::process::id()));
+    let _ = std::fs::remove_file(&file);
+    let authority = Authority::new();
+    let server = Arc::new(server(authority.issue(&["localhost"], |_| {})));
+    let meet = |config: &TlsConfig| {
+        let mut pair = Pair::new(&config.client().unwrap(), &server, "localhost");
+        pair.handshake().unwrap();
+        std::fs::read_to_string(&file).unwrap_or_default()
+    };
+    assert_eq!(meet(&authority.config()), "");
+    assert!(!file.exists());
+    let new = authority.config().max_version(TlsVersion::V1_3);
+    let log = meet(&new.key_log_file(&file).unwrap());
+    let labels: Vec<_> = log
+        .lines()
+        .map(|line| line.split(' ').collect::<Vec<_>>())
+        .collect();
+    for label in [
+        "CLIENT_HANDSHAKE_TRAFFIC_SECRET",
+        "SERVER_HANDSHAKE_TRAFFIC_SECRET",
+        "CLIENT_TRAFFIC_SECRET_0",
+        "SERVER_TRAFFIC_SECRET_0",
+    ] {
+        let line = labels.iter().find(|line| line[0] == label).expect(label);
+        assert_eq!((line.len(), line[1].len(), line[2].len()), (3, 64, 96));
+        assert!(
+            line[1..]
+                .iter()
+                .all(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()))
+        );
+    }
+    let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let old = authority.config().max_version(TlsVersion::V1_2);
+    let both = meet(&old.key_log_file(&file).unwrap());
+    let (before, behind) = both.split_at(log.len());
+    assert_eq!(before, log);
+    assert!(behind.starts_with("CLIENT_RANDOM ") && behind.lines().count() == 1);
+    std::fs::remove_file(&file).unwrap();
+    let nowhere = authority
+        .config()
+        .key_log_file("/nowhere/keys")
+        .unwrap_err();
+    assert_eq!(nowhere.kind(), ErrorKind::LocalFile);
+    assert!(nowhere.to_string().contains("/nowhere/keys"));
 }
 
 #[cfg(feature = "rustls-0_23")]

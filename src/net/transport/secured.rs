@@ -20,7 +20,7 @@ use crate::net::transport::{Broken, Liveness, Received, Shaken};
 use crate::net::wait::{Interest, for_socket};
 
 /// Ciphertext that one receive takes at the most.
-const CIPHER_ROOM: usize = 64 * 1024;
+pub(super) const CIPHER_ROOM: usize = 64 * 1024;
 
 /// Ciphertext of one stage that is read out of the stage below it at a time: one full record.
 const INNER_ROOM: usize = 16 * 1024;
@@ -54,12 +54,16 @@ impl Secured {
         }
     }
 
+    /// Says whether the hello offers to resume a session.
+    pub(super) fn offers_resumption(&self) -> bool {
+        self.stage.offers_resumption()
+    }
+
     /// Does the handshake until the peer is verified. None: the deadline passed.
     pub(super) fn handshake(
         &mut self,
         socket: &mut Socket,
         deadline: Option<Instant>,
-        certificates: bool,
     ) -> Result<Option<Arc<TlsFacts>>, Broken> {
         let mut is_late = false;
         loop {
@@ -69,7 +73,7 @@ impl Secured {
             }
             progress?;
             if !self.stage.is_handshaking() {
-                return self.facts(certificates).map(Some);
+                return self.facts().map(Some);
             }
             if is_late {
                 return Ok(None);
@@ -83,11 +87,7 @@ impl Secured {
     }
 
     /// Does what can be done of the handshake without waiting.
-    pub(super) fn handshake_now(
-        &mut self,
-        socket: &Socket,
-        certificates: bool,
-    ) -> Result<Shaken, Broken> {
+    pub(super) fn handshake_now(&mut self, socket: &Socket) -> Result<Shaken, Broken> {
         let mut heard = false;
         loop {
             let progress = self.stage.advance();
@@ -96,7 +96,7 @@ impl Secured {
             }
             progress?;
             if !self.stage.is_handshaking() {
-                return self.facts(certificates).map(Shaken::Done);
+                return self.facts().map(Shaken::Done);
             }
             match self.fetch_now(socket, CIPHER_ROOM)? {
                 None if heard => return Ok(Shaken::Heard),
@@ -107,8 +107,8 @@ impl Secured {
         }
     }
 
-    fn facts(&self, certificates: bool) -> Result<Arc<TlsFacts>, Broken> {
-        let facts = self.stage.facts(certificates).map(Arc::new);
+    fn facts(&self) -> Result<Arc<TlsFacts>, Broken> {
+        let facts = self.stage.facts().map(Arc::new);
         facts.ok_or_else(|| Broken::Io(io::ErrorKind::InvalidData.into()))
     }
 
@@ -142,6 +142,21 @@ impl Secured {
     pub(super) fn has_begun(&self) -> bool {
         let outer_has = || self.outer.as_ref().is_some_and(|outer| outer.has_begun());
         self.in_flight.bytes > 0 && (self.in_flight.accepted > 0 || outer_has())
+    }
+
+    /// Says whether something is to be sent that no write waits for.
+    pub(super) fn owes_bytes(&self) -> bool {
+        self.in_flight.bytes == 0 && self.wants_write()
+    }
+
+    /// Counts what `send` was given and has not counted yet.
+    pub(super) fn take_in_flight(&mut self) -> usize {
+        std::mem::take(&mut self.in_flight).bytes
+    }
+
+    /// Says close_notify to the innermost peer; it is to be flushed.
+    pub(super) fn end_sending(&mut self) {
+        self.stage.send_close_notify();
     }
 
     /// Receives data, blocking until the deadline.
@@ -206,8 +221,8 @@ impl Secured {
         })
     }
 
-    /// Receives data that is there.
-    fn receive_now(
+    /// Receives data that is there, without waiting; ciphertext in pieces of that size.
+    pub(super) fn receive_now(
         &mut self,
         socket: &Socket,
         into: &mut [u8],
@@ -218,6 +233,9 @@ impl Secured {
                 PlainRead::Bytes(count) => return Ok(Received::Bytes(count, 0)),
                 PlainRead::Closed => return Ok(Received::Ended(true)),
                 PlainRead::NeedMore => {}
+            }
+            if self.in_flight.bytes == 0 {
+                self.flush(socket)?;
             }
             match self.fetch_now(socket, room)? {
                 None => return Ok(Received::TimedOut),

@@ -112,7 +112,7 @@ fn rfc_d2_a_tunnel_starts_behind_the_head_of_any_2xx_to_connect() {
         CONNECT,
         "1.1 407 No\r\nContent-Length: 5",
         Framing::Length(5),
-        PERSISTENT,
+        close(CloseReason::ConnectRefused),
     );
 }
 

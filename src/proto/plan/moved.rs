@@ -73,9 +73,9 @@ impl Plan {
     fn leave_trailers(&mut self, is_left: impl Fn(&str) -> bool) -> Vec<Box<str>> {
         let mut left = Vec::new();
         if let BodyPlan::Source(_, trailers) = &mut self.body {
-            let names: Vec<Box<str>> = trailers.iter().map(|line| line.name().into()).collect();
+            let names: Vec<Box<str>> = trailers.names().map(Into::into).collect();
             for name in names.into_iter().filter(|name| is_left(name)) {
-                if trailers.remove(&name) > 0 {
+                if trailers.remove(&name) {
                     left.push(name);
                 }
             }

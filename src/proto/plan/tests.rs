@@ -14,6 +14,8 @@ fn wish(method: &str, body: BodyPlan, lines: &[(&str, &str)]) -> Wish {
         is_replayable: true,
         expect: false,
         asterisk: false,
+        target: None,
+        upgrade: None,
         allow_body: false,
         allow_trace: false,
         without_defaults: Vec::new(),
@@ -77,6 +79,43 @@ fn rfc_a10_asterisk_form_is_for_options_only() {
 }
 
 #[test]
+fn rfc_a38_if_range_goes_with_a_range_and_a_strong_validator() {
+    let check = |lines: &[(&str, &str)], is_right: bool| {
+        let result = head(wish("GET", BodyPlan::Empty, lines));
+        let kind = ErrorKind::LocalRequest(RequestRule::IfRange);
+        assert_eq!(result.is_ok(), is_right, "{lines:?}");
+        assert!(is_right || result == Err(kind), "{lines:?}");
+    };
+    let range = ("Range", "bytes=0-9");
+    check(&[range, ("If-Range", "\"a\"")], true);
+    check(
+        &[("if-range", "Sun, 06 Nov 1994 08:49:37 GMT"), range],
+        true,
+    );
+    check(&[("If-Range", "\"a\"")], false);
+    check(&[range, ("If-Range", "W/\"a\"")], false);
+    check(&[range, ("If-Range", "a")], false);
+    check(
+        &[range, ("If-Range", "Sunday, 06-Nov-94 08:49:37 GMT")],
+        false,
+    );
+}
+
+#[test]
+fn rfc_a38_if_range_of_a_middleware_is_held_to_the_same_rule() {
+    let mut plan = Plan::new(wish("GET", BodyPlan::Empty, &[])).unwrap();
+    let kind = ErrorKind::LocalRequest(RequestRule::IfRange);
+    let strong = "\"a\"";
+    assert_eq!(plan.set_field("If-Range", strong).unwrap_err().kind(), kind);
+    plan.set_field("Range", "bytes=0-9").unwrap();
+    let weak = plan.set_field("if-range", "W/\"a\"");
+    assert_eq!(weak.unwrap_err().kind(), kind);
+    plan.set_field("If-Range", strong).unwrap();
+    assert_eq!(plan.remove_field("range"), 1);
+    assert!(!plan.fields().contains("If-Range"));
+}
+
+#[test]
 fn rfc_a25_cve_11_fields_that_stand_once_are_refused_twice_in_any_case() {
     for name in [
         "Host",
@@ -124,7 +163,9 @@ fn cve_5_a_host_of_the_caller_is_checked() {
 #[test]
 fn rfc_a30_rfc_a31_rfc_f24_fields_of_the_connection_are_the_clients() {
     for (name, value) in [
-        ("TE", "trailers"),
+        ("TE", "chunked"),
+        ("TE", "trailers, deflate;q=0.5"),
+        ("TE", "trailers;q=0.1"),
         ("Keep-Alive", "timeout=5"),
         ("Proxy-Connection", "close"),
         ("Upgrade", "websocket"),
@@ -138,6 +179,26 @@ fn rfc_a30_rfc_a31_rfc_f24_fields_of_the_connection_are_the_clients() {
             "{name}: {value}"
         );
     }
+}
+
+#[test]
+fn rfc_a29_rfc_a31_rfc_f24_te_of_the_caller_gets_its_connection_option() {
+    let check = |lines: &[(&str, &str)], options: &str| {
+        let head = head(wish("GET", BodyPlan::Empty, lines)).unwrap();
+        assert_eq!(lines_of(&head, "te"), ["TE: trailers"], "{lines:?}");
+        let expected = format!("Connection: {options}");
+        assert_eq!(lines_of(&head, "connection"), [expected], "{lines:?}");
+    };
+    check(&[("TE", "trailers")], "TE");
+    check(&[("te", "Trailers, ,trailers")], "TE");
+    check(&[("TE", "trailers"), ("TE", "trailers")], "TE");
+    check(&[("TE", "trailers"), ("Connection", "TE")], "TE");
+    check(
+        &[("Connection", "te, close"), ("TE", "trailers")],
+        "close, TE",
+    );
+    let nothing = head(wish("GET", BodyPlan::Empty, &[("TE", "")])).unwrap();
+    assert!(!nothing.contains("TE"), "{nothing}");
 }
 
 #[test]
@@ -259,7 +320,7 @@ fn rfc_b9_trailers_may_not_frame_route_or_authenticate() {
         trailers.append(name, "x").unwrap();
         let result = head(wish(
             "POST",
-            BodyPlan::Source(None, Box::new(trailers)),
+            BodyPlan::Source(None, Box::new(TrailerPlan::new(trailers, Vec::new()))),
             &[],
         ));
         assert_eq!(

@@ -6,7 +6,7 @@ use crate::message::fields::Fields;
 use crate::message::framing::Framing;
 use crate::proto::buffers::Buffer;
 use crate::proto::encode::{ChunkRoom, write_last_chunk};
-use crate::proto::sending::Pulled;
+use crate::proto::sending::{LateTrailers, Pulled, TrailerPlan};
 
 #[derive(Debug)]
 pub(super) enum Body {
@@ -22,6 +22,8 @@ pub(super) enum Body {
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) length: Option<u64>,
+    planned: TrailerPlan,
+    /// As they were written.
     trailers: Fields,
     pub(super) pulled: u64,
     /// Content of the piece on its way, and the framing bytes behind that content.
@@ -56,10 +58,11 @@ pub(super) enum Taken {
 }
 
 impl Source {
-    pub(super) fn new(length: Option<u64>, trailers: Fields) -> Self {
+    pub(super) fn new(length: Option<u64>, planned: TrailerPlan) -> Self {
         Self {
             length,
-            trailers,
+            planned,
+            trailers: Fields::new(),
             pulled: 0,
             piece: 0,
             behind: 0,
@@ -81,9 +84,9 @@ impl Source {
             | Supply::Ended
             | Supply::Abandoned => None,
         };
-        let count = match pulled {
-            Pulled::Bytes(count) => count,
-            Pulled::NotNow | Pulled::End | Pulled::Failed => 0,
+        let count = match &pulled {
+            Pulled::Bytes(count) => *count,
+            Pulled::NotNow | Pulled::End(_) | Pulled::Failed => 0,
         };
         if let Some(room) = room {
             let before = outbound.len();
@@ -105,15 +108,15 @@ impl Source {
             Pulled::Bytes(_) => Taken::More,
             // All that was announced has come, and whether there is more cannot be waited for.
             Pulled::NotNow if is_all => {
-                self.end(outbound);
+                self.end(None, outbound);
                 Taken::Ended
             }
             Pulled::NotNow => {
                 self.supply = Supply::NotNow(now);
                 Taken::NotNow
             }
-            Pulled::End => {
-                self.end(outbound);
+            Pulled::End(late) => {
+                self.end(late, outbound);
                 Taken::Ended
             }
             Pulled::Failed => Taken::Failed,
@@ -135,9 +138,11 @@ impl Source {
         }
     }
 
-    fn end(&mut self, outbound: &mut Buffer) {
+    fn end(&mut self, late: Option<Box<LateTrailers>>, outbound: &mut Buffer) {
         self.supply = Supply::Ended;
         if self.length.is_none() {
+            let planned = std::mem::take(&mut self.planned);
+            self.trailers = planned.at_the_end(late.map(|late| *late));
             let before = outbound.len();
             write_last_chunk(&self.trailers, outbound);
             self.behind = self

@@ -7,6 +7,7 @@ use rustls::crypto::ring::default_provider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoClientAuth, WebPkiClientVerifier};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{
     HandshakeKind, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
@@ -104,14 +105,17 @@ impl Tls {
         let Some(identity) = &self.identity else {
             return Err(io::Error::other("TLS choices without an identity"));
         };
-        let chain = vec![CertificateDer::from(identity.certificate_der().to_vec())];
+        let provider = Arc::new(default_provider());
         let key = PrivateKeyDer::try_from(identity.key_der().to_vec()).map_err(io::Error::other)?;
-        let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        let key = provider.key_provider.load_private_key(key);
+        let chain = identity.chain_der().iter().cloned().map(Into::into);
+        // Shown as it is, whether the two belong together or not.
+        let shown = CertifiedKey::new(chain.collect(), key.map_err(io::Error::other)?);
+        let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(self.versions.list())
             .map_err(io::Error::other)?
             .with_client_cert_verifier(self.client_verifier()?)
-            .with_single_cert(chain, key)
-            .map_err(io::Error::other)?;
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));
         config.alpn_protocols.clone_from(&self.protocols);
         self.config = Some(Arc::new(config));
         Ok(())
@@ -158,7 +162,11 @@ impl Tls {
             .protocol_version()
             .map(|version| format!("{version:?}"));
         seen.is_resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);
-        result?;
+        if let Err(error) = result {
+            // The client is told why, by all that waits and not only by the first record of it.
+            while session.wants_write() && session.write_tls(&mut socket).is_ok() {}
+            return Err(error);
+        }
         Ok(Stream(StreamOwned::new(session, socket).into()))
     }
 }

@@ -28,6 +28,7 @@ pub struct Caller {
     pub(super) cancels: Option<Duration>,
     pub(super) source: Pace,
     pub(super) gate: Option<Gate>,
+    pub(super) speaks: Option<Vec<u8>>,
 }
 
 /// How a body is read.
@@ -66,6 +67,7 @@ impl Caller {
             cancels: None,
             source: Pace::AtOnce,
             gate: None,
+            speaks: None,
         }
     }
 
@@ -112,6 +114,15 @@ impl Caller {
     #[must_use]
     pub fn source_says_not_now(mut self, time: Duration) -> Self {
         self.source = Pace::NotNow(time);
+        self
+    }
+
+    /// Speaks the other protocol when the call is [upgraded](crate::Response::upgrade): says this, ends its direction, and
+    /// hears the peer until that ends its own. What it hears stands where the body would. Without this, an upgraded
+    /// connection is closed at once.
+    #[must_use]
+    pub fn speaks(mut self, words: impl Into<Vec<u8>>) -> Self {
+        self.speaks = Some(words.into());
         self
     }
 

@@ -26,6 +26,7 @@ use crate::testkit::sim::world::World;
 
 mod dialing;
 mod pooling;
+pub(super) mod speaking;
 
 /// Least room in the inbound buffer for one receive: what a small buffer has beside some bytes that wait.
 const ROOM: usize = 4 * 1024;
@@ -205,6 +206,7 @@ impl Stage<'_> {
                     }
                 }
                 Action::Resume => self.input(ExchangeInput::Wake),
+                Action::Upgrade => self.upgrade(),
                 Action::AskPlace => self.ask_place(),
                 Action::PutIdle => self.put_idle(),
                 Action::Close => self.close(),

@@ -8,6 +8,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::{Event, EventData, Interest};
 use crate::message::fields::Fields;
 use crate::message::framing::Framing;
+use crate::message::peer_addr::PeerAddr;
 use crate::testkit::seen::SeenRequest;
 use crate::testkit::sim::outcome::Outcome;
 use crate::testkit::sim::proxied::path_of;
@@ -184,7 +185,8 @@ pub(super) fn judge(
         *report.outcomes.entry(came).or_default() += 1;
     }
     let requests = sim.requests().iter();
-    let requests = requests.map(|(addr, seen)| (scenario.origin_at(addr.ip()), seen));
+    let origin_at = |addr: &PeerAddr| scenario.origin_at(addr.tcp()?.ip());
+    let requests = requests.map(|(addr, seen)| (origin_at(addr), seen));
     judge_requests(scenario, requests).map_err(|(law, text)| broken(law, text))?;
     sim.judge()
         .map_err(|violation| broken(Law::Grammar, violation.to_string()))?;

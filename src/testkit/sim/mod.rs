@@ -92,6 +92,7 @@ use crate::flow::lookup::Lookup;
 use crate::flow::pool::Pool;
 use crate::ids::ConnId;
 use crate::message::close::CloseReason;
+use crate::message::peer_addr::{PeerAddr, UnixAddr};
 use crate::message::tls::{TlsFacts, TlsHandshake, TlsVersion};
 use crate::net::clock;
 use crate::request::{Ready, Request};
@@ -223,6 +224,15 @@ impl Sim {
 
     /// Lets an address listen; the script is played on each of its connections. More is said to what it gives.
     pub fn listen(&mut self, addr: SocketAddr, script: Script) -> Listening<'_> {
+        self.listen_at(addr.into(), script)
+    }
+
+    /// As [`listen`](Self::listen), for a unix socket.
+    pub fn listen_unix(&mut self, addr: UnixAddr, script: Script) -> Listening<'_> {
+        self.listen_at(PeerAddr::Unix(addr), script)
+    }
+
+    fn listen_at(&mut self, addr: PeerAddr, script: Script) -> Listening<'_> {
         let listener = Listener {
             scripts: vec![Arc::new(script)],
             links: Vec::new(),
@@ -309,6 +319,7 @@ impl Sim {
             timeouts,
             redirects,
             proxy,
+            unix,
             observers,
             cancel,
         } = request.ready(is_to_http10)?;
@@ -320,10 +331,10 @@ impl Sim {
             emitter.deliver();
             refused.error
         })?;
-        let settings = match (timeouts, redirects, proxy) {
-            (None, None, None) => self.settings.clone(),
-            (timeouts, redirects, proxy) => {
-                Arc::new(self.settings.changed(timeouts, redirects, proxy))
+        let settings = match (timeouts, redirects, proxy, unix) {
+            (None, None, None, None) => self.settings.clone(),
+            (timeouts, redirects, proxy, unix) => {
+                Arc::new(self.settings.changed(timeouts, redirects, proxy, unix))
             }
         };
         let call = Call::new(id, plan, settings.clone());
@@ -400,7 +411,7 @@ impl Sim {
 
     /// The requests that reached a peer, with its address, in the order in which their heads were read.
     #[must_use]
-    pub fn requests(&self) -> &[(SocketAddr, SeenRequest)] {
+    pub fn requests(&self) -> &[(PeerAddr, SeenRequest)] {
         &self.world.record.requests
     }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::TlsFailure;
 use crate::ids::ConnId;
+use crate::message::peer_addr::PeerAddr;
 use crate::testkit::script::Script;
 use crate::testkit::sim::happening::{Happening, Planner};
 use crate::testkit::sim::link::{Accept, Cut, Handshake, Link};
@@ -35,7 +36,7 @@ pub(super) enum Way {
 /// Everything that can be connected to, and everything that was.
 #[derive(Debug)]
 pub(super) struct Network {
-    listeners: BTreeMap<SocketAddr, Listener>,
+    listeners: BTreeMap<PeerAddr, Listener>,
     pub(super) streams: Vec<Stream>,
     port: u16,
 }
@@ -69,7 +70,8 @@ pub enum Secures {
 pub(super) struct Stream {
     pub(super) up: Pipe,
     pub(super) down: Pipe,
-    pub(super) local: SocketAddr,
+    /// None for a unix socket.
+    pub(super) local: Option<SocketAddr>,
     pub(super) link: Link,
     pub(super) client: Side,
     pub(super) server: Side,
@@ -135,7 +137,7 @@ impl Network {
     }
 
     /// Lets an address listen.
-    pub(super) fn listen(&mut self, addr: SocketAddr, listener: Listener) -> &mut Listener {
+    pub(super) fn listen(&mut self, addr: PeerAddr, listener: Listener) -> &mut Listener {
         match self.listeners.entry(addr) {
             Entry::Vacant(place) => place.insert(listener),
             Entry::Occupied(place) => {
@@ -148,7 +150,7 @@ impl Network {
 
     /// Says whether there is a way to an address.
     pub(super) fn has_route(&self, addr: SocketAddr) -> bool {
-        let listener = self.listeners.get(&addr);
+        let listener = self.listeners.get(&addr.into());
         let link = listener.and_then(|listener| listener.links.first());
         link.is_none_or(|link| link.accept != Accept::Unreachable)
     }
@@ -159,11 +161,12 @@ impl Network {
     /// There is no route.
     pub(super) fn connect(
         &mut self,
-        addr: SocketAddr,
+        addr: PeerAddr,
         owner: usize,
         planner: &mut Planner,
     ) -> io::Result<StreamId> {
         let number = self.streams.len();
+        let ip = addr.tcp().map(|addr| addr.ip());
         let (link, player) = match self.listeners.get_mut(&addr) {
             Some(listener) => listener.next(addr, number),
             None => (Link::new().accept(Accept::Refused), None),
@@ -176,7 +179,7 @@ impl Network {
                 planner.plan_in(round_trip, Happening::Connected(number));
             }
         }
-        let local = SocketAddr::new(local_ip(addr.ip()), self.port);
+        let local = ip.map(|ip| SocketAddr::new(local_ip(ip), self.port));
         self.port = self.port.checked_add(1).unwrap_or(FIRST_PORT);
         self.streams.push(Stream {
             up: Pipe::new(link.window),
@@ -199,7 +202,7 @@ impl Network {
         &mut self,
         id: StreamId,
         planner: &mut Planner,
-    ) -> Option<io::Result<SocketAddr>> {
+    ) -> Option<io::Result<Option<SocketAddr>>> {
         let stream = &mut self.streams[id];
         if stream.client != Side::Connecting {
             return None;
@@ -220,7 +223,7 @@ impl Network {
 
 impl Listener {
     /// The link and the player of the next connection.
-    fn next(&mut self, addr: SocketAddr, stream: StreamId) -> (Link, Option<Box<Player>>) {
+    fn next(&mut self, addr: PeerAddr, stream: StreamId) -> (Link, Option<Box<Player>>) {
         let nth = |list: &[Link]| list.get(self.asked).or_else(|| list.last()).cloned();
         let link = nth(&self.links).unwrap_or_default();
         self.asked += 1;
@@ -400,14 +403,27 @@ impl Stream {
         }
     }
 
+    /// The client ends its direction and goes on reading: by FIN, under TLS by a close_notify.
+    pub(super) fn end_by_client(&mut self, id: StreamId, planner: &mut Planner) {
+        if self.client == Side::Open {
+            self.client = Side::Half;
+            let parcel = match self.secured {
+                Secured::Tls => Parcel::Notify,
+                Secured::Plain | Secured::Asked => Parcel::Fin,
+            };
+            self.mark(id, Way::Up, parcel, planner);
+        }
+    }
+
     /// The client closes: by FIN, or by a reset if it leaves bytes unread.
     pub(super) fn close_by_client(&mut self, id: StreamId, planner: &mut Planner) {
         let was = std::mem::replace(&mut self.client, Side::Closed);
         self.owner = None;
-        if was != Side::Open {
+        let is_tls = self.secured == Secured::Tls;
+        if matches!(was, Side::Connecting | Side::Closed) {
             return;
         }
-        if self.secured == Secured::Tls {
+        if was == Side::Open && is_tls {
             self.mark(id, Way::Up, Parcel::Notify, planner);
         }
         let parcel = if self.down.readable().is_empty() {
@@ -415,7 +431,9 @@ impl Stream {
         } else {
             Parcel::Reset
         };
-        self.mark(id, Way::Up, parcel, planner);
+        if was == Side::Open || is_tls || parcel == Parcel::Reset {
+            self.mark(id, Way::Up, parcel, planner);
+        }
     }
 
     // ---- the peer's end ----

@@ -17,7 +17,7 @@ pub struct SimResponse {
     pub fields: Fields,
     /// How the body is framed.
     pub framing: Framing,
-    /// What was read of the body.
+    /// What was read of the body, or of what the peer said behind an upgrade.
     pub body: Vec<u8>,
     /// The trailers that may be used.
     pub trailers: Option<Fields>,

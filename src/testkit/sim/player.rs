@@ -7,11 +7,11 @@
 
 mod reading;
 
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::message::peer_addr::PeerAddr;
 use crate::testkit::bell::Gate;
 use crate::testkit::script::{Handler, Script, Step, excerpt};
 use crate::testkit::seen::{BodyReader, SeenRequest, head_end, says_close};
@@ -27,7 +27,7 @@ const HARD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Plays one script on one stream.
 #[derive(Debug)]
 pub(super) struct Player {
-    addr: SocketAddr,
+    addr: PeerAddr,
     stream: StreamId,
     connection: usize,
     tls: Option<Handshake>,
@@ -200,7 +200,7 @@ impl Player {
     pub(super) fn new(
         script: Arc<Script>,
         (tls, secures): (Option<Handshake>, Secures),
-        addr: SocketAddr,
+        addr: PeerAddr,
         stream: StreamId,
         connection: usize,
     ) -> Self {

@@ -6,13 +6,14 @@
 
 use std::time::Duration;
 
-use crate::error::{Error, ErrorKind, Phase};
+use crate::error::Error;
 use crate::event::CanceledBy;
 use crate::flow::action::{ExchangeInput, Input, Wait};
 use crate::proto::receiving::FinalHead;
 use crate::testkit::sim::bug::Bug;
 use crate::testkit::sim::caller::Reads;
 use crate::testkit::sim::happening::{Due, Happening};
+use crate::testkit::sim::interpreter::speaking::Speech;
 use crate::testkit::sim::interpreter::{Place, Rest, Stage};
 
 /// How long collecting a whole body may take, as the response's own helper has it.
@@ -42,6 +43,8 @@ enum State {
     Copying(usize),
     /// The response was dropped.
     Dropping,
+    /// The connection is the caller's, who speaks another protocol.
+    Speaking(Speech),
     Over,
 }
 
@@ -128,6 +131,7 @@ impl Stage<'_> {
             State::Asking => self.copy(0),
             State::Copying(copied) => self.copy(copied),
             State::Dropping => self.over(),
+            State::Speaking(speech) => self.speak_on(speech),
             State::Over => false,
         }
     }
@@ -139,19 +143,13 @@ impl Stage<'_> {
             self.input(Input::Follow);
             return true;
         }
-        let call = &mut self.actor.call;
-        let is_given_up = call
-            .error()
-            .filter(|error| error.phase() != Phase::Done)
-            .is_some_and(|error| matches!(error.kind(), ErrorKind::Aborted | ErrorKind::Canceled));
-        let head = call.take_head().filter(|_| !is_given_up);
-        if head.is_none() {
-            let error = call.take_error();
-            self.actor.reader.error =
-                Some(error.unwrap_or_else(|| Error::new(ErrorKind::Internal, Phase::Done)));
-            return self.over();
+        match self.actor.call.take_response() {
+            Ok(head) => self.actor.reader.head = Some(head),
+            Err(error) => {
+                self.actor.reader.error = Some(error);
+                return self.over();
+            }
         }
-        self.actor.reader.head = head;
         if self.actor.caller.reads == Reads::Collect {
             self.actor
                 .call
@@ -161,7 +159,22 @@ impl Stage<'_> {
             gate.open();
             self.world.planner.wake(Due::Gates);
         }
+        if self.actor.call.is_switch() && self.actor.caller.speaks.is_some() {
+            let speech = self.hear_first();
+            return self.speak_on(speech);
+        }
         self.next_read()
+    }
+
+    /// Speaks as far as that goes; says whether the call goes on at once.
+    fn speak_on(&mut self, speech: Speech) -> bool {
+        match self.converse(speech) {
+            Some(speech) => {
+                self.actor.reader.state = State::Speaking(speech);
+                false
+            }
+            None => self.over(),
+        }
     }
 
     /// Reads on, now or after a pause, or drops the response.
@@ -231,6 +244,7 @@ impl Stage<'_> {
     }
 
     fn over(&mut self) -> bool {
+        self.hang_up(Speech::default());
         self.actor.reader.state = State::Over;
         self.actor.reader.piece = Vec::new();
         self.actor.place = Place::Over;

@@ -1,14 +1,14 @@
 //! What the simulated peers have seen, and what went against their scripts.
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
+use crate::message::peer_addr::PeerAddr;
 use crate::testkit::seen::SeenRequest;
 
 /// Kept for the whole simulation.
 #[derive(Debug, Default)]
 pub(super) struct Record {
-    pub(super) requests: Vec<(SocketAddr, SeenRequest)>,
+    pub(super) requests: Vec<(PeerAddr, SeenRequest)>,
     pub(super) failures: Vec<String>,
 }
 
@@ -16,7 +16,7 @@ impl Record {
     /// Keeps the head of a request, and says where.
     pub(super) fn request_begun(
         &mut self,
-        addr: SocketAddr,
+        addr: PeerAddr,
         _: Instant,
         request: &SeenRequest,
     ) -> usize {

@@ -1,6 +1,9 @@
 //! What the runners play: scripts, and the calls that meet them.
 
+use std::io;
+
 use wirescope::config::{EarlyResponse, Strictness};
+use wirescope::message::fields::Fields;
 use wirescope::testkit::{Gate, Script};
 use wirescope::{RedirectPolicy, Request};
 
@@ -320,6 +323,32 @@ pub(super) fn requests() -> Vec<Case> {
                     request.trailer("X-Sum", "1").unwrap()
                 });
                 Play::new(vec![serve(ok("done"))], vec![call])
+            }),
+        ),
+        (
+            "late trailers",
+            Box::new(|| {
+                let call = ask("PUT", "/up").with(|request| {
+                    let request = request.body_reader(&b"hello world"[..]);
+                    let request = request.trailer("X-First", "1").unwrap();
+                    let late = || {
+                        let mut trailers = Fields::new();
+                        trailers.append("X-Sum", "2").map_err(io::Error::other)?;
+                        Ok(trailers)
+                    };
+                    request.trailers_from(&["X-Sum", "X-Never"], late).unwrap()
+                });
+                Play::new(vec![serve(ok("done"))], vec![call])
+            }),
+        ),
+        (
+            "trailers are asked for",
+            Box::new(|| {
+                let answer = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Sum: 1\r\n\r\n";
+                let call = || get().with(|request| request.te_trailers().unwrap());
+                let asked = "\r\nTE: trailers\r\nConnection: TE\r\n\r\n";
+                let script = Script::new().expect_contains(asked).send(answer);
+                Play::new(vec![script], vec![call()])
             }),
         ),
         (

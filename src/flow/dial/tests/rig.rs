@@ -280,7 +280,7 @@ impl<'a> Run<'a> {
                         return self.over(Err(error));
                     }
                 }
-                Step::Won(won) => return self.over(Ok(won.remote.ip())),
+                Step::Won(won) => return self.over(Ok(won.remote.tcp().unwrap().ip())),
                 Step::Failed(error) => {
                     let looked_up = self.dial.take_names();
                     let error = error.with_tried(self.dial.tried(), looked_up);
@@ -326,7 +326,9 @@ impl<'a> Run<'a> {
                 let reachable = !self.world.no_route.contains(&addr.ip());
                 self.dial.routed(addr, reachable);
             }
-            Action::Connect { contestant, addr } => self.connect(contestant, addr),
+            Action::Connect { contestant, addr } => {
+                self.connect(contestant, addr.tcp().unwrap());
+            }
             Action::AbortConnect { contestant } => self.close(contestant),
             Action::StartTls { contestant, .. } => self.start_tls(contestant),
             other => panic!("{other:?}"),
@@ -382,7 +384,8 @@ impl<'a> Run<'a> {
     }
 
     fn start_tls(&mut self, contestant: u16) {
-        let ip = self.open[&contestant].ip();
+        let (ip, now) = (self.open[&contestant].ip(), self.at(self.now));
+        (self.dial).tls_started(contestant, false, now, &mut self.emitter);
         match self.world.tls.get(&ip).copied().unwrap_or(Tls::Silence) {
             Tls::Silence => {}
             Tls::Fails(after) => {

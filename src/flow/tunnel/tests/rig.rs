@@ -1,5 +1,6 @@
 //! A tunnel and a proxy that answers as it is told, in pieces of any size.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -14,6 +15,7 @@ use crate::event::{
 use crate::flow::tunnel::{Goal, Progress, Tunnel};
 use crate::ids::{ConnId, DialId};
 use crate::message::dial::ConnectReason;
+use crate::message::peer_addr::PeerAddr;
 use crate::message::proxy::Proxy;
 use crate::proto::buffers::Buffers;
 use crate::proto::{Rules, Turn};
@@ -167,7 +169,7 @@ impl Rig {
 }
 
 fn before() -> [Payload; 4] {
-    let addr = "127.0.0.1:3128".parse().unwrap();
+    let addr = PeerAddr::from(SocketAddr::from(([127, 0, 0, 1], 3128)));
     [
         Payload::DialStart(DialStart {
             why: DialReason::NoIdle,
@@ -177,7 +179,7 @@ fn before() -> [Payload; 4] {
         }),
         Payload::ConnectStart(Arc::new(ConnectStart {
             network: "tcp4",
-            addr,
+            addr: addr.clone(),
             contestant: 0,
             reason: ConnectReason::First,
         })),
@@ -197,7 +199,7 @@ fn after(opened: bool) -> Vec<Payload> {
     let failed = || ErrorFacts::of(&Error::new(ErrorKind::Connect, Phase::Connect));
     let conn = Payload::ConnOpened(Arc::new(ConnOpened {
         local: None,
-        remote: "127.0.0.1:3128".parse().unwrap(),
+        remote: SocketAddr::from(([127, 0, 0, 1], 3128)).into(),
         proxied: true,
         tls: false,
         setup: Duration::ZERO,

@@ -7,6 +7,7 @@ use crate::flow::action::{DialInput, Moved, TlsFault, Wait};
 use crate::flow::dial::Dial;
 use crate::flow::lookup::{Families, FlightId, Joined};
 use crate::message::answer::{Answer, Family, LookupError};
+use crate::message::peer_addr::PeerAddr;
 use crate::testkit::sim::happening::Happening;
 use crate::testkit::sim::interpreter::{Actor, Busy, Contestant, Lease, Place, ROOM, Stage};
 use crate::testkit::sim::link::Handshake;
@@ -94,7 +95,7 @@ impl Stage<'_> {
         self.input(DialInput::Route { addr, reachable });
     }
 
-    pub(super) fn connect(&mut self, number: u16, addr: SocketAddr) {
+    pub(super) fn connect(&mut self, number: u16, addr: PeerAddr) {
         let owner = self.actor.number;
         match self.world.net.connect(addr, owner, &mut self.world.planner) {
             Ok(stream) => {
@@ -198,6 +199,10 @@ impl Stage<'_> {
         self.world
             .planner
             .plan_in(latency, Happening::Hello(stream));
+        self.input(DialInput::TlsStarted {
+            contestant: number,
+            resumption: false,
+        });
     }
 
     /// Begins to speak with a proxy, or says more.
@@ -257,14 +262,14 @@ impl Stage<'_> {
     pub(in crate::testkit::sim) fn connected(
         &mut self,
         stream: StreamId,
-        result: std::io::Result<SocketAddr>,
+        result: std::io::Result<Option<SocketAddr>>,
     ) {
         let contestants = &self.actor.contestants;
         let Some(contestant) = contestants.iter().find(|each| each.stream == stream) else {
             return;
         };
         let number = contestant.number;
-        let result = result.map(|local| (self.world.ids.conn(), Some(local)));
+        let result = result.map(|local| (self.world.ids.conn(), local));
         if let Ok((conn, _)) = &result {
             self.world.net.streams[stream].conn = Some(*conn);
         }

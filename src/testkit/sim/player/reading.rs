@@ -99,7 +99,7 @@ impl Player {
     fn request_begun(&mut self, request: SeenRequest, stage: &mut Stage<'_>) {
         let index = stage
             .record
-            .request_begun(self.addr, stage.planner.now(), &request);
+            .request_begun(self.addr.clone(), stage.planner.now(), &request);
         self.request = Some((request, index));
     }
 
