@@ -101,7 +101,11 @@ pub mod bench;
 #[doc(hidden)]
 pub mod fuzzing {
     pub use crate::message::oracle::{field_values, parts_split};
-    pub use crate::proto::oracle::{chunked_roundtrip, chunked_split, head_incremental};
+    pub use crate::proto::oracle::{
+        chunked_roundtrip, chunked_split, connect_writer, head_incremental,
+    };
+    #[cfg(feature = "testkit")]
+    pub use crate::testkit::tunnel_law::tunnel_answer;
 }
 
 /// The examples of the README compile and run.

@@ -421,7 +421,7 @@ fn test_modules(path: &str, text: &str) -> Vec<String> {
     let lines: Vec<_> = text.lines().map(str::trim).collect();
     lines
         .windows(2)
-        .filter(|pair| pair[0] == "#[cfg(test)]")
+        .filter(|pair| is_for_tests(pair[0]))
         .filter_map(|pair| {
             let item = pair[1].strip_prefix("pub(crate) ").unwrap_or(pair[1]);
             item.strip_prefix("mod ")?.strip_suffix(';')
@@ -430,13 +430,18 @@ fn test_modules(path: &str, text: &str) -> Vec<String> {
         .collect()
 }
 
+/// Says whether what follows is compiled for tests only.
+fn is_for_tests(attribute: &str) -> bool {
+    attribute == "#[cfg(test)]" || attribute.starts_with("#[cfg(all(test, ")
+}
+
 fn parse(path: &str, text: &str) -> Source {
     let all: Vec<&str> = text.lines().collect();
     let mut lines = Vec::new();
     let mut at = 0;
     while at < all.len() {
         let line = all[at];
-        if line.trim() == "#[cfg(test)]" {
+        if is_for_tests(line.trim()) {
             at = behind_item(&all, at + 1);
             continue;
         }
@@ -527,6 +532,13 @@ let event = Event {
     );
     assert_eq!(
         test_modules("src/net/tls.rs", "#[cfg(test)]\nmod tests;"),
+        ["src/net/tls/tests"]
+    );
+    assert_eq!(
+        test_modules(
+            "src/net/tls.rs",
+            "#[cfg(all(test, feature = \"x\"))]\nmod tests;"
+        ),
         ["src/net/tls/tests"]
     );
     assert!(has_word("a Mutex<b>", "Mutex") && !has_word("a Mutexes", "Mutex"));

@@ -152,7 +152,7 @@ fn rfc_a29_rfc_a32_rfc_c25_e12_a_101_that_was_asked_for_gives_a_stream() {
             let request = websocket(&lab).upgrade("h2c/2").unwrap();
             let mut stream = upgraded(&lab, door, request).unwrap();
             assert_eq!(stream.protocol(), Some("WebSocket"));
-            assert_eq!(stream.remote_addr(), Some(lab.peer.addr()));
+            assert_eq!(stream.remote_addr(), lab.peer.addr());
             assert_eq!(stream.tls().is_some(), wire == Wire::Tls);
             assert_eq!(hear(&mut stream, 5), "first");
             stream.write_all(b"hello").unwrap();
