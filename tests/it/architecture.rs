@@ -34,6 +34,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("request", DOORS),
     ("response", DOORS),
     ("round_trip", DOORS),
+    ("upgraded", DOORS),
     // Beside the doors: what reads events, and what tests need.
     ("export", &["error", "event", "ids", "message"]),
     // The simulator in it is a third interpreter of actions, and takes the settings of a client.
@@ -69,6 +70,7 @@ const DOORS: &[&str] = &[
     "request",
     "response",
     "round_trip",
+    "upgraded",
 ];
 
 /// Arrows that go up all the same: from a file to a module, and why.
@@ -190,6 +192,7 @@ const LINES_MAX: usize = 640;
 const LONG: &[(&str, &str)] = &[
     ("src/error.rs", "one public error with its predicates"),
     ("src/event/payload.rs", "one table: what each event says"),
+    ("src/event/script.rs", "one table: a payload for each kind"),
     ("src/event/grammar/tests.rs", "tables of faults"),
     ("src/message/url/tests.rs", "tables of URLs"),
     ("src/flow/pool/tests.rs", "tables, and one model"),

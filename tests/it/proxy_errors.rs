@@ -71,6 +71,10 @@ fn x09_a_proxy_that_cannot_be_reached_is_named() {
     assert!(matches!(error.kind(), ErrorKind::Lookup(_)), "{error}");
     let named = "while looking the name up, proxy nowhere.test:3128, origin.test:80";
     assert!(error.to_string().contains(named), "{error}");
+    // The name behind the proxy is another matter.
+    let error = error_of("socks5://127.0.0.1:1080", "http://origin.test/", LONG);
+    assert!(matches!(error.kind(), ErrorKind::Lookup(_)), "{error}");
+    assert_eq!(error.proxy(), None, "{error}");
 }
 
 #[test]

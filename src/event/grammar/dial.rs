@@ -149,8 +149,9 @@ impl Dial {
         match event.data() {
             EventData::DnsStart(start) => {
                 self.told = start.source() == DnsSource::Override;
-                Ok(())
+                self.names_begin()
             }
+            EventData::DnsSkipped(_) => self.names_begin(),
             EventData::DnsFamilyDone(done) => self.family(done.family()),
             EventData::DialPlan(_) => self.has_addresses(),
             EventData::ConnectStart(start) => self.connect_start(start),
@@ -163,6 +164,16 @@ impl Dial {
             EventData::DialDone(done) => self.done(done),
             _ => Ok(()),
         }
+    }
+
+    /// Names are known, or asked for, before somebody is dialed.
+    fn names_begin(&mut self) -> Result<(), Fault> {
+        self.families.clear();
+        ensure(
+            self.contestants.is_empty(),
+            Rule::Names,
+            "the dial has begun",
+        )
     }
 
     fn family(&mut self, family: Family) -> Result<(), Fault> {

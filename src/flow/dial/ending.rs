@@ -179,7 +179,9 @@ impl Dial {
     pub(crate) fn name_proxy(&self, error: Error) -> Error {
         let is_before_origin = match error.phase() {
             Phase::Tls => self.is_securing_proxy(),
-            phase => matches!(phase, Phase::Lookup | Phase::Connect | Phase::Tunnel),
+            // What lies behind the proxy may be looked up before it.
+            Phase::Lookup => self.beyond.is_none(),
+            phase => matches!(phase, Phase::Connect | Phase::Tunnel),
         };
         match self.facts.legs.via() {
             Some(proxy) if is_before_origin => error.with_proxy(proxy.authority()),

@@ -43,6 +43,10 @@ impl TlsClient {
     pub(crate) fn client(&self, _: TlsRole) -> Self {
         match self.0 {}
     }
+
+    pub(super) fn with_proxies(&self, _: &Self) -> Self {
+        match self.0 {}
+    }
 }
 
 /// Never made.
