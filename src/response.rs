@@ -171,7 +171,8 @@ impl Response {
             .and_then(|reached| reached.remote.tcp())
     }
 
-    /// What TLS agreed on, if TLS was spoken.
+    /// What TLS with the origin agreed on, if it was spoken; what was agreed on with a proxy on the way is told by
+    /// [`TlsHandshakeDone`](crate::event::TlsHandshakeDone).
     #[must_use]
     pub fn tls(&self) -> Option<&Arc<TlsFacts>> {
         self.running

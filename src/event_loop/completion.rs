@@ -286,7 +286,7 @@ impl Completion {
             .and_then(|reached| reached.remote.tcp())
     }
 
-    /// What TLS agreed on, if TLS was spoken.
+    /// What TLS with the origin agreed on, if it was spoken.
     #[must_use]
     pub fn tls(&self) -> Option<&Arc<TlsFacts>> {
         self.reached
