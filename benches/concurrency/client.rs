@@ -137,6 +137,8 @@ fn memory(
         })
     };
     let before = bytes()?;
+    crowd.open_few_at_once(connections)?;
+    let opened = bytes()?;
     crowd.hold(connections, &mut || {
         Ok(control.get("/held")?.trim().parse() == Ok(connections))
     })?;
@@ -145,6 +147,7 @@ fn memory(
     crowd.settle()?;
     Ok(Footprint {
         before,
+        opened,
         active,
         idle: bytes()?,
     })

@@ -17,11 +17,18 @@ pub(crate) trait Crowd {
     /// Opens so many connections, and leaves them idle.
     fn open(&mut self, connections: usize) -> Outcome<()>;
 
+    /// Opens so many connections and leaves them idle, with only a few requests at a time, so that no memory is left over
+    /// from all of them being active at once.
+    fn open_few_at_once(&mut self, connections: usize) -> Outcome<()> {
+        self.open(connections)
+    }
+
     /// Begins a GET on so many connections, which are open, and asks at the end of each whether another is to be begun.
     /// Ends when none is under way.
     fn keep(&mut self, path: Path, in_flight: usize, tally: &Rc<dyn Tally>) -> Outcome<()>;
 
-    /// Opens so many connections, sends a GET of `/hold` on each, and waits until all of them are said to be held.
+    /// Sends a GET of `/hold` on each of so many connections, which were opened few at once, and waits until all of them
+    /// are said to be held.
     fn hold(
         &mut self,
         connections: usize,

@@ -88,17 +88,19 @@ pub(crate) struct Bytes {
     pub(crate) heap: u64,
 }
 
-/// Bytes in use without a connection, with all waiting for an answer, and with all idle.
+/// Bytes in use without a connection, with all idle of which few were active at once, with all waiting for an answer, and
+/// with all idle again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Footprint {
     pub(crate) before: Bytes,
+    pub(crate) opened: Bytes,
     pub(crate) active: Bytes,
     pub(crate) idle: Bytes,
 }
 
 impl fmt::Display for Footprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for bytes in [self.before, self.active, self.idle] {
+        for bytes in [self.before, self.opened, self.active, self.idle] {
             write!(f, "{} {} ", bytes.resident, bytes.heap)?;
         }
         Ok(())
@@ -109,15 +111,16 @@ impl FromStr for Footprint {
     type Err = Box<dyn std::error::Error>;
 
     fn from_str(line: &str) -> Outcome<Self> {
-        let numbers: [u64; 6] = numbers(line)?;
+        let numbers: [u64; 8] = numbers(line)?;
         let at = |index: usize| Bytes {
             resident: numbers[index],
             heap: numbers[index + 1],
         };
         Ok(Self {
             before: at(0),
-            active: at(2),
-            idle: at(4),
+            opened: at(2),
+            active: at(4),
+            idle: at(6),
         })
     }
 }

@@ -245,7 +245,8 @@ pub(crate) fn rest(options: &Options) -> Outcome<()> {
     Ok(())
 }
 
-/// Bytes of a connection that waits for its answer, and of an idle one.
+/// Bytes of an idle connection of which few were active at once, of one that waits for its answer, and of one that is idle
+/// after all were active: then the process still has the memory of that.
 pub(crate) fn memory(options: &Options) -> Outcome<()> {
     let tls = options.value("tls").is_some();
     let default = if tls { 1000 } else { 10_000 };
@@ -259,8 +260,10 @@ pub(crate) fn memory(options: &Options) -> Outcome<()> {
     println!("bytes of a connection, {connections} {kind} ones; heap as Rust allocates it");
     let mut table = Table::new([
         "client",
+        "opened RSS",
         "active RSS",
         "idle RSS",
+        "opened heap",
         "active heap",
         "idle heap",
         "RSS before",
@@ -268,6 +271,7 @@ pub(crate) fn memory(options: &Options) -> Outcome<()> {
     for Rounds { client, said } in turns.run::<Footprint>()? {
         for Footprint {
             before,
+            opened,
             active,
             idle,
         } in said
@@ -278,8 +282,10 @@ pub(crate) fn memory(options: &Options) -> Outcome<()> {
             };
             table.row([
                 client.clone(),
+                each(opened, |bytes| bytes.resident),
                 each(active, |bytes| bytes.resident),
                 each(idle, |bytes| bytes.resident),
+                each(opened, |bytes| bytes.heap),
                 each(active, |bytes| bytes.heap),
                 each(idle, |bytes| bytes.heap),
                 before.resident.to_string(),

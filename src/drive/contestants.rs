@@ -253,7 +253,8 @@ impl Running {
                 Contestant::Opening(_) | Contestant::Connecting(_) => {}
             }
         }
-        let generation = self.engine.dialed(self.call.id(), won.is_some(), self.now);
+        let (generation, key) = self.engine.dialed(self.call.id(), won.is_some(), self.now);
+        self.call.share_key(key);
         if let Some(transport) = won {
             self.adopt(*transport, generation);
         } else if let Some(lease) = &self.lease {

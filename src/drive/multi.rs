@@ -96,7 +96,7 @@ impl<T: Taker> Loop<T> {
             tasks: BTreeMap::new(),
             spares: BTreeMap::new(),
             ready: VecDeque::new(),
-            deadlines: Deadlines::default(),
+            deadlines: Deadlines::new(clock::now()),
             ended: VecDeque::new(),
             scratch: Scratch::new(),
             woken: Vec::new(),

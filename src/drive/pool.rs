@@ -173,14 +173,21 @@ impl Engine {
         is_kept && self.keep_alive
     }
 
-    /// The dial of a call is over; says which generation its connection belongs to.
-    pub(crate) fn dialed(&self, call: CallId, is_won: bool, now: Instant) -> u64 {
-        let (served, generation) = {
+    /// The dial of a call is over; says which generation its connection belongs to, and the key that it shares with
+    /// others.
+    pub(crate) fn dialed(
+        &self,
+        call: CallId,
+        is_won: bool,
+        now: Instant,
+    ) -> (u64, Option<Arc<Key>>) {
+        let (key, served, generation) = {
             let mut pool = lock(&self.pool);
-            (pool.dialed(call.get(), is_won), pool.generation())
+            let key = pool.key_of_dial(call.get()).filter(|_| is_won);
+            (key, pool.dialed(call.get(), is_won), pool.generation())
         };
         self.serve(served, now);
-        generation
+        (generation, key)
     }
 
     /// Closes an idle connection of any key, so that there is a descriptor.

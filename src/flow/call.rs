@@ -45,7 +45,7 @@ use crate::flow::call::scarcity::Scarcity;
 use crate::flow::connection::Connection;
 use crate::flow::dial::Dial;
 use crate::flow::dial::guard::Guard;
-use crate::flow::pool::{self, Cause, Life, Wish};
+use crate::flow::pool::{self, Cause, Key, Life, Wish};
 use crate::flow::proxy::{GivenProxy, Proxies};
 use crate::flow::redirect::RedirectPolicy;
 use crate::flow::timers::Timers;
@@ -191,15 +191,15 @@ enum State {
     /// This is no call but a dial that goes on without one.
     Detached(Detached),
     /// Request and response are under way.
-    Exchanging(Exchange, Box<Connection>),
+    Exchanging(Box<Exchange>, Box<Connection>),
     /// The exchange is complete and the pool is asked for a place.
-    Returning(Exchange, Box<Connection>),
+    Returning(Box<Exchange>, Box<Connection>),
     /// The connection is to be closed.
-    Closing(Exchange, Box<Connection>, CloseReason),
+    Closing(Box<Exchange>, Box<Connection>, CloseReason),
     /// The attempt is over; its response is a redirect that is not yet followed.
-    Left(Exchange),
+    Left(Box<Exchange>),
     /// The call is over; what was received can still be taken.
-    Over(Option<Exchange>),
+    Over(Option<Box<Exchange>>),
 }
 
 /// The final head, until the driver takes it.
@@ -445,6 +445,19 @@ impl Call {
             | State::Detached(Detached::Dialing(_))
             | State::Left(_)
             | State::Over(_) => None,
+        }
+    }
+
+    /// Takes the key that the pool has for the connection on loan, so that connections of one key have one.
+    pub(crate) fn share_key(&mut self, key: Option<Arc<Key>>) {
+        let (State::Exchanging(_, connection)
+        | State::Detached(Detached::Spare(connection) | Detached::Useless(connection, _))) =
+            &mut self.state
+        else {
+            return;
+        };
+        if let Some(key) = key.filter(|key| *key == connection.key) {
+            connection.key = key;
         }
     }
 

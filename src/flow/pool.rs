@@ -351,6 +351,12 @@ impl<T: Pooled, W> Pool<T, W> {
         served
     }
 
+    /// The key of what a call dials for, as all its connections share it.
+    pub(crate) fn key_of_dial(&self, id: u64) -> Option<Arc<Key>> {
+        let (_, want) = self.wants.find(id)?;
+        self.slots.key(want.slot)
+    }
+
     /// A dial is over, with a connection or without. What was left for its call goes to the next.
     pub(crate) fn dialed(&mut self, id: u64, is_won: bool) -> Served<T, W> {
         let Some(want) = self.remove(id) else {

@@ -50,6 +50,11 @@ impl Fields {
         Self { bytes, lines }
     }
 
+    /// Where the lines stand in the buffer.
+    pub(crate) fn spans(&self) -> &[Span] {
+        &self.lines
+    }
+
     /// Creates an empty list with room for so many lines of so many bytes.
     pub(crate) fn with_room(lines: usize, bytes: usize) -> Self {
         Self {

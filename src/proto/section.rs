@@ -4,7 +4,8 @@
 //! judged when it is complete, a bound when the first byte beyond it has arrived, and of several faults the
 //! one that is certain first is told.
 //!
-//! Two parsers stand side by side. httparse reads an ordinary section; whatever it refuses or cannot hold is
+//! Two parsers stand side by side. httparse reads an ordinary section, at the first look if it is there whole; whatever
+//! it refuses or cannot hold is
 //! read again by [`Builder`], line by line, which knows folds, the lenient mode and where a fault is. What
 //! httparse accepts the builder accepts with the same result: a property test holds them to it.
 
@@ -15,6 +16,9 @@ use crate::message::fields::{Fields, Span, is_token_byte};
 
 /// Field lines that the first parser holds; a section with more is read by the second.
 const FAST_LINES: usize = 32;
+
+/// Bytes of a section that has only a few lines, or of what begins with one.
+const SHORT: usize = 256;
 
 /// Field lines of most responses; preparing room for more than these takes time.
 const FEW_LINES: usize = 8;
@@ -194,6 +198,9 @@ impl SectionScan {
         strictness: Strictness,
         anomalies: &mut Anomalies,
     ) -> Result<Option<(Fields, usize)>, HeadFault> {
+        if let Some(whole) = self.read_at_once(input, bounds) {
+            return Ok(Some(whole));
+        }
         let end = match self.scan(input, bounds, strictness, anomalies) {
             Ok(Some(end)) => end,
             Ok(None) => {
@@ -218,6 +225,29 @@ impl SectionScan {
             .read(section)?,
         };
         Ok(Some((fields, end)))
+    }
+
+    /// Reads an ordinary section that is there whole when it is first looked at, and whose bytes are within the bound on
+    /// one line, without looking for its lines before.
+    fn read_at_once(&self, input: &[u8], bounds: &Bounds) -> Option<(Fields, usize)> {
+        if self.line.searched > self.start {
+            return None;
+        }
+        let reach = self.start.saturating_add(bounds.line.max);
+        let reach = reach.min(bounds.bytes.max).min(input.len());
+        let visible = input.get(self.start..reach)?;
+        if let [] | [b'\r' | b'\n', ..] = visible {
+            return None;
+        }
+        let (fields, used) = if visible.len() <= SHORT {
+            parse::<FEW_LINES>(visible)?
+        } else {
+            parse::<FAST_LINES>(visible)?
+        };
+        let end = self.start.saturating_add(used);
+        let is_plain =
+            fields.len() <= bounds.fields.max && has_crlf_only(visible.get(..used)?, &fields);
+        is_plain.then_some((fields, end))
     }
 
     /// Finds line ends up to the empty line; returns the offset behind it.
@@ -279,13 +309,16 @@ pub(crate) fn note_line_end<'a>(
 fn read_fast(section: &[u8], fields: usize) -> Option<Fields> {
     match fields {
         0 => None,
-        1..=FEW_LINES => read_fast_into::<FEW_LINES>(section, fields),
-        _ if fields <= FAST_LINES => read_fast_into::<FAST_LINES>(section, fields),
+        1..=FEW_LINES => parse::<FEW_LINES>(section),
+        _ if fields <= FAST_LINES => parse::<FAST_LINES>(section),
         _ => None,
     }
+    .filter(|(read, used)| *used == section.len() && read.len() == fields)
+    .map(|(read, _)| read)
 }
 
-fn read_fast_into<const N: usize>(section: &[u8], fields: usize) -> Option<Fields> {
+/// Reads an ordinary section of at most `N` lines at the front of something; and how long it is.
+fn parse<const N: usize>(section: &[u8]) -> Option<(Fields, usize)> {
     work(section.len());
     let mut headers = [httparse::EMPTY_HEADER; N];
     let Ok(httparse::Status::Complete((used, headers))) =
@@ -293,11 +326,8 @@ fn read_fast_into<const N: usize>(section: &[u8], fields: usize) -> Option<Field
     else {
         return None;
     };
-    if used != section.len() || headers.len() != fields {
-        return None;
-    }
     let base = section.as_ptr() as usize;
-    let mut spans = Vec::with_capacity(fields);
+    let mut spans = Vec::with_capacity(headers.len());
     for header in headers {
         spans.push(Span {
             name: offset_in(base, header.name.as_bytes())?,
@@ -306,7 +336,22 @@ fn read_fast_into<const N: usize>(section: &[u8], fields: usize) -> Option<Field
             value_len: u32::try_from(header.value.len()).ok()?,
         });
     }
-    Some(Fields::from_parts(section.to_vec(), spans))
+    let section = section.get(..used)?;
+    Some((Fields::from_parts(section.to_vec(), spans), used))
+}
+
+/// Says whether each line of a section that was read ends with CRLF: httparse takes a bare LF too.
+fn has_crlf_only(section: &[u8], fields: &Fields) -> bool {
+    let is_end = |end: usize| {
+        let before = section.get(..end);
+        before.is_some_and(|before| before.ends_with(b"\r\n"))
+    };
+    section.ends_with(b"\r\n\r\n")
+        && fields
+            .spans()
+            .iter()
+            .skip(1)
+            .all(|span| is_end(span.name as usize))
 }
 
 fn offset_in(base: usize, part: &[u8]) -> Option<u32> {

@@ -123,10 +123,9 @@ impl Crowd for Tasks {
 
     fn hold(
         &mut self,
-        connections: usize,
+        _: usize,
         are_held: &mut dyn FnMut() -> Outcome<bool>,
     ) -> Outcome<()> {
-        self.open(connections)?;
         let host: Rc<str> = self.addr.to_string().into();
         for mut connection in std::mem::take(&mut self.idle) {
             let host = host.clone();

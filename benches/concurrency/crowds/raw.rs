@@ -156,10 +156,9 @@ impl Crowd for Sockets {
 
     fn hold(
         &mut self,
-        connections: usize,
+        _: usize,
         are_held: &mut dyn FnMut() -> Outcome<bool>,
     ) -> Outcome<()> {
-        self.open(connections)?;
         let exchange = self.exchange(Path::Hold)?;
         for socket in &mut self.sockets {
             socket.send(&exchange)?;

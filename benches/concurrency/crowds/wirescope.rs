@@ -25,7 +25,8 @@ const IDLE: Duration = Duration::from_secs(3600);
 pub(super) struct Calls {
     client: Client,
     event_loop: EventLoop,
-    base: String,
+    scheme: &'static str,
+    addr: SocketAddr,
     /// Whether content is thrown away as it comes.
     sinks: bool,
     told: Option<Told>,
@@ -65,7 +66,8 @@ impl Calls {
         let mut builder = Client::builder()
             .max_idle(connections)
             .max_idle_per_origin(connections)
-            .idle_timeout(IDLE);
+            .idle_timeout(IDLE)
+            .resolve_override("*", addr.port(), &[addr.ip()])?;
         if let Some(told) = &told {
             builder = builder.observe(ObserverRef::new(told.clone()));
         }
@@ -79,14 +81,21 @@ impl Calls {
         Ok(Self {
             event_loop: EventLoop::new(&client)?,
             client,
-            base: format!("{scheme}://{addr}"),
+            scheme,
+            addr,
             sinks: false,
             told,
         })
     }
 
     fn url(&self, path: Path) -> String {
-        format!("{}{}", self.base, path.target())
+        format!("{}://{}{}", self.scheme, self.addr, path.target())
+    }
+
+    /// The same server by another name: calls for one name do not use the connections of another.
+    fn url_by_name(&self, name: usize, path: Path) -> String {
+        let (scheme, port) = (self.scheme, self.addr.port());
+        format!("{scheme}://{name}.crowd.test:{port}{}", path.target())
     }
 
     /// The same, with sinks that throw content away, as the others do.
@@ -149,6 +158,19 @@ impl Crowd for Calls {
         self.are_idle(connections)
     }
 
+    fn open_few_at_once(&mut self, connections: usize) -> Outcome<()> {
+        let mut opened = 0;
+        while opened < connections {
+            let url = self.url_by_name(opened / STEP, Path::Tiny);
+            opened = connections.min(opened + STEP);
+            for _ in self.event_loop.pool_stats().total().idle()..opened {
+                self.submit(&url)?;
+            }
+            while self.next(Path::Tiny)?.is_some() {}
+        }
+        self.are_idle(connections)
+    }
+
     fn keep(&mut self, path: Path, in_flight: usize, tally: &Rc<dyn Tally>) -> Outcome<()> {
         let url = self.url(path);
         let (mut ended, before) = (0, self.told.as_ref().map(Told::count));
@@ -175,8 +197,8 @@ impl Crowd for Calls {
         connections: usize,
         are_held: &mut dyn FnMut() -> Outcome<bool>,
     ) -> Outcome<()> {
-        let url = self.url(Path::Hold);
         for number in 0..connections {
+            let url = self.url_by_name(number / STEP, Path::Hold);
             self.submit(&url)?;
             if number % STEP == 0 {
                 self.event_loop.turn(Some(Duration::ZERO))?;

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::drive::apply::{Rest, Running};
+use crate::drive::multi::deadlines::Planned;
 use crate::drive::multi::look::Happened;
 use crate::drive::multi::place::{Place, STEPS};
 use crate::drive::multi::scratch::Scratch;
@@ -12,7 +13,7 @@ pub(super) struct Spare {
     running: Box<Running>,
     place: Place,
     /// The planned look at the deadline.
-    pub(super) plan: Option<Instant>,
+    pub(super) plan: Option<Planned>,
 }
 
 /// How far a dial came.

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use crate::drive::apply::{Rest, Running};
 use crate::drive::multi::Taker;
+use crate::drive::multi::deadlines::Planned;
 use crate::drive::multi::look::Happened;
 use crate::drive::multi::place::{Place, STEPS};
 use crate::drive::multi::scratch::Scratch;
@@ -24,7 +25,7 @@ pub(super) struct Task<T> {
     place: Place,
     taker: T,
     /// The planned look at the deadline.
-    pub(super) plan: Option<Instant>,
+    pub(super) plan: Option<Planned>,
 }
 
 /// What is wanted of the call.

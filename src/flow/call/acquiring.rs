@@ -44,10 +44,10 @@ impl Call {
             | State::Over(_) => return,
         };
         tell_discarded(&answer.discarded, turn);
-        let key = Key::of(self.deciding());
+        let to = self.deciding();
         turn.emitter.emit(EventKind::PoolLookup, turn.now, |_| {
             Payload::PoolLookup(Arc::new(PoolLookup {
-                key: key.to_string().into(),
+                key: Key::of(to).to_string().into(),
                 idle: answer.idle,
                 active: answer.active,
                 hit: matches!(answer.found, Offer::Connection(_)),
@@ -92,12 +92,18 @@ impl Call {
                 target.names(&settings.overrides, settings.is_resolver_custom)
             }
         };
+        let legs = Legs::of(destination, &settings.connect_to);
+        let beyond = legs.is_nameless().then(|| {
+            let target = Target::of(destination.url, &settings.connect_to);
+            let names = target.names(&settings.overrides, settings.is_resolver_custom);
+            (target, names)
+        });
         let facts = DialFacts {
             id,
             why,
             target,
             is_proxied: destination.via.proxy().is_some(),
-            legs: Legs::of(destination, &settings.connect_to),
+            legs,
             profile: settings.dial_profile,
             family: settings.family,
             guard: settings.guard.clone(),
@@ -106,7 +112,7 @@ impl Call {
             tls_limit: settings.timeouts.tls,
         };
         let (now, timers) = (turn.now, &mut self.timers);
-        let dial = Dial::begin(facts, names, now, turn.emitter, timers);
+        let dial = Dial::begin(facts, names, beyond, now, turn.emitter, timers);
         self.state = State::Dialing(Box::new(dial));
     }
 
@@ -274,7 +280,7 @@ impl Call {
             ..self.plan.head()
         };
         let exchange = Exchange::begin(&head, &self.plan.body, self.plan.form(), asked, turn);
-        self.state = State::Exchanging(exchange, connection);
+        self.state = State::Exchanging(Box::new(exchange), connection);
     }
 }
 

@@ -46,7 +46,7 @@ impl Call {
 
     pub(super) fn close(
         &mut self,
-        exchange: Exchange,
+        exchange: Box<Exchange>,
         connection: Box<Connection>,
         reason: CloseReason,
         turn: &mut Turn<'_>,

@@ -138,6 +138,10 @@ impl<T: Pooled> Slots<T> {
         idle.saturating_add(active).saturating_add(dialing)
     }
 
+    pub(super) fn key(&self, slot: Id) -> Option<Arc<Key>> {
+        Some(self.slots.get(slot)?.key.clone())
+    }
+
     pub(super) fn connections_of(&self, slot: Id) -> usize {
         let slot = self.slots.get(slot);
         slot.map_or(0, |slot| slot.counts.connections())

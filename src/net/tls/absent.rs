@@ -120,6 +120,10 @@ impl TlsStage {
         match self.0 {}
     }
 
+    pub(crate) fn holds_bytes(&self) -> bool {
+        match self.0 {}
+    }
+
     pub(crate) fn eof_is_clean(&self) -> bool {
         match self.0 {}
     }
