@@ -1,24 +1,27 @@
 //! The blocking door: requests from the thread that calls, over one pool.
 
 mod fences;
+mod naming;
 mod proxies;
 mod sockets;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::client::proxies::SaidOfProxies;
+use crate::client::tls::SaidOfTls;
 use crate::config::{EarlyResponse, Limits, Strictness, Timeouts};
 use crate::drive::engine::{Engine, Parts};
 use crate::drive::start::Ready;
 use crate::drive::waits::Waits;
-use crate::error::{Error, ErrorKind, Result, TlsFailure};
+use crate::error::{Error, Result};
 use crate::event::{ObserverRef, Redaction};
 use crate::flow::call::{DetachedDial, Settings};
 use crate::flow::dial::guard::Guard;
 use crate::flow::redirect::RedirectPolicy;
 use crate::flow::{lookup, pool};
-use crate::message::answer::{Address, Family};
+use crate::message::answer::Family;
 use crate::message::connect_to::ConnectTo;
 use crate::message::dial::DialProfile;
 use crate::message::method::Method;
@@ -29,7 +32,6 @@ use crate::message::url::GivenUrl;
 use crate::net::random;
 use crate::net::resolver::{Resolve, SystemResolver};
 use crate::net::setup::SocketSetup;
-use crate::net::tls::TlsConfig;
 use crate::proto::Rules;
 use crate::request::Request;
 use crate::response::Response;
@@ -90,7 +92,7 @@ pub struct ClientBuilder {
     guard: Guard,
     setup: SocketSetup,
     unix: Option<UnixAddr>,
-    tls: TlsConfig,
+    tls: SaidOfTls,
     redaction: Redaction,
     observers: Vec<ObserverRef>,
     redirects: RedirectPolicy,
@@ -321,7 +323,7 @@ impl ClientBuilder {
             guard: Guard::default(),
             setup: SocketSetup::default(),
             unix: None,
-            tls: TlsConfig::new(),
+            tls: SaidOfTls::default(),
             redaction: Redaction::default(),
             observers: Vec::new(),
             redirects: RedirectPolicy::new(),
@@ -466,93 +468,6 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets how long addresses are remembered. Default 10 s; zero remembers nothing.
-    #[must_use]
-    pub fn dns_cache(mut self, limit: Duration) -> Self {
-        self.dns_cache = limit;
-        self
-    }
-
-    /// Uses a resolver of the caller's for all names.
-    #[must_use]
-    pub fn resolver(mut self, resolver: impl Resolve + 'static) -> Self {
-        self.resolver = Some(CustomResolver(Arc::new(resolver)));
-        self
-    }
-
-    /// Gives addresses for a host and port in advance, as curl's `--resolve` does; `*` stands for every host.
-    ///
-    /// # Errors
-    /// [`RequestRule::Setting`](crate::error::RequestRule::Setting) when host or port cannot be one.
-    pub fn resolve_override(
-        mut self,
-        host: &str,
-        port: u16,
-        addresses: &[std::net::IpAddr],
-    ) -> Result<Self> {
-        let addresses: Vec<Address> = addresses.iter().copied().map(Address::from).collect();
-        self.overrides
-            .set(host, port, addresses)
-            .map_err(|error| Error::setting("resolve").with_source(Box::new(error)))?;
-        Ok(self)
-    }
-
-    /// Gives all addresses in advance from a table.
-    #[must_use]
-    pub fn overrides(mut self, overrides: Overrides) -> Self {
-        self.overrides = overrides;
-        self
-    }
-
-    /// Connects to another host and port than a URL says, as curl's `--connect-to` does. An empty host and port 0
-    /// stand for every host and port, and as a target for no change. The first entry that fits counts.
-    ///
-    /// Only what is dialed changes: `Host`, the name that the certificate has to speak for, and the key under
-    /// which connections are kept stay those of the URL. The table is the client's and does not change, so all
-    /// connections of one origin go to the same place and the key need not name it.
-    ///
-    /// # Errors
-    /// [`RequestRule::Setting`](crate::error::RequestRule::Setting) when a host cannot be one.
-    pub fn connect_to(
-        mut self,
-        host: &str,
-        port: u16,
-        to_host: &str,
-        to_port: u16,
-    ) -> Result<Self> {
-        self.connect_to
-            .add(host, port, to_host, to_port)
-            .map_err(|error| Error::setting("connect_to").with_source(Box::new(error)))?;
-        Ok(self)
-    }
-
-    /// Sets how the addresses of a host are raced (RFC 8305). Default [`DialProfile::Fast`]. How long all of it
-    /// may take is set by [`connect_timeout`](Self::connect_timeout), for either profile.
-    #[must_use]
-    pub fn dial_profile(mut self, profile: DialProfile) -> Self {
-        self.dial_profile = profile;
-        self
-    }
-
-    /// Uses only addresses of one family, as curl's `-4` and `-6` do: only they are asked for and tried. Default
-    /// none: both.
-    ///
-    /// A host that has no such address, be it an IP literal, is
-    /// [`LookupFailure::OtherFamily`](crate::error::LookupFailure::OtherFamily) or, when the resolver says so,
-    /// [`LookupFailure::NoAddress`](crate::error::LookupFailure::NoAddress).
-    #[must_use]
-    pub fn address_family(mut self, family: Option<Family>) -> Self {
-        self.family = family;
-        self
-    }
-
-    /// Sets the TLS configuration. Default: the webpki roots, TLS 1.2 and 1.3.
-    #[must_use]
-    pub fn tls(mut self, tls: TlsConfig) -> Self {
-        self.tls = tls;
-        self
-    }
-
     /// Sets what events, errors and exports show of secrets. Default: nothing.
     #[must_use]
     pub fn redaction(mut self, redaction: Redaction) -> Self {
@@ -576,13 +491,7 @@ impl ClientBuilder {
     /// [`RequestRule::Setting`](crate::error::RequestRule::Setting) when the local address is of another family than
     /// the one that is to be used.
     pub fn build(self) -> Result<Client> {
-        let tls = self.tls.client();
-        let tls = match tls {
-            Err(error) if error.kind() != ErrorKind::Tls(TlsFailure::NotBuiltIn) => {
-                return Err(error);
-            }
-            other => other,
-        };
+        let tls = self.tls.settle()?;
         let family = self.family()?;
         let rules = Rules {
             strictness: self.strictness,

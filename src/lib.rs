@@ -26,6 +26,7 @@
 //! - [`Client`], [`Request`], [`Response`]: the blocking door. Every phase has a deadline by default
 //!   ([`config::Timeouts`]), everything a peer sends is bounded ([`config::Limits`]).
 //! - [`EventLoop`]: thousands of calls on one thread; [`Handle`]: on a thread of their own, for all others.
+//! - [`Upgraded`]: another protocol than HTTP, behind a 101 or in a tunnel of your own.
 //! - [`event`]: kinds, channels, closures, observers, the grammar.
 //! - [`Error`]: which rule was broken, in which phase, what was tried, whether a repeat is safe.
 //! - [`CancelHandle`]: cancels a call from any thread.
@@ -100,7 +101,11 @@ pub mod bench;
 #[doc(hidden)]
 pub mod fuzzing {
     pub use crate::message::oracle::{field_values, parts_split};
-    pub use crate::proto::oracle::{chunked_roundtrip, chunked_split, head_incremental};
+    pub use crate::proto::oracle::{
+        chunked_roundtrip, chunked_split, connect_writer, head_incremental,
+    };
+    #[cfg(feature = "testkit")]
+    pub use crate::testkit::tunnel_law::tunnel_answer;
 }
 
 /// The examples of the README compile and run.

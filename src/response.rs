@@ -6,7 +6,6 @@ mod parts;
 
 use std::fmt;
 use std::io::{self, BufRead, Read};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use crate::flow::call::Hop;
 use crate::ids::{CallId, ConnId};
 use crate::message::fields::Fields;
 use crate::message::framing::{Framing, Version};
+use crate::message::peer_addr::PeerAddr;
 use crate::message::tls::TlsFacts;
 use crate::message::url::Url;
 use crate::net::cancel::CancelHandle;
@@ -164,11 +164,8 @@ impl Response {
 
     /// The address of the peer.
     #[must_use]
-    pub fn remote_addr(&self) -> Option<SocketAddr> {
-        self.running
-            .call
-            .reached()
-            .and_then(|reached| reached.remote.tcp())
+    pub fn remote_addr(&self) -> Option<&PeerAddr> {
+        self.running.call.reached().map(|reached| &reached.remote)
     }
 
     /// What TLS agreed on, if TLS was spoken.

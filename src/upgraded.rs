@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use crate::drive::apply::Running;
 use crate::drive::switched::Switched;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::ids::ConnId;
+use crate::message::peer_addr::PeerAddr;
 use crate::message::tls::TlsFacts;
 use crate::net::transport::{Broken, Received};
 use crate::proto::receiving::FinalHead;
@@ -80,10 +80,10 @@ impl Upgraded {
         self.switched.ending.connection.id
     }
 
-    /// The address of the peer: of a tunnel, that of the proxy. None: it is no address of the network.
+    /// The address of the peer: of a tunnel, that of the proxy.
     #[must_use]
-    pub fn remote_addr(&self) -> Option<SocketAddr> {
-        self.switched.ending.connection.remote.tcp()
+    pub fn remote_addr(&self) -> &PeerAddr {
+        &self.switched.ending.connection.remote
     }
 
     /// What TLS agreed on with the peer, if TLS is spoken.

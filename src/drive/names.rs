@@ -22,6 +22,8 @@ pub(crate) struct Names {
 
 impl Running {
     pub(crate) fn resolve(&mut self) {
+        // There may have been another name before.
+        self.leave_lookup(false);
         let alert = match self.waits.alert(&self.engine.wakers) {
             Ok(alert) => alert,
             Err(error) => return self.lookup_failed(&error),

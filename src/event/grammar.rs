@@ -54,7 +54,8 @@ read       = ( GotFirstResponseByte Got1xxResponse* ( FinalResponseStart head? )
 head       = GotHeaderField* GotResponseHead Redirect?
              ( Upgraded | ( ResponseBodyStart ResponseBodyChunk* )? GotTrailerField* ResponseBodyDone )
 dial       = DialStart ( names || DialPlan* || contestant* ) ConnOpened? DialDone
-names      = DnsSkipped | DnsStart DnsFamilyDone* DnsDone
+names      = name name?                            -- the second one of a proxy that is given an address
+name       = DnsSkipped | DnsStart DnsFamilyDone* DnsDone
 contestant = ConnectStart ConnectDone ( tls? ( ( ProxyConnectStart ProxyConnectDone )+ tls? )? )
 tls        = TlsHandshakeStart TlsHandshakeDone   -- with the proxy before proxy_connect_start, else with the origin
 conn       = ConnOpened PutIdleConn? ( GotConn PutIdleConn )* ConnClosed

@@ -156,6 +156,7 @@ impl Values<'_> {
             R::IdleTimeout,
             R::PoolFull,
             R::BodyNotRead,
+            R::Upgraded,
         ];
         self.word(key).map(|_| self.tag(key, &all, R::tag))
     }

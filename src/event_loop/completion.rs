@@ -1,7 +1,6 @@
 //! What became of a call of an event loop.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -15,6 +14,7 @@ use crate::ids::{CallId, ConnId};
 use crate::message::etag::EntityTag;
 use crate::message::fields::Fields;
 use crate::message::framing::Version;
+use crate::message::peer_addr::PeerAddr;
 use crate::message::range::{Partial, Ranges, Validator};
 use crate::message::tls::TlsFacts;
 use crate::message::url::Url;
@@ -280,10 +280,8 @@ impl Completion {
 
     /// The address of the peer.
     #[must_use]
-    pub fn remote_addr(&self) -> Option<SocketAddr> {
-        self.reached
-            .as_ref()
-            .and_then(|reached| reached.remote.tcp())
+    pub fn remote_addr(&self) -> Option<&PeerAddr> {
+        self.reached.as_ref().map(|reached| &reached.remote)
     }
 
     /// What TLS agreed on, if TLS was spoken.

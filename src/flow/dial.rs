@@ -13,6 +13,8 @@
 //!                                        handshake done: won <-------------- Securing
 //! ```
 //!
+//! A unix socket has no names, and one contestant; one that has no room for it is asked again, later each time.
+//!
 //! Inputs only note what happened; [`Dial::next`] judges, when the driver has told all that it knows. So several
 //! completions of one poll are one batch, and the contestant that began first wins.
 //!
@@ -20,6 +22,7 @@
 //! that won last, how many needed a second socket) is not remembered yet. It enters at two places: the family that
 //! [`Candidates`] begins with and the order within each, and the delays and hedges of [`Pace::due`].
 
+pub(crate) mod beyond;
 mod candidates;
 mod contestants;
 mod ending;
@@ -43,6 +46,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, ErrorKind, LookedUp, Phase, Timer, TriedOutcome, Unfit, code_of};
 use crate::event::{ConnectOutcome, DialReason, DialStart, Emitter, EventKind, Payload, TlsRole};
 use crate::flow::action::Action;
+use crate::flow::dial::beyond::Beyond;
 use crate::flow::dial::candidates::Candidates;
 use crate::flow::dial::contestants::{Contestant, Contestants, Gravest, Reached, Stage};
 use crate::flow::dial::ending::End;
@@ -97,6 +101,8 @@ pub(crate) struct Dial {
     candidates: Candidates,
     contestants: Contestants,
     pace: Pace,
+    /// What is looked up before whoever is dialed, if something is.
+    beyond: Option<Beyond>,
     /// Bytes that were exchanged with a proxy, out and in.
     carried: (u64, u64),
     state: State,
@@ -147,6 +153,7 @@ impl Dial {
     pub(crate) fn begin(
         facts: DialFacts,
         names: Names,
+        beyond: Option<(Target, Names)>,
         now: Instant,
         emitter: &mut Emitter,
         timers: &mut Timers,
@@ -164,10 +171,18 @@ impl Dial {
             candidates: Candidates::new(Family::V6),
             contestants: Contestants::default(),
             pace: Pace::default(),
+            beyond: None,
             carried: (0, 0),
             state: State::Resolving,
         };
-        dial.name(names, now, emitter, timers);
+        match beyond {
+            None => dial.name(names, now, emitter, timers),
+            Some((target, first)) => {
+                let then = names;
+                dial.beyond = Some(Beyond { target, then });
+                dial.name(first, now, emitter, timers);
+            }
+        }
         dial
     }
 
@@ -176,6 +191,9 @@ impl Dial {
         self.contestants.under_way();
         if let Some(won) = self.win(turn.now, turn.emitter) {
             return Step::Won(won);
+        }
+        if let Some(step) = self.look_beyond(turn, timers) {
+            return step;
         }
         if let Some(step) = self.tunnel(turn) {
             return step;
@@ -391,7 +409,7 @@ impl Dial {
 
     /// The host whose addresses are looked up.
     pub(crate) fn host(&self) -> &str {
-        &self.facts.target.host
+        &self.named().host
     }
 
     /// Where a contestant that is not connected goes.

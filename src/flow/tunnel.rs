@@ -2,7 +2,8 @@
 //!
 //! The rules guarded here: a proxy learns host and port of the target and what is meant for the proxy, and nothing of
 //! the caller's request; what it answers is never taken for the origin's; and nothing that it sends before the first
-//! byte goes through the tunnel ever reaches TLS or a response (RFC 9110 §9.3.6).
+//! byte goes through the tunnel ever reaches TLS or a response (RFC 9110 §9.3.6); nor does an answer count that came
+//! before its question left.
 //!
 //! ```text
 //!   begin --> Connect | Socks --2xx, or reply 0, and nothing behind it--> Open
@@ -127,7 +128,7 @@ impl Tunnel {
             .saturating_add(before.saturating_sub(after) as u64);
         match step {
             Step::More => Progress::GoesOn,
-            Step::Open if after > 0 => {
+            Step::Open if after > 0 || !turn.buffers.outbound.is_empty() => {
                 let kind = ErrorKind::Proxy(ProxyFailure::SpokeEarly);
                 self.fail(kind, turn.now, turn.emitter)
             }

@@ -1,4 +1,8 @@
-//! A connection as the drivers see it: a socket, and TLS beside it if it is spoken.
+//! A connection as the drivers see it: a socket, and TLS beside it if it is spoken; twice if a proxy speaks it too.
+
+mod secured;
+#[cfg(all(test, feature = "testkit", feature = "ring"))]
+mod tests;
 
 use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
@@ -6,38 +10,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::message::tls::TlsFacts;
-use crate::net::clock::now;
 use crate::net::poll::Owner;
 use crate::net::socket::{Incoming, Socket};
-use crate::net::tls::{PlainRead, Progress, TlsClient, TlsError, TlsName, TlsStage};
-use crate::net::wait::{Interest, for_socket};
-
-/// Ciphertext that one receive takes at the most.
-const CIPHER_ROOM: usize = 64 * 1024;
-
-/// Ciphertext without data that is looked at on an idle connection.
-const IDLE_ROOM: usize = 16 * 1024;
+use crate::net::tls::{TlsClient, TlsError, TlsName};
+use crate::net::transport::secured::{CIPHER_ROOM, Secured};
+use crate::net::wait::Interest;
 
 /// A connected byte stream.
 #[derive(Debug)]
 pub(crate) struct Transport {
     socket: Socket,
     tls: Option<Box<Secured>>,
-}
-
-/// TLS on a connection.
-#[derive(Debug)]
-struct Secured {
-    stage: TlsStage,
-    in_flight: InFlight,
-}
-
-/// Plaintext whose ciphertext is not yet fully accepted by the kernel.
-#[derive(Debug, Default)]
-struct InFlight {
-    bytes: usize,
-    /// Ciphertext accepted since it was given.
-    accepted: usize,
 }
 
 /// What receiving came to.
@@ -99,19 +82,16 @@ impl Transport {
         Self { socket, tls: None }
     }
 
-    /// Lays TLS over the connection; the handshake follows.
+    /// Lays TLS over the connection, over what is spoken on it already; the handshake follows.
     pub(crate) fn start_tls(&mut self, client: &TlsClient, name: &TlsName) -> Result<(), TlsError> {
         let stage = client.start(name)?;
-        self.tls = Some(Box::new(Secured {
-            stage,
-            in_flight: InFlight::default(),
-        }));
+        self.tls = Some(Box::new(Secured::new(stage, self.tls.take())));
         Ok(())
     }
 
     /// Says whether the handshake that was just begun offers to resume a session.
     pub(crate) fn offers_resumption(&self) -> bool {
-        (self.tls.as_ref()).is_some_and(|tls| tls.stage.offers_resumption())
+        (self.tls.as_ref()).is_some_and(|tls| tls.offers_resumption())
     }
 
     /// Does the TLS handshake until the peer is verified; what is then still to be sent leaves with the first
@@ -120,59 +100,17 @@ impl Transport {
         &mut self,
         deadline: Option<Instant>,
     ) -> Result<Option<Arc<TlsFacts>>, Broken> {
-        let Some(tls) = &mut self.tls else {
-            return Err(Broken::Io(io::ErrorKind::NotConnected.into()));
-        };
-        let mut is_late = false;
-        loop {
-            let progress = tls.stage.advance();
-            if progress.is_err() || tls.stage.is_handshaking() {
-                tls.flush_waiting(&self.socket, deadline)?;
-            }
-            progress?;
-            if !tls.stage.is_handshaking() {
-                let facts = tls.stage.facts().map(Arc::new);
-                return facts
-                    .map(Some)
-                    .ok_or_else(|| Broken::Io(io::ErrorKind::InvalidData.into()));
-            }
-            if is_late {
-                return Ok(None);
-            }
-            tls.stage.incoming().reserve(CIPHER_ROOM);
-            match self.socket.receive_behind(tls.stage.incoming(), deadline)? {
-                Incoming::TimedOut => return Ok(None),
-                Incoming::Bytes(0) => return Err(Broken::Io(io::ErrorKind::UnexpectedEof.into())),
-                Incoming::Bytes(_) => is_late = has_passed(deadline),
-            }
+        match &mut self.tls {
+            Some(tls) => tls.handshake(&mut self.socket, deadline),
+            None => Err(Broken::Io(io::ErrorKind::NotConnected.into())),
         }
     }
 
     /// Does what can be done of the TLS handshake without waiting.
     pub(crate) fn handshake_now(&mut self) -> Result<Shaken, Broken> {
-        let Some(tls) = &mut self.tls else {
-            return Err(Broken::Io(io::ErrorKind::NotConnected.into()));
-        };
-        let mut heard = false;
-        loop {
-            let progress = tls.stage.advance();
-            if progress.is_err() || tls.stage.is_handshaking() {
-                tls.flush(&self.socket)?;
-            }
-            progress?;
-            if !tls.stage.is_handshaking() {
-                let facts = tls.stage.facts().map(Arc::new);
-                return facts
-                    .map(Shaken::Done)
-                    .ok_or_else(|| Broken::Io(io::ErrorKind::InvalidData.into()));
-            }
-            tls.stage.incoming().reserve(CIPHER_ROOM);
-            match self.socket.receive_now(tls.stage.incoming())? {
-                None if heard => return Ok(Shaken::Heard),
-                None => return Ok(Shaken::Silent),
-                Some(0) => return Err(Broken::Io(io::ErrorKind::UnexpectedEof.into())),
-                Some(_) => heard = true,
-            }
+        match &mut self.tls {
+            Some(tls) => tls.handshake_now(&self.socket),
+            None => Err(Broken::Io(io::ErrorKind::NotConnected.into())),
         }
     }
 
@@ -180,36 +118,22 @@ impl Transport {
     pub(crate) fn handshake_interest(&self) -> Interest {
         Interest {
             read: true,
-            write: self.tls.as_ref().is_some_and(|tls| tls.stage.wants_write()),
+            write: self.tls.as_ref().is_some_and(|tls| tls.wants_write()),
         }
     }
 
     /// Hands bytes to the kernel without waiting. None: its buffer is full. Under TLS, a count is told when all
     /// of its ciphertext was accepted, so the same bytes have to be given again until then.
     pub(crate) fn send(&mut self, slices: &[IoSlice<'_>]) -> Result<Option<usize>, Broken> {
-        let Some(tls) = &mut self.tls else {
-            return Ok(self.socket.send(slices)?);
-        };
-        if tls.in_flight.bytes == 0 {
-            for slice in slices {
-                let taken = tls.stage.write_plain(slice)?;
-                tls.in_flight.bytes += taken;
-                if taken < slice.len() {
-                    break;
-                }
-            }
+        match &mut self.tls {
+            Some(tls) => tls.send(&self.socket, slices),
+            None => Ok(self.socket.send(slices)?),
         }
-        if !tls.flush(&self.socket)? {
-            return Ok(None);
-        }
-        Ok(Some(std::mem::take(&mut tls.in_flight).bytes))
     }
 
     /// Says whether a part of what `send` was given, and has not counted yet, may have left.
     pub(crate) fn has_begun(&self) -> bool {
-        self.tls
-            .as_ref()
-            .is_some_and(|tls| tls.in_flight.accepted > 0)
+        self.tls.as_ref().is_some_and(|tls| tls.has_begun())
     }
 
     /// Receives, blocking until the deadline, into the first slice and then the second.
@@ -228,26 +152,7 @@ impl Transport {
                 }
             });
         };
-        let mut is_late = false;
-        loop {
-            match tls.stage.read_plain(first)? {
-                PlainRead::Bytes(count) => return Ok(Received::Bytes(count, 0)),
-                PlainRead::Closed => return Ok(Received::Ended(true)),
-                PlainRead::NeedMore => {}
-            }
-            if tls.in_flight.bytes == 0 {
-                tls.flush(&self.socket)?;
-            }
-            if is_late {
-                return Ok(Received::TimedOut);
-            }
-            tls.stage.incoming().reserve(CIPHER_ROOM);
-            match self.socket.receive_behind(tls.stage.incoming(), deadline)? {
-                Incoming::TimedOut => return Ok(Received::TimedOut),
-                Incoming::Bytes(0) => return Ok(Received::Ended(tls.stage.eof_is_clean())),
-                Incoming::Bytes(_) => is_late = has_passed(deadline),
-            }
-        }
+        tls.receive(&mut self.socket, first, deadline)
     }
 
     /// Receives what is there without waiting; nothing yet is told as a deadline that passed.
@@ -259,29 +164,12 @@ impl Transport {
                 Some(count) => Received::Bytes(count, 0),
             });
         };
-        loop {
-            match tls.stage.read_plain(into)? {
-                PlainRead::Bytes(count) => return Ok(Received::Bytes(count, 0)),
-                PlainRead::Closed => return Ok(Received::Ended(true)),
-                PlainRead::NeedMore => {}
-            }
-            if tls.in_flight.bytes == 0 {
-                tls.flush(&self.socket)?;
-            }
-            tls.stage.incoming().reserve(CIPHER_ROOM);
-            match self.socket.receive_now(tls.stage.incoming())? {
-                None => return Ok(Received::TimedOut),
-                Some(0) => return Ok(Received::Ended(tls.stage.eof_is_clean())),
-                Some(_) => {}
-            }
-        }
+        tls.receive_now(&self.socket, into, CIPHER_ROOM)
     }
 
     /// Says whether TLS has something to send that no write waits for.
     pub(crate) fn owes_bytes(&self) -> bool {
-        self.tls
-            .as_ref()
-            .is_some_and(|tls| tls.in_flight.bytes == 0 && tls.stage.wants_write())
+        self.tls.as_ref().is_some_and(|tls| tls.owes_bytes())
     }
 
     /// Hands to the kernel what TLS still has to send, without waiting; says whether that is all.
@@ -294,8 +182,7 @@ impl Transport {
 
     /// Counts what `send` was given and TLS has not sent yet: it is sent by whoever comes next.
     pub(crate) fn take_in_flight(&mut self) -> usize {
-        let tls = self.tls.as_mut();
-        tls.map_or(0, |tls| std::mem::take(&mut tls.in_flight).bytes)
+        self.tls.as_mut().map_or(0, |tls| tls.take_in_flight())
     }
 
     /// Takes the connection out of the event loop that watches it, if one does.
@@ -308,7 +195,7 @@ impl Transport {
         match &mut self.tls {
             None => self.socket.end_sending(),
             Some(tls) => {
-                tls.stage.send_close_notify();
+                tls.end_sending();
                 Ok(())
             }
         }
@@ -319,9 +206,11 @@ impl Transport {
         self.socket.give(owner);
     }
 
-    /// Says whether nothing was reported of a watched connection that was not looked at; nothing is known of others.
+    /// Says whether nothing was reported of a watched connection that was not looked at, and nothing waits inside TLS;
+    /// nothing is known of others.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.socket.is_watched() && !self.may_be_ready(Interest::READ)
+        let has_news = self.tls.as_ref().is_some_and(|tls| tls.has_news());
+        self.socket.is_watched() && !self.may_be_ready(Interest::READ) && !has_news
     }
 
     /// Says whether a watched socket may be ready for this.
@@ -336,10 +225,8 @@ impl Transport {
     }
 
     /// Says whether received bytes may wait inside TLS, so that the socket must not be waited for.
-    pub(crate) fn may_hold_bytes(&mut self) -> bool {
-        self.tls
-            .as_mut()
-            .is_some_and(|tls| !tls.stage.incoming().is_empty())
+    pub(crate) fn may_hold_bytes(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.holds_bytes())
     }
 
     /// Sends what TLS still has to say before the connection idles. False: the kernel does not take it now.
@@ -350,41 +237,33 @@ impl Transport {
     /// Looks whether an idle connection can be used. Never waits. One system call and no memory unless bytes of TLS
     /// wait.
     pub(crate) fn liveness(&mut self) -> Liveness {
-        match self.socket.peek() {
-            Ok(None) => return Liveness::Alive,
+        let has_bytes = match self.socket.peek() {
+            Ok(None) => false,
             Ok(Some(0)) | Err(_) => return Liveness::Closed,
-            Ok(Some(_)) => {}
-        }
-        let Some(tls) = &mut self.tls else {
-            return Liveness::Spoke;
+            Ok(Some(_)) => true,
         };
-        tls.stage.incoming().reserve(IDLE_ROOM);
-        match self.socket.receive_now(tls.stage.incoming()) {
-            Ok(None) => Liveness::Alive,
-            Ok(Some(0)) | Err(_) => Liveness::Closed,
-            Ok(Some(_)) => match tls.stage.advance() {
-                Ok(Progress::Quiet) => Liveness::Alive,
-                Ok(Progress::Closed) | Err(_) => Liveness::Closed,
-                Ok(Progress::Plain | Progress::Partial | Progress::Handshaking) => Liveness::Spoke,
-            },
+        match &mut self.tls {
+            None if has_bytes => Liveness::Spoke,
+            Some(tls) if has_bytes || tls.has_news() => tls.liveness(&self.socket),
+            None | Some(_) => Liveness::Alive,
         }
     }
 
     /// Lends memory for ciphertext to a connection that is in use.
     pub(crate) fn lend(&mut self, memory: &mut Vec<u8>) {
         if let Some(tls) = &mut self.tls {
-            tls.stage.adopt(std::mem::take(memory));
+            tls.lend(std::mem::take(memory));
         }
     }
 
     /// Takes the memory for ciphertext back before the connection idles.
     pub(crate) fn take_back(&mut self, memory: &mut Vec<u8>) {
         if let Some(tls) = &mut self.tls {
-            *memory = tls.stage.give_up();
+            *memory = tls.take_back();
         }
     }
 
-    /// Ends the stream: close_notify without waiting, then close.
+    /// Ends the stream: close_notify without waiting, the innermost first, then close.
     pub(crate) fn close(mut self) {
         self.notify_end();
     }
@@ -392,8 +271,7 @@ impl Transport {
     /// Tells the peer that the end is meant: close_notify without waiting. The close follows.
     pub(crate) fn notify_end(&mut self) {
         if let Some(tls) = &mut self.tls {
-            tls.stage.send_close_notify();
-            let _ = tls.flush(&self.socket);
+            tls.close(&self.socket);
         }
     }
 
@@ -405,40 +283,6 @@ impl Transport {
     pub(crate) fn shared(&self) -> Arc<socket2::Socket> {
         self.socket.shared()
     }
-}
-
-impl Secured {
-    /// Hands ciphertext to the kernel; true when all of it was accepted.
-    fn flush(&mut self, socket: &Socket) -> io::Result<bool> {
-        while self.stage.wants_write() {
-            match socket.send(&[IoSlice::new(self.stage.outgoing())])? {
-                Some(count) => {
-                    self.stage.sent(count);
-                    if self.in_flight.bytes > 0 {
-                        self.in_flight.accepted += count;
-                    }
-                }
-                None => return Ok(false),
-            }
-        }
-        Ok(true)
-    }
-
-    /// As `flush`, waiting for room until the deadline.
-    fn flush_waiting(&mut self, socket: &Socket, deadline: Option<Instant>) -> io::Result<()> {
-        while !self.flush(socket)? {
-            let ready = for_socket(socket.as_fd(), Interest::WRITE, deadline)?;
-            if !ready.is_any() {
-                break;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Says whether bytes that came and do not complete what is waited for came too late.
-fn has_passed(deadline: Option<Instant>) -> bool {
-    deadline.is_some_and(|deadline| deadline <= now())
 }
 
 /// Half the shortest of the deadlines that a read can have: armed once, it seldom has to be armed again.

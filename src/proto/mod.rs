@@ -45,7 +45,7 @@ pub(crate) struct Turn<'a> {
 }
 
 /// The settings that the wire obeys.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Rules {
     pub(crate) limits: Limits,
     pub(crate) strictness: Strictness,

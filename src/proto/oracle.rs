@@ -15,10 +15,15 @@
 use crate::config::{Limits, Strictness};
 use crate::message::anomaly::{Anomalies, Anomaly};
 use crate::message::fields::{Fields, check_name, check_value};
+use crate::message::proxy::Proxy;
+use crate::proto::buffers::Buffer;
 use crate::proto::chunked::{
     CHUNK_END, ChunkFault, ChunkedDecoder, Step, chunk_head, write_last_chunk,
 };
+use crate::proto::connect::{authority_form, write_connect};
 use crate::proto::decode::{Head, HeadDecoder, HeadFault};
+use crate::proto::encode::USER_AGENT;
+use std::net::Ipv6Addr;
 use std::num::NonZeroU64;
 
 /// What a head came to: complete with its end, incomplete, or a fault.
@@ -294,9 +299,101 @@ fn some_trailers(numbers: &mut Numbers) -> Fields {
     trailers
 }
 
+/// Z5: a request for a tunnel reads back as exactly one head with exactly what it is made of, or is not made. The text is
+/// host, user name, password, and names and values of fields, with a record separator between them.
+pub fn connect_writer(data: &[u8]) {
+    let [high, low, text @ ..] = data else {
+        return;
+    };
+    let port = u16::from_be_bytes([*high, *low]);
+    let text = String::from_utf8_lossy(text);
+    let mut parts = text.split('\x1e');
+    let mut next = || parts.next().unwrap_or_default();
+    let (host, user, password) = (next(), next(), next());
+    let Some(target) = authority_form(host, port) else {
+        return;
+    };
+    let mut proxy = Proxy::parse("http://proxy.test").unwrap_or_else(|error| panic!("{error}"));
+    if !user.is_empty() {
+        proxy = proxy
+            .clone()
+            .with_credentials(user, password)
+            .unwrap_or(proxy);
+    }
+    loop {
+        let (name, value) = (next(), next());
+        if name.is_empty() {
+            break;
+        }
+        proxy = proxy.clone().connect_field(name, value).unwrap_or(proxy);
+    }
+    let authorization = proxy.basic();
+    let mut out = Buffer::default();
+    write_connect(
+        &target,
+        authorization.as_deref(),
+        proxy.connect_fields(),
+        &mut out,
+    );
+    let wire = String::from_utf8_lossy(out.filled());
+    let lines = read_strictly(&wire);
+    let mut expected = vec![
+        format!("CONNECT {target} HTTP/1.1"),
+        format!("Host: {target}"),
+    ];
+    if !proxy.connect_fields().contains("user-agent") {
+        expected.push(format!("User-Agent: {USER_AGENT}"));
+    }
+    expected.extend(authorization.map(|value| format!("Proxy-Authorization: {value}")));
+    for line in proxy.connect_fields().iter() {
+        let value = String::from_utf8_lossy(line.value());
+        expected.push(format!("{}: {value}", line.name()));
+    }
+    assert_eq!(lines, expected);
+    check_authority(&target, port);
+}
+
+/// Reads a head that has nothing but lines that end in CRLF, and nothing behind the empty one.
+fn read_strictly(wire: &str) -> Vec<&str> {
+    let head = wire.strip_suffix("\r\n\r\n");
+    let lines: Vec<_> = head
+        .into_iter()
+        .flat_map(|head| head.split("\r\n"))
+        .collect();
+    assert!(!lines.is_empty(), "{wire:?}");
+    for line in &lines {
+        assert!(
+            !line.is_empty() && !line.contains(['\r', '\n', '\0']),
+            "{wire:?}"
+        );
+    }
+    lines
+}
+
+/// Holds a target to be what every reader takes for the same host and port.
+fn check_authority(target: &str, port: u16) {
+    let split = target.rsplit_once(':');
+    let (host, end) = split.unwrap_or_else(|| panic!("{target:?}"));
+    assert!(port != 0 && end == port.to_string(), "{target:?}");
+    let inside = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    match inside {
+        Some(address) => assert!(address.parse::<Ipv6Addr>().is_ok(), "{target:?}"),
+        None => assert!(
+            !host.is_empty()
+                && host
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)),
+            "{target:?}"
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use std::path::Path;
 
     /// Replays every file of the seeds of one target.
@@ -326,6 +423,22 @@ mod tests {
     #[test]
     fn seeds_of_chunked_split_hold() {
         replay("chunked_split", chunked_split);
+    }
+
+    #[test]
+    fn seeds_of_connect_writer_hold() {
+        replay("connect_writer", connect_writer);
+    }
+
+    proptest! {
+        #[test]
+        fn cve_6_no_host_no_credentials_and_no_field_adds_a_line_to_connect(
+            port: [u8; 2], parts in prop::collection::vec("[ -~\\r\\n\\t\\x00é:@]{0,9}", 0..9)
+        ) {
+            connect_writer(&[&port[..], parts.join("\x1e").as_bytes()].concat());
+            let named = ["h.test", &parts.join("\x1e")].join("\x1e");
+            connect_writer(&[&port[..], named.as_bytes()].concat());
+        }
     }
 
     #[test]

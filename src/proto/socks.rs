@@ -265,7 +265,7 @@ mod tests {
         assert_eq!(method(&[5, 2], false), Err(SocksRule::Method));
         assert_eq!(method(&[5, 1], true), Err(SocksRule::Method));
         assert_eq!(method(&[5, 0xff], true), Ok(Some((Method::Refused, 2))));
-        assert_eq!(method(&[b'H'], true), Err(SocksRule::Version));
+        assert_eq!(method(b"H", true), Err(SocksRule::Version));
         assert_eq!(read_verdict(&[1]), Ok(None));
         assert_eq!(read_verdict(&[1, 0, 7]), Ok(Some((true, 2))));
         assert_eq!(read_verdict(&[1, 9]), Ok(Some((false, 2))));

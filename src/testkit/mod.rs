@@ -53,6 +53,7 @@ mod script;
 mod seen;
 pub mod sim;
 pub mod transcript;
+pub(crate) mod tunnel_law;
 
 /// System calls for connections, counted on this thread.
 pub mod syscalls {

@@ -34,6 +34,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("request", DOORS),
     ("response", DOORS),
     ("round_trip", DOORS),
+    ("upgraded", DOORS),
     // Beside the doors: what reads events, and what tests need.
     ("export", &["error", "event", "ids", "message"]),
     // The simulator in it is a third interpreter of actions, and takes the settings of a client.
@@ -69,6 +70,7 @@ const DOORS: &[&str] = &[
     "request",
     "response",
     "round_trip",
+    "upgraded",
 ];
 
 /// Arrows that go up all the same: from a file to a module, and why.
@@ -190,6 +192,7 @@ const LINES_MAX: usize = 640;
 const LONG: &[(&str, &str)] = &[
     ("src/error.rs", "one public error with its predicates"),
     ("src/event/payload.rs", "one table: what each event says"),
+    ("src/event/script.rs", "one table: a payload for each kind"),
     ("src/event/grammar/tests.rs", "tables of faults"),
     ("src/message/url/tests.rs", "tables of URLs"),
     ("src/flow/pool/tests.rs", "tables, and one model"),
@@ -418,7 +421,7 @@ fn test_modules(path: &str, text: &str) -> Vec<String> {
     let lines: Vec<_> = text.lines().map(str::trim).collect();
     lines
         .windows(2)
-        .filter(|pair| pair[0] == "#[cfg(test)]")
+        .filter(|pair| is_for_tests(pair[0]))
         .filter_map(|pair| {
             let item = pair[1].strip_prefix("pub(crate) ").unwrap_or(pair[1]);
             item.strip_prefix("mod ")?.strip_suffix(';')
@@ -427,13 +430,18 @@ fn test_modules(path: &str, text: &str) -> Vec<String> {
         .collect()
 }
 
+/// Says whether what follows is compiled for tests only.
+fn is_for_tests(attribute: &str) -> bool {
+    attribute == "#[cfg(test)]" || attribute.starts_with("#[cfg(all(test, ")
+}
+
 fn parse(path: &str, text: &str) -> Source {
     let all: Vec<&str> = text.lines().collect();
     let mut lines = Vec::new();
     let mut at = 0;
     while at < all.len() {
         let line = all[at];
-        if line.trim() == "#[cfg(test)]" {
+        if is_for_tests(line.trim()) {
             at = behind_item(&all, at + 1);
             continue;
         }
@@ -524,6 +532,13 @@ let event = Event {
     );
     assert_eq!(
         test_modules("src/net/tls.rs", "#[cfg(test)]\nmod tests;"),
+        ["src/net/tls/tests"]
+    );
+    assert_eq!(
+        test_modules(
+            "src/net/tls.rs",
+            "#[cfg(all(test, feature = \"x\"))]\nmod tests;"
+        ),
         ["src/net/tls/tests"]
     );
     assert!(has_word("a Mutex<b>", "Mutex") && !has_word("a Mutexes", "Mutex"));

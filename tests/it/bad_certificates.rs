@@ -18,8 +18,8 @@ use wirescope::event::EventKind;
 use wirescope::message::tls::TlsVersion;
 use wirescope::resolver::from_fn;
 use wirescope::testkit::peer::TlsVersions;
-use wirescope::testkit::{Peer, PeerBuilder, Script, ServerIdentity};
-use wirescope::{Error, ErrorKind, EventLoop, Phase, Request, TlsConfig};
+use wirescope::testkit::{Peer, PeerBuilder, Relay, RelayBuilder, Script, ServerIdentity};
+use wirescope::{Error, ErrorKind, EventLoop, Phase, Proxy, Request, TlsConfig};
 
 use crate::harness::{Lab, ok, serve};
 use pki::{ALTERNATIVE_NAMES, Ca, Leaf, UNKNOWN, extension, self_signed};
@@ -31,18 +31,60 @@ const HOST: &str = "peer.example";
 enum Way {
     /// Nobody between.
     Direct,
+    /// Through a tunnel of an http proxy.
+    Connect,
+    /// Through a SOCKS proxy.
+    Socks,
+    /// It is a proxy itself, which answers for an origin.
+    Proxy,
 }
 
-const WAYS: &[Way] = &[Way::Direct];
+const WAYS: &[Way] = &[Way::Direct, Way::Connect, Way::Socks, Way::Proxy];
+
+/// What stands between a client and its peer, for as long as the peer is needed.
+type Between = Option<Relay>;
+
+/// A peer, a client before it, and what stands between for as long as the peer is needed.
+struct Met {
+    lab: Lab,
+    url: String,
+    _between: Option<Relay>,
+}
 
 impl Way {
-    /// Puts a peer behind this way, and says how its client gets there.
-    fn to(self, peer: PeerBuilder, tls: TlsConfig) -> Lab {
+    /// Puts a peer behind this way, and a client before it.
+    fn to(self, peer: PeerBuilder, host: &str, tls: TlsConfig) -> Met {
+        let localhost = from_fn(|_| Ok(vec![Ipv4Addr::LOCALHOST.into()]));
+        let peer = peer.host(host).start().unwrap();
+        let (host, port) = (host.to_ascii_lowercase(), peer.addr().port());
+        let lead = |relay: RelayBuilder| relay.lead(&host, port, peer.addr()).start().unwrap();
+        let relay = match self {
+            Self::Direct | Self::Proxy => None,
+            Self::Connect => Some(lead(Relay::http())),
+            Self::Socks => Some(lead(Relay::socks5())),
+        };
+        let (url, proxy) = match self {
+            Self::Proxy => {
+                let proxy = Proxy::parse(&peer.https_url("")).unwrap();
+                ("http://origin.example/".to_owned(), Some(proxy))
+            }
+            Self::Direct | Self::Connect | Self::Socks => {
+                let proxy = relay.as_ref().map(|relay| relay.proxy().unwrap());
+                (peer.https_url("/"), proxy)
+            }
+        };
+        let lab = Lab::of(peer, |client| {
+            client.tls(tls).resolver(localhost).proxy(proxy)
+        });
+        let _between = relay;
+        Met { lab, url, _between }
+    }
+
+    /// Who the peer is to the client.
+    fn role(self) -> &'static str {
         match self {
-            Self::Direct => Lab::with(peer, |client| {
-                let localhost = from_fn(|_| Ok(vec![Ipv4Addr::LOCALHOST.into()]));
-                client.tls(tls).resolver(localhost)
-            }),
+            Self::Direct | Self::Connect | Self::Socks => "origin",
+            Self::Proxy => "proxy",
         }
     }
 }
@@ -69,6 +111,7 @@ impl Door {
 }
 
 /// One peer, and what is to be thought of it.
+#[derive(Clone)]
 struct Case {
     what: &'static str,
     /// Host of the URL.
@@ -107,8 +150,8 @@ impl Case {
 
     /// Says what is wrong with the judgement, if anything is.
     fn judge(self, way: Way, door: Door) -> Option<String> {
-        let lab = way.to(self.peer.host(self.host), self.tls);
-        let request = lab.client.get(&lab.peer.https_url("/")).unwrap();
+        let Met { lab, url, _between } = way.to(self.peer, self.host, self.tls);
+        let request = lab.client.get(&url).unwrap();
         let request = request.header("X-Secret", "s").unwrap();
         let found = door.call(&lab, request);
         let requests = lab.peer.request_count();
@@ -119,8 +162,8 @@ impl Case {
             (Err(error), Some((failure, text))) => {
                 seen.none(EventKind::GotConn);
                 seen.assert_sequence([
-                    "tls_handshake_start to=origin",
-                    "tls_handshake_done to=origin",
+                    &format!("tls_handshake_start to={}", way.role()),
+                    &format!("tls_handshake_done to={}", way.role()),
                     "get_conn_failed kind=tls",
                     "call_done kind=tls",
                 ]);
@@ -496,7 +539,11 @@ const VERSION_3: &[u8] = &[0xa0, 3, 2, 1, 2];
 /// Peers whose certificate is good and whose handshake is not.
 fn handshakes() -> Vec<Case> {
     let new = |what| Case::new(what, HOST, leaf(&[HOST]).with(&[]));
-    let says = |bytes: &[u8]| Peer::builder().script(Script::new().send(bytes).expect_gone());
+    // Behind the hello: bytes before it would be the fault of the proxy (RFC 9110 §9.3.6).
+    let says = |bytes: &[u8]| {
+        let script = Script::new().expect_bytes(b"\x16\x03").send(bytes);
+        Peer::builder().script(script.expect_gone())
+    };
     vec![
         new("another protocol")
             .peer(|peer| peer.alpn(&["h2"]))
@@ -521,15 +568,25 @@ fn handshakes() -> Vec<Case> {
         new("no tls")
             .peer(|_| says(b"HTTP/1.1 200 OK\r\n\r\n"))
             .refused(NotTls, ""),
+        new("a protocol that was not offered")
+            .peer(|_| says(&server_hello_with(b"\x03\x03", b"\xc0\x2b", H2)))
+            .refused(NoAgreement, "UnofferedApplicationProtocol"),
         new("a name that is not recognized, it says")
             .peer(|_| says(b"\x15\x03\x03\x00\x02\x02\x70"))
             .refused(Alert, "UnrecognisedName"),
     ]
 }
 
+/// The extension by which a server says that it speaks h2 (RFC 7301 §3.1).
+const H2: &[u8] = &[0, 9, 0, 16, 0, 5, 0, 3, 2, b'h', b'2'];
+
 /// A ServerHello without extensions (RFC 5246 §7.4.1.3).
 fn server_hello(version: &[u8; 2], suite: &[u8; 2]) -> Vec<u8> {
-    let body = [&version[..], &[7; 32], &[0], suite, &[0]].concat();
+    server_hello_with(version, suite, &[])
+}
+
+fn server_hello_with(version: &[u8; 2], suite: &[u8; 2], extensions: &[u8]) -> Vec<u8> {
+    let body = [&version[..], &[7; 32], &[0], suite, &[0], extensions].concat();
     let len = u8::try_from(body.len()).unwrap();
     let record = [0x16, 3, 3, 0, len + 4, 2, 0, 0, len];
     [&record[..], &body].concat()
@@ -627,39 +684,68 @@ fn good() -> Vec<Case> {
 
 /// Meets each of them by each way and through each door.
 #[track_caller]
-fn judged(cases: fn() -> Vec<Case>, at_least: usize) {
-    let mut wrong = Vec::new();
-    for way in WAYS {
-        for door in [Door::Client, Door::EventLoop] {
-            let cases = cases();
-            assert!(cases.len() >= at_least, "{} cases", cases.len());
-            wrong.extend(cases.into_iter().filter_map(|case| case.judge(*way, door)));
-        }
-    }
+fn judged(cases: &[Case], at_least: usize) {
+    assert!(cases.len() >= at_least, "{} cases", cases.len());
+    let doors = |way: &Way| [Door::Client, Door::EventLoop].map(|door| (*way, door));
+    let meetings = WAYS.iter().flat_map(doors);
+    let wrong = meetings.flat_map(|(way, door)| {
+        let cases = cases.iter().cloned();
+        cases.filter_map(move |case| case.judge(way, door))
+    });
+    let wrong: Vec<_> = wrong.collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The same with a peer that speaks TLS 1.2 only, where certificates are shown in the clear.
+#[track_caller]
+fn judged_in_both_versions(cases: &[Case], at_least: usize) {
+    judged(cases, at_least);
+    let old = |case: &Case| {
+        case.clone()
+            .peer(|peer| peer.tls_versions(TlsVersions::Only12))
+    };
+    let wrong = cases.iter().map(old);
+    let wrong: Vec<_> = wrong
+        .filter_map(|case| case.judge(Way::Direct, Door::Client))
+        .collect();
+    assert!(wrong.is_empty(), "TLS 1.2: {}", wrong.join("\n"));
 }
 
 #[test]
 fn rfc_g1_rfc_g2_rfc_g8_cve_85_a_certificate_for_another_name_is_refused() {
-    judged(names, 30);
+    judged_in_both_versions(&names(), 30);
 }
 
 #[test]
 fn rfc_g3_cve_85_a_certificate_of_an_untrusted_chain_is_refused() {
-    judged(chains, 19);
+    judged_in_both_versions(&chains(), 19);
 }
 
 #[test]
 fn rfc_g3_cve_85_a_certificate_with_wrong_contents_is_refused() {
-    judged(contents, 17);
+    judged_in_both_versions(&contents(), 17);
 }
 
 #[test]
 fn rfc_g4_rfc_g7_a_handshake_that_agrees_on_nothing_is_refused() {
-    judged(handshakes, 8);
+    judged(&handshakes(), 9);
 }
 
 #[test]
 fn rfc_g1_rfc_g8_good_certificates_that_look_odd_are_taken() {
-    judged(good, 20);
+    judged_in_both_versions(&good(), 20);
+}
+
+#[test]
+fn rfc_f22_behind_a_proxy_the_name_of_the_origin_is_verified_and_not_that_of_the_proxy() {
+    let cases = [
+        Case::new(
+            "the proxy's address",
+            HOST,
+            leaf(&["ip:127.0.0.1"]).with(&[]),
+        )
+        .refused(NameMismatch, "not valid for"),
+        Case::new("the origin's name", HOST, leaf(&[HOST]).with(&[])),
+    ];
+    judged(&cases, 2);
 }

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use wirescope::testkit::{Authority, BlackHole, Peer, RefusedPort, Script, Validity};
 
-use crate::harness::ok;
+use crate::harness::{echo_target, ok};
 use crate::support::{Server, read_head};
+use crate::unix::Folder;
 
 /// What one run of the command gave.
 pub(crate) struct Ran {
@@ -34,8 +35,14 @@ impl From<Output> for Ran {
 pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wirescope"));
     command.args(args).stdin(Stdio::null());
+    // Whoever runs the tests may have proxies.
+    for name in PROXY_VARIABLES {
+        command.env_remove(name).env_remove(name.to_uppercase());
+    }
     command
 }
+
+const PROXY_VARIABLES: [&str; 4] = ["http_proxy", "https_proxy", "all_proxy", "no_proxy"];
 
 pub(crate) fn run(args: &[&str]) -> Ran {
     command(args).output().unwrap().into()
@@ -869,6 +876,41 @@ fn connections_leave_by_what_interface_says() {
     assert_eq!(ran.code, 45, "{}", ran.err);
     let ran = run(&["--keepalive-time", "5", &url]);
     assert_eq!(ran.code, 0, "{}", ran.err);
+}
+
+#[test]
+fn a_unix_socket_is_connected_to_whatever_the_host() {
+    let folder = Folder::new();
+    let peer = Peer::start(echo_target()).unwrap();
+    let path = folder.relay("s", &peer);
+    let path = path.to_str().unwrap();
+    let url = "http://engine.test/x";
+    let ran = run(&["-v", "-o", "-", "--unix-socket", path, url, url]);
+    assert_eq!((ran.code, &*ran.out), (0, "/x"), "{}", ran.err);
+    assert!(ran.err.contains(&format!("Trying {path} (")), "{}", ran.err);
+    let again = format!("Reusing the connection to {path}");
+    assert!(ran.err.contains(&again), "{}", ran.err);
+    let hosts = peer.requests();
+    assert!(
+        hosts
+            .iter()
+            .all(|seen| seen.field("host") == Some("engine.test"))
+    );
+    let ran = run(&["-Z", "2", "--unix-socket", path, url, url, url]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let missing = folder.path("missing");
+    let ran = run(&["--unix-socket", missing.to_str().unwrap(), url]);
+    assert_eq!(ran.code, 7, "{}", ran.err);
+    assert!(ran.err.contains(missing.to_str().unwrap()), "{}", ran.err);
+    assert_eq!(run(&["--unix-socket", "", url]).code, 2);
+    #[cfg(target_os = "linux")]
+    {
+        let name = folder.relay_abstract("command", &peer);
+        let ran = run(&["-o", "-", "--abstract-unix-socket", &name, url]);
+        assert_eq!((ran.code, &*ran.out), (0, "/x"), "{}", ran.err);
+        let ran = run(&["--unix-socket", path, "--abstract-unix-socket", &name, url]);
+        assert_eq!(ran.code, 2);
+    }
 }
 
 #[test]

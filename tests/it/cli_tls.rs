@@ -1,9 +1,9 @@
 //! The command over TLS: who it is, what it speaks, what it tells of it.
 
 use wirescope::testkit::peer::TlsVersions;
-use wirescope::testkit::{Authority, Peer, PeerBuilder, Script};
+use wirescope::testkit::{Authority, Peer, PeerBuilder, Relay, Script};
 
-use crate::cli::{file, run};
+use crate::cli::{Ran, command, file, run};
 
 /// A peer for 127.0.0.1 that answers everything.
 fn peer(authority: &Authority) -> PeerBuilder {
@@ -159,4 +159,25 @@ fn verbose_tells_what_tls_agreed_on() {
     let ran = run(&["-v", &url]);
     assert_eq!(ran.code, 60);
     assert!(ran.err.contains("unknown authority"), "{}", ran.err);
+}
+
+#[test]
+fn a_proxy_is_verified_whatever_is_accepted_of_servers() {
+    let authority = Authority::new().unwrap();
+    let relay = Relay::https(authority.issue(&["127.0.0.1"]).unwrap());
+    let relay = relay.start().unwrap();
+    let ca = file("proxy-ca.pem", authority.pem().as_bytes());
+    let ran = |args: &[&str]| {
+        let mut command = command(&[args, &["-f", "http://origin.example/"]].concat());
+        Ran::from(command.env("http_proxy", relay.url()).output().unwrap())
+    };
+    let lax = ran(&["-k"]);
+    assert_eq!(lax.code, 60, "{}", lax.err);
+    assert!(relay.seen().iter().all(|seen| seen.asked.is_empty()));
+    let trusting = ran(&["--cacert", ca.to_str().unwrap()]);
+    assert_eq!(
+        trusting.code, 22,
+        "the relay knows no such origin: {}",
+        trusting.err
+    );
 }

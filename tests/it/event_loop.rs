@@ -100,7 +100,7 @@ fn a_get_completes_with_status_fields_body_and_timings() {
     assert_eq!(done.body(), b"hello");
     assert_eq!(done.trailers().unwrap().get_str("x-sum"), Some("9"));
     assert_eq!(done.url().path(), "/x");
-    assert_eq!(done.remote_addr(), Some(lab.peer.addr()));
+    assert_eq!(done.remote_addr().unwrap(), lab.peer.addr());
     assert!(done.connection().is_some() && done.tls().is_none() && done.history().is_empty());
     assert!(done.timings().total() > Duration::ZERO);
     let call = done.call();

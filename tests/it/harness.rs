@@ -57,10 +57,15 @@ impl Lab {
         peer: PeerBuilder,
         change: impl FnOnce(ClientBuilder) -> ClientBuilder,
     ) -> Self {
+        Self::of(peer.start().unwrap(), change)
+    }
+
+    /// With a peer that was started before.
+    pub(crate) fn of(peer: Peer, change: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Self {
         let (observer, events) = channel_with(0, Overflow::Unbounded, Interest::ALL);
         let client = change(Client::builder().observe(observer));
         Self {
-            peer: peer.start().unwrap(),
+            peer,
             client: client.build().unwrap(),
             events,
         }

@@ -94,6 +94,12 @@ const OF_A_REQUEST: &[(&str, Decided)] = &[
         "asterisk",
         NoSetting("for OPTIONS only; the target is a part of what is sent"),
     ),
+    (
+        "upgrade",
+        NoSetting(
+            "a part of what is sent; a connection on which another protocol is spoken is never pooled",
+        ),
+    ),
     ("allow_body", Shares(WHAT_IS_SENT, |it| Ok(it.allow_body()))),
     (
         "allow_trace",

@@ -13,6 +13,7 @@ mod bodies;
 mod cli;
 mod cli_content;
 mod cli_many;
+mod cli_proxies;
 mod cli_range;
 mod cli_tls;
 mod conditions;

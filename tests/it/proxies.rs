@@ -163,6 +163,22 @@ impl World {
         }
     }
 
+    /// The same with another client: made by these settings on top of those that are usual.
+    fn remade(self, change: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Self {
+        let (observer, events) = channel_with(0, Overflow::Unbounded, Interest::ALL);
+        let client = Client::builder()
+            .observe(observer)
+            .tls(trusting(authority()));
+        let client = change(client).build().unwrap();
+        let looped = self.looped.map(|_| EventLoop::new(&client).unwrap());
+        Self {
+            client,
+            events,
+            looped,
+            ..self
+        }
+    }
+
     fn get(&self, url: &str) -> Request {
         self.client.get(url).unwrap()
     }
@@ -188,10 +204,6 @@ impl World {
                 Ok((status, text(done.body()), done.is_connection_reused()))
             }
         }
-    }
-
-    fn origin(&self, is_https: bool) -> &Peer {
-        if is_https { &self.secure } else { &self.plain }
     }
 
     /// Ends the client and waits for the others; what they saw, and what was told.

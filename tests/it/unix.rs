@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+#[cfg(target_os = "linux")]
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -17,18 +19,18 @@ use wirescope::testkit::check::{Checked, check};
 use wirescope::testkit::sim::Sim;
 use wirescope::testkit::{Peer, Script, syscalls};
 use wirescope::{
-    Client, ClientBuilder, Error, ErrorKind, EventLoop, Phase, Proxy, Request, TcpKeepAlive,
-    UnixAddr,
+    Client, ClientBuilder, Error, ErrorKind, EventLoop, PeerAddr, Phase, Proxy, Request,
+    TcpKeepAlive, UnixAddr,
 };
 
 use crate::harness::{PATIENCE, SHORT, authority, echo_target, ok, once, serve, trusting};
 use crate::support::watched;
 
 /// A folder for sockets, removed at the end.
-struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let next = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("wirescope-{}-{next}", std::process::id());
@@ -37,15 +39,24 @@ impl Folder {
         Self(path)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
     /// A socket that leads to a peer.
-    fn relay(&self, name: &str, peer: &Peer) -> PathBuf {
+    pub(crate) fn relay(&self, name: &str, peer: &Peer) -> PathBuf {
         let path = self.path(name);
         relay(UnixListener::bind(&path).unwrap(), peer.addr());
         path
+    }
+
+    /// An abstract name, of no other folder, that leads to a peer.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn relay_abstract(&self, name: &str, peer: &Peer) -> String {
+        let name = format!("{}-{name}", self.0.display());
+        let addr = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
+        relay(UnixListener::bind_addr(&addr).unwrap(), peer.addr());
+        name
     }
 }
 
@@ -80,7 +91,7 @@ fn relay(listener: UnixListener, to: SocketAddr) {
 struct Got {
     content: String,
     reused: bool,
-    remote: Option<SocketAddr>,
+    remote: PeerAddr,
 }
 
 /// One client behind one of the doors.
@@ -96,7 +107,7 @@ impl Door {
             return Ok(Got {
                 content: response.text(1000)?,
                 reused: response.is_connection_reused(),
-                remote: response.remote_addr(),
+                remote: response.remote_addr().unwrap().clone(),
             });
         };
         event_loop.submit(request).unwrap();
@@ -104,7 +115,7 @@ impl Door {
         Ok(Got {
             content: String::from_utf8(done.body().to_vec()).unwrap(),
             reused: done.is_connection_reused(),
-            remote: done.remote_addr(),
+            remote: done.remote_addr().unwrap().clone(),
         })
     }
 
@@ -155,7 +166,7 @@ fn requests_share_a_connection_to_a_socket() {
             for (target, reused) in [("/a", false), ("/b", true), ("/c", true)] {
                 let got = door.get(&format!("http://engine.test{target}")).unwrap();
                 assert_eq!((&*got.content, got.reused), (target, reused));
-                assert_eq!(got.remote, None);
+                assert_eq!(got.remote.unix().unwrap().path(), Some(&*path));
             }
         });
         assert_eq!(peer.connections(), 2, "one for each door");
@@ -209,7 +220,7 @@ fn connections_to_two_sockets_or_to_the_network_are_not_shared() {
                 }
                 let got = door.run(request).unwrap();
                 assert_eq!((&*got.content, got.reused), ("/x", reused));
-                assert_eq!(got.remote.is_some(), path.is_none());
+                assert_eq!(got.remote.tcp().is_some(), path.is_none());
             };
             for reused in [false, true] {
                 over(door, Some(&first), reused);
@@ -457,6 +468,44 @@ fn deadlines_and_ends_are_those_of_any_connection() {
 }
 
 #[test]
+fn a_call_over_a_socket_is_canceled_wherever_it_waits() {
+    let folder = Folder::new();
+    let silent = Peer::start(Script::new().expect_request().stall()).unwrap();
+    let stalled = folder.relay("silent", &silent);
+    for (looped, is_full) in [(false, false), (true, false), (false, true), (true, true)] {
+        let path = folder.path(&format!("full-{looped}"));
+        let kept = is_full.then(|| full(&path));
+        let path = if is_full { &path } else { &stalled };
+        let (observer, events) = channel_with(0, Overflow::Unbounded, Interest::ALL);
+        let builder = to(path)(Client::builder().observe(observer));
+        let client = builder.build().unwrap();
+        let mut request = client.get("http://engine.test/").unwrap();
+        let handle = request.cancel_handle();
+        let call = thread::spawn(move || {
+            let mut door = Door {
+                event_loop: looped.then(|| EventLoop::new(&client).unwrap()),
+                client,
+            };
+            door.run(request).unwrap_err()
+        });
+        let waits = if is_full {
+            EventKind::ConnectDone
+        } else {
+            EventKind::WroteRequest
+        };
+        let mut seen = Vec::new();
+        while seen.last().map(wirescope::event::Event::kind) != Some(waits) {
+            seen.push(events.recv_timeout(PATIENCE).unwrap());
+        }
+        handle.cancel();
+        assert!(call.join().unwrap().is_canceled());
+        seen.extend(events.try_iter());
+        assert_eq!(check(&seen).only(EventKind::CallCanceled).len(), 1);
+        drop(kept);
+    }
+}
+
+#[test]
 fn what_is_set_for_tcp_is_not_done_to_a_socket() {
     let folder = Folder::new();
     let peer = Peer::start(echo_target()).unwrap();
@@ -499,12 +548,9 @@ fn a_socket_costs_no_more_than_the_network() {
 #[cfg(target_os = "linux")]
 #[test]
 fn an_abstract_name_is_dialed_too() {
-    use std::os::linux::net::SocketAddrExt;
-
+    let folder = Folder::new();
     let peer = Peer::start(echo_target()).unwrap();
-    let name = format!("wirescope-{}-{}", std::process::id(), peer.addr().port());
-    let addr = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
-    relay(UnixListener::bind_addr(&addr).unwrap(), peer.addr());
+    let name = folder.relay_abstract("name", &peer);
     let path = format!("\0{name}");
     for seen in through_both(to(Path::new(&path)), |door| {
         assert_eq!(door.content("http://engine.test/a"), "/a");

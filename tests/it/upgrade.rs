@@ -12,7 +12,7 @@ use wirescope::error::{FieldError, FramingRule, RequestRule, Timer};
 use wirescope::event::{Event, EventKind, Interest, Observer, ObserverRef, Verdict};
 use wirescope::testkit::{Gate, Peer, Script};
 use wirescope::{
-    ClientBuilder, Error, ErrorKind, EventLoop, Method, RedirectPolicy, Request, Upgraded,
+    ClientBuilder, Error, ErrorKind, EventLoop, Method, Proxy, RedirectPolicy, Request, Upgraded,
 };
 
 use crate::harness::{Lab, PATIENCE, SHORT, authority, echo_target, run, took_about, trusting};
@@ -142,7 +142,7 @@ fn echoes(wire: Wire, head: &str, piece: usize) -> Script {
 }
 
 #[test]
-fn rfc_a32_rfc_c25_e12_a_101_that_was_asked_for_gives_a_stream() {
+fn rfc_a29_rfc_a32_rfc_c25_e12_a_101_that_was_asked_for_gives_a_stream() {
     for (door, wire) in DOORS
         .iter()
         .flat_map(|door| WIRES.map(|wire| (*door, wire)))
@@ -152,7 +152,7 @@ fn rfc_a32_rfc_c25_e12_a_101_that_was_asked_for_gives_a_stream() {
             let request = websocket(&lab).upgrade("h2c/2").unwrap();
             let mut stream = upgraded(&lab, door, request).unwrap();
             assert_eq!(stream.protocol(), Some("WebSocket"));
-            assert_eq!(stream.remote_addr(), Some(lab.peer.addr()));
+            assert_eq!(stream.remote_addr(), lab.peer.addr());
             assert_eq!(stream.tls().is_some(), wire == Wire::Tls);
             assert_eq!(hear(&mut stream, 5), "first");
             stream.write_all(b"hello").unwrap();
@@ -414,7 +414,7 @@ fn rfc_a32_a_101_instead_of_the_100_that_was_asked_for_is_an_error() {
 }
 
 #[test]
-fn rfc_a9_rfc_d2_e14_a_connect_of_the_callers_own_gives_a_tunnel() {
+fn rfc_a9_rfc_a11_rfc_d2_e14_a_connect_of_the_callers_own_gives_a_tunnel() {
     let heads = [
         TUNNEL.to_owned(),
         "HTTP/1.0 200 OK\r\n\r\n".to_owned(),
@@ -546,6 +546,36 @@ fn rfc_b25_a_client_that_keeps_nothing_does_not_say_close_before_another_protoco
         assert_ne!(request.field("connection"), Some("close"));
     }
     lab.finish();
+}
+
+#[test]
+fn a_connect_goes_straight_to_its_server_and_an_upgrade_through_a_tunnel() {
+    let proxy = Script::new().expect_head().send(TUNNEL);
+    let proxy = proxy.followed_by(echoes(Wire::Plain, SWITCH, usize::MAX));
+    let proxy = Peer::builder().script(proxy).start().unwrap();
+    let by = Proxy::parse(&proxy.url("/")).unwrap();
+    for door in DOORS {
+        let lab = Wire::Plain.lab_with([echoes(Wire::Plain, TUNNEL, usize::MAX)], |client| {
+            client.proxy(by.clone())
+        });
+        let mut stream = upgraded(&lab, door, tunnel(&lab)).unwrap();
+        stream.shutdown_write().unwrap();
+        assert_eq!(hear_all(&mut stream), "first");
+        drop(stream);
+        let request = lab.client.get("http://origin.example/chat").unwrap();
+        let request = request.upgrade("websocket").unwrap();
+        let mut stream = upgraded(&lab, door, request).unwrap();
+        stream.write_all(b"hello").unwrap();
+        stream.shutdown_write().unwrap();
+        assert_eq!(hear_all(&mut stream), "firsthello");
+        drop(stream);
+        lab.finish();
+    }
+    let asked: Vec<_> = proxy.requests();
+    let asked = asked.iter().map(|seen| (seen.method(), seen.target()));
+    let once = [("CONNECT", "origin.example:80"), ("GET", "/chat")];
+    assert_eq!(asked.collect::<Vec<_>>(), [once, once, once].concat());
+    proxy.finish();
 }
 
 #[test]
@@ -783,7 +813,7 @@ fn a_cancel_counts_until_the_connection_is_the_callers_and_not_after() {
 }
 
 #[test]
-fn a_response_that_is_dropped_closes_the_upgraded_connection() {
+fn rfc_e4_a_response_that_is_dropped_closes_the_upgraded_connection() {
     for (door, wire) in DOORS
         .iter()
         .flat_map(|door| WIRES.map(|wire| (*door, wire)))

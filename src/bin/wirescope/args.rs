@@ -20,10 +20,10 @@ Examples:
 The body is read and thrown away unless -o is given. Waterfall and notes go to standard error
 when body, head, events or timings go to standard output. In a file of URLs, lines that are blank
 or begin with '#' are skipped. With -Z, -v draws each call and -s leaves only the summary.
-Exit: 0 well, 1 unsupported (or a scene of --demo failed), 2 usage, 3 bad URL, 6 lookup,
-7 connect, 22 -f, 23 write, 26 read, 28 timeout, 35 TLS, 45 --interface, 47 redirects, 52 empty
-reply, 55 send, 56 receive, 58 --cert, 60 certificate, 77 --cacert; with several URLs that of the last
-one that failed.";
+Exit: 0 well, 1 unsupported (or a scene of --demo failed), 2 usage, 3 bad URL, 5 lookup of a proxy,
+6 lookup, 7 connect, 22 -f, 23 write, 26 read, 28 timeout, 35 TLS, 45 --interface, 47 redirects,
+52 empty reply, 55 send, 56 receive or no tunnel, 58 --cert, 60 certificate, 77 --cacert, 97 SOCKS;
+with several URLs that of the last one that failed.";
 
 /// Fetch URLs over one pool of connections and draw what happened.
 #[derive(Debug, Parser)]
@@ -112,7 +112,7 @@ pub(crate) struct Args {
     )]
     pub(crate) max_redirs: Option<i64>,
 
-    /// Accept any certificate
+    /// Accept any certificate, but not of a proxy
     #[arg(short = 'k', long, help_heading = "Connection")]
     pub(crate) insecure: bool,
     /// Trust the certificates of this file alone
@@ -152,6 +152,17 @@ pub(crate) struct Args {
     /// Leave by this interface, or from this address
     #[arg(long, value_name = "NAME|ADDR", help_heading = "Connection")]
     pub(crate) interface: Option<String>,
+    /// Connect to this unix socket, whatever the host
+    #[arg(long, value_name = "PATH", help_heading = "Connection")]
+    pub(crate) unix_socket: Option<PathBuf>,
+    /// As --unix-socket, to an abstract name
+    #[arg(
+        long,
+        value_name = "NAME",
+        conflicts_with = "unix_socket",
+        help_heading = "Connection"
+    )]
+    pub(crate) abstract_unix_socket: Option<String>,
     /// Probe quiet connections every so many seconds
     #[arg(long, value_name = "SECS", value_parser = seconds, help_heading = "Connection")]
     pub(crate) keepalive_time: Option<Duration>,
@@ -166,6 +177,29 @@ pub(crate) struct Args {
     /// IPv6 addresses only
     #[arg(short = '6', long, help_heading = "Connection")]
     pub(crate) ipv6: bool,
+    /// Through [http|https|socks5|socks5h://]host[:1080]; '' is none
+    #[arg(short = 'x', long, value_name = "PROXY", help_heading = "Connection")]
+    pub(crate) proxy: Option<String>,
+    /// Credentials for the proxy of -x
+    #[arg(
+        short = 'U',
+        long,
+        value_name = "USER:PASSWORD",
+        requires = "proxy",
+        help_heading = "Connection"
+    )]
+    pub(crate) proxy_user: Option<String>,
+    /// Field for CONNECT, as -H
+    #[arg(
+        long = "proxy-header",
+        value_name = "LINE",
+        requires = "proxy",
+        help_heading = "Connection"
+    )]
+    pub(crate) proxy_headers: Vec<String>,
+    /// Hosts that need no proxy, '*' for all [default: $no_proxy]
+    #[arg(long, value_name = "LIST", help_heading = "Connection")]
+    pub(crate) noproxy: Option<String>,
     /// How the addresses of a host are raced [default: fast]
     #[arg(
         long,
@@ -431,6 +465,6 @@ mod tests {
     #[test]
     fn the_help_fits_one_screen() {
         let help = Args::command().term_width(100).render_help().to_string();
-        assert!(help.lines().count() <= 84, "{} lines", help.lines().count());
+        assert!(help.lines().count() <= 96, "{} lines", help.lines().count());
     }
 }

@@ -4,13 +4,16 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use wirescope::error::{Limit, RequestRule, SocketRule, TlsFailure, UrlError};
+use wirescope::error::{
+    Limit, ProxyFailure, ProxyRule, RequestRule, SocketRule, TlsFailure, UrlError,
+};
 use wirescope::{Error, ErrorKind, Phase};
 
 pub(crate) const OK: u8 = 0;
 const UNSUPPORTED: u8 = 1;
 const USAGE: u8 = 2;
 const BAD_URL: u8 = 3;
+const PROXY_LOOKUP: u8 = 5;
 const LOOKUP: u8 = 6;
 const CONNECT: u8 = 7;
 const STATUS: u8 = 22;
@@ -26,6 +29,7 @@ const RECEIVE: u8 = 56;
 const IDENTITY: u8 = 58;
 const CERTIFICATE: u8 = 60;
 const CA_FILE: u8 = 77;
+const SOCKS: u8 = 97;
 
 /// Why a URL failed.
 #[derive(Debug)]
@@ -137,7 +141,11 @@ fn code_of(error: &Error) -> u8 {
         | (ErrorKind::LocalRequest(RequestRule::ConnectMethod), _)
         | (ErrorKind::Tls(TlsFailure::NotBuiltIn), _) => UNSUPPORTED,
         (ErrorKind::LocalUrl(_), _) => BAD_URL,
-        (ErrorKind::LocalField(_) | ErrorKind::LocalRequest(_), _) => USAGE,
+        (ErrorKind::LocalProxy(ProxyRule::Scheme), _) => CONNECT,
+        (ErrorKind::LocalProxy(ProxyRule::Url(_) | ProxyRule::Path), _) => PROXY_LOOKUP,
+        (ErrorKind::LocalField(_) | ErrorKind::LocalRequest(_) | ErrorKind::LocalProxy(_), _) => {
+            USAGE
+        }
         (
             ErrorKind::LocalBodyShort { .. }
             | ErrorKind::LocalBodyLong { .. }
@@ -152,7 +160,9 @@ fn code_of(error: &Error) -> u8 {
             ),
             _,
         ) => INTERFACE,
+        (ErrorKind::Lookup(_), _) if error.proxy().is_some() => PROXY_LOOKUP,
         (ErrorKind::Lookup(_), _) => LOOKUP,
+        (ErrorKind::Proxy(failure), _) => code_of_proxy(failure, error.proxy_refusal().is_some()),
         (ErrorKind::Connect, _) => CONNECT,
         (ErrorKind::Timeout(_), _) => TIMEOUT,
         (ErrorKind::Status(_), _) => STATUS,
@@ -170,6 +180,15 @@ fn code_of(error: &Error) -> u8 {
         (_, Phase::Connect) => CONNECT,
         (_, Phase::Tls) => TLS,
         (_, Phase::Send | Phase::Expect) => SEND,
+        _ => RECEIVE,
+    }
+}
+
+/// An answer of HTTP, and an end without one, is what was received; SOCKS has a code of its own.
+fn code_of_proxy(failure: ProxyFailure, is_http: bool) -> u8 {
+    match failure {
+        ProxyFailure::Socks(_) | ProxyFailure::SocksAnswer(_) => SOCKS,
+        ProxyFailure::CredentialsWanted | ProxyFailure::CredentialsRefused if !is_http => SOCKS,
         _ => RECEIVE,
     }
 }

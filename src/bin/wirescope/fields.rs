@@ -1,6 +1,6 @@
 //! `-H`, as curl reads it: `Name: value` adds, `Name;` adds an empty value, `Name:` leaves a default out.
 
-use wirescope::Request;
+use wirescope::{Proxy, Request};
 
 use crate::exit::Failure;
 
@@ -62,6 +62,14 @@ impl FieldLines {
         names
             .into_iter()
             .any(|other| other.eq_ignore_ascii_case(name))
+    }
+
+    /// Gives a proxy its fields.
+    pub(crate) fn apply_to_proxy(&self, mut proxy: Proxy) -> Result<Proxy, wirescope::Error> {
+        for (name, value) in &self.lines {
+            proxy = proxy.connect_field(name, value)?;
+        }
+        Ok(proxy)
     }
 
     /// Gives a request its fields.

@@ -24,6 +24,7 @@ mod many;
 mod order;
 mod output;
 mod progress;
+mod proxy;
 mod room;
 mod run;
 mod scenes;

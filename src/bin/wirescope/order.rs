@@ -1,5 +1,7 @@
 //! What each URL is asked: the request of the command line.
 
+use std::path::PathBuf;
+
 use wirescope::event::{ObserverRef, Redaction};
 use wirescope::message::overrides::Overrides;
 use wirescope::message::range::Ranges;
@@ -13,6 +15,7 @@ use crate::exit::Failure;
 use crate::fields::FieldLines;
 use crate::interface;
 use crate::output::Heads;
+use crate::proxy;
 use crate::tls;
 use crate::verbose::Verbose;
 
@@ -123,6 +126,7 @@ pub(crate) fn client(
         .dial_profile(profile(args))
         .tcp_keep_alive(probes(args))
         .tls(tls::config(args)?)
+        .proxy_tls(tls::of_proxies(args)?)
         .redaction(redaction(args))
         .timeouts(|timeouts| {
             timeouts.total = args.max_time.filter(|limit| !limit.is_zero());
@@ -138,8 +142,12 @@ pub(crate) fn client(
             .ok_or_else(|| Failure::Usage(format!("--connect-to {text}: {}", connect_to::FORM)))?;
         builder = builder.connect_to(from.host, from.port, to.host, to.port)?;
     }
+    builder = proxy::apply(args, builder)?;
     if let Some(name) = &args.interface {
         builder = interface::bind(builder, name, family(args))?;
+    }
+    if let Some(path) = unix_socket(args) {
+        builder = builder.unix_socket(path)?;
     }
     match args.at_once.map(usize::from) {
         Some(most) => {
@@ -184,6 +192,13 @@ fn profile(args: &Args) -> DialProfile {
         None | Some(RaceForm::Fast) => DialProfile::Fast,
         Some(RaceForm::Rfc8305) => DialProfile::Rfc8305,
     }
+}
+
+/// The path of the unix socket; an abstract name stands behind a NUL.
+fn unix_socket(args: &Args) -> Option<PathBuf> {
+    let name = args.abstract_unix_socket.as_deref();
+    let path = args.unix_socket.clone();
+    path.or_else(|| Some(PathBuf::from(format!("\0{}", name?))))
 }
 
 /// As curl has it: the first probe after that time, and one more each time that it has passed.

@@ -15,17 +15,22 @@ const MONTHS: [&str; 12] = [
 
 const DAY_SECONDS: i64 = 86_400;
 
-/// What the options say.
-pub(crate) fn config(args: &Args) -> Result<TlsConfig, Failure> {
-    let mut tls = TlsConfig::new()
-        .danger_accept_invalid_certs(args.insecure)
-        .min_version(lowest(args));
-    if let Some(file) = &args.cacert {
-        tls = tls
+/// What the options say about proxies: as in curl, neither `-k` nor `--cert` is for them.
+pub(crate) fn of_proxies(args: &Args) -> Result<TlsConfig, Failure> {
+    match &args.cacert {
+        None => Ok(TlsConfig::new()),
+        Some(file) => TlsConfig::new()
             .builtin_roots(false)
             .add_ca_file(file)
-            .map_err(Failure::CaFile)?;
+            .map_err(Failure::CaFile),
     }
+}
+
+/// What the options say about origins.
+pub(crate) fn config(args: &Args) -> Result<TlsConfig, Failure> {
+    let mut tls = of_proxies(args)?
+        .danger_accept_invalid_certs(args.insecure)
+        .min_version(lowest(args));
     if let Some(text) = &args.cert {
         let cert = certificate_file(text)?;
         let key = args.key.as_ref().unwrap_or(&cert);

@@ -5,9 +5,11 @@
 use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
 
-use wirescope::Url;
-use wirescope::event::{ConnectOutcome, Event, EventData, Interest, Observer, Verdict};
+use wirescope::event::{
+    ConnectOutcome, Event, EventData, Interest, Observer, ProxySelected, ProxySource, Verdict,
+};
 use wirescope::message::fields::Fields;
+use wirescope::{ProxyScheme, Url};
 
 use crate::tls;
 
@@ -22,6 +24,8 @@ pub(crate) struct Verbose {
 struct Asking {
     method: String,
     url: String,
+    /// Whether the request goes to a proxy as a whole.
+    is_forwarded: bool,
 }
 
 impl Observer for Verbose {
@@ -54,8 +58,13 @@ impl Asking {
                 self.url = call.url().to_owned();
                 String::new()
             }
+            EventData::ProxySelected(selected) => {
+                self.is_forwarded = is_http(selected) && self.url.starts_with("http:");
+                selection(selected).map_or_else(String::new, |text| format!("* {text}\n"))
+            }
             EventData::Redirect(redirect) if redirect.followed() => {
                 self.method = redirect.method_after().to_owned();
+                self.is_forwarded = false;
                 let to = redirect.to().map_or("", |to| to);
                 self.url = to.to_owned();
                 format!("* Redirect {} to {to}\n", redirect.status())
@@ -63,7 +72,7 @@ impl Asking {
             EventData::WroteHeaderField(field) => {
                 let line = line(">", field.name(), field.value());
                 match field.index() {
-                    0 => format!("> {} {} HTTP/1.1\n{line}", self.method, target(&self.url)),
+                    0 => format!("> {} {} HTTP/1.1\n{line}", self.method, self.target()),
                     _ => line,
                 }
             }
@@ -81,6 +90,31 @@ impl Asking {
             other => star(other).map_or_else(String::new, |text| format!("* {text}\n")),
         }
     }
+}
+
+/// Says whether the proxy is given whole requests for http.
+fn is_http(selected: &ProxySelected) -> bool {
+    matches!(
+        selected.scheme(),
+        Some(ProxyScheme::Http | ProxyScheme::Https)
+    )
+}
+
+/// Which proxy was chosen, and by what.
+fn selection(selected: &ProxySelected) -> Option<String> {
+    let by = match (selected.source(), selected.rule()) {
+        (ProxySource::Explicit, None) => String::new(),
+        (source, None) => format!(" ({})", source.tag()),
+        (source, Some(rule)) => format!(" ({} {rule})", source.tag()),
+    };
+    let Some((scheme, host)) = selected.scheme().zip(selected.host()) else {
+        return Some(format!("No proxy{by}"));
+    };
+    let port = selected.port()?;
+    Some(match host.contains(':') {
+        true => format!("Proxy {scheme}://[{host}]:{port}{by}"),
+        false => format!("Proxy {scheme}://{host}:{port}{by}"),
+    })
 }
 
 /// What happens beside the messages.
@@ -111,6 +145,18 @@ fn star(data: EventData<'_>) -> Option<String> {
             format!("ALPN: wirescope offers {}{session}", start.alpn())
         }
         EventData::TlsHandshakeDone(done) => tls::told(done)?,
+        EventData::ProxyConnectStart(start) => {
+            format!(
+                "Asking {} for a tunnel to {}",
+                start.proxy(),
+                start.target()
+            )
+        }
+        EventData::ProxyConnectDone(done) => match (done.error(), done.status()) {
+            (Some(error), _) => error.message().to_owned(),
+            (None, Some(status)) => format!("Tunnel established ({status})"),
+            (None, None) => "Tunnel established".to_owned(),
+        },
         EventData::GotConn(got) if got.reused() => {
             format!("Reusing the connection to {}", got.remote())
         }
@@ -131,6 +177,21 @@ fn star(data: EventData<'_>) -> Option<String> {
         EventData::CallDone(done) => done.error()?.message().to_owned(),
         _ => return None,
     })
+}
+
+impl Asking {
+    /// The request target, as far as it may be shown.
+    fn target(&self) -> String {
+        let target = target(&self.url);
+        match self.url.find("//").filter(|_| self.is_forwarded) {
+            Some(slashes) => {
+                let host = &self.url[slashes + 2..];
+                let end = host.find(['/', '?', '#']).unwrap_or(host.len());
+                format!("http://{}{target}", &host[..end])
+            }
+            None => target,
+        }
+    }
 }
 
 /// The request target of a URL that may be shown.

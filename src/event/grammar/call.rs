@@ -103,6 +103,9 @@ struct Attempt {
     failed: bool,
     /// Its redirect is followed.
     followed: bool,
+    /// Names that its dial may still begin with: a proxy may have to be given an address.
+    names_left: u8,
+    proxied: bool,
     count: u32,
 }
 
@@ -307,6 +310,8 @@ impl Attempt {
             conn: None,
             failed: false,
             followed: false,
+            names_left: 0,
+            proxied: false,
             count: 0,
         }
     }
@@ -363,6 +368,15 @@ impl Attempt {
                 self.failed = true;
                 Ok(())
             }
+            EventData::GetConn(get) => {
+                self.proxied = get.proxy().is_some();
+                Ok(())
+            }
+            EventData::DialStart(_) => {
+                self.names_left = 1 + u8::from(self.proxied);
+                Ok(())
+            }
+            EventData::DnsStart(_) | EventData::DnsSkipped(_) => self.names_begin(),
             EventData::Redirect(redirect) => {
                 self.followed = redirect.followed();
                 ensure(
@@ -375,6 +389,16 @@ impl Attempt {
             EventData::AttemptDone(done) => self.done(done),
             _ => Ok(()),
         }
+    }
+
+    fn names_begin(&mut self) -> Result<(), Fault> {
+        let left = self.names_left.checked_sub(1);
+        self.names_left = left.unwrap_or_default();
+        ensure(
+            left.is_some(),
+            Rule::Names,
+            "a second name is looked up for a proxy only",
+        )
     }
 
     fn put_idle(&self, event: &Event, put: &PutIdleConn) -> Result<(), Fault> {

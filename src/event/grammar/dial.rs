@@ -149,17 +149,14 @@ impl Dial {
         match event.data() {
             EventData::DnsStart(start) => {
                 self.told = start.source() == DnsSource::Override;
-                Ok(())
+                self.names_begin()
             }
+            EventData::DnsSkipped(_) => self.names_begin(),
             EventData::DnsFamilyDone(done) => self.family(done.family()),
             EventData::DialPlan(_) => self.has_addresses(),
             EventData::ConnectStart(start) => self.connect_start(start),
             EventData::ConnectDone(done) => self.connect_done(done),
-            EventData::ProxyConnectStart(start) => {
-                // A proxy that wants credentials is asked again.
-                let again = self.contestant(start.contestant())?.machine.is(ANSWERED);
-                self.goes_on(start.contestant(), event.kind(), again)
-            }
+            EventData::ProxyConnectStart(start) => self.proxy_asked(start.contestant()),
             EventData::ProxyConnectDone(done) => self.answered(done),
             EventData::TlsHandshakeStart(start) => self.tls_start(start),
             EventData::TlsHandshakeDone(done) => self.tls_done(done),
@@ -167,6 +164,16 @@ impl Dial {
             EventData::DialDone(done) => self.done(done),
             _ => Ok(()),
         }
+    }
+
+    /// Names are known, or asked for, before somebody is dialed.
+    fn names_begin(&mut self) -> Result<(), Fault> {
+        self.families.clear();
+        ensure(
+            self.contestants.is_empty(),
+            Rule::Names,
+            "the dial has begun",
+        )
     }
 
     fn family(&mut self, family: Family) -> Result<(), Fault> {
@@ -210,13 +217,18 @@ impl Dial {
         )
     }
 
-    fn goes_on(&mut self, number: u16, kind: EventKind, again: bool) -> Result<(), Fault> {
-        let open = self.contestant(number)?.is_open();
-        self.step(number, kind)?;
+    fn proxy_asked(&mut self, number: u16) -> Result<(), Fault> {
+        let contestant = self.contestant(number)?;
+        // A proxy that wants credentials is asked again.
+        let may = match contestant.machine.is(ANSWERED) {
+            true => !contestant.tunneled,
+            false => contestant.is_open(),
+        };
+        self.step(number, EventKind::ProxyConnectStart)?;
         ensure(
-            open || again,
+            may,
             Rule::Contestant,
-            "the contestant is not connected with whom this is for",
+            "the contestant is not connected with a proxy",
         )
     }
 
@@ -232,8 +244,13 @@ impl Dial {
     }
 
     fn tls_start(&mut self, start: &TlsHandshakeStart) -> Result<(), Fault> {
-        self.goes_on(start.contestant(), EventKind::TlsHandshakeStart, false)?;
-        let contestant = self.contestant(start.contestant())?;
+        let open = self.contestant(start.contestant())?.is_open();
+        let contestant = self.step(start.contestant(), EventKind::TlsHandshakeStart)?;
+        ensure(
+            open,
+            Rule::Contestant,
+            "the contestant is not connected with whom this is for",
+        )?;
         contestant.peer = start.to();
         contestant.secured = false;
         ensure(

@@ -150,12 +150,24 @@ pub(super) const DIAL: Table = Table {
 /// The state of a dial that has no connection yet.
 pub(super) const RACING: State = "racing";
 
-/// `names = DnsSkipped | DnsStart DnsFamilyDone* DnsDone`
+/// `names = name name?` and `name = DnsSkipped | DnsStart DnsFamilyDone* DnsDone`: a proxy may have to be given an address
 pub(super) const NAMES: Table = Table {
     rule: Rule::Names,
     start: "unasked",
-    ends: &["named"],
+    ends: &["named", "both named"],
     rows: &[
+        Row(&["named"], K::DnsSkipped, "both named"),
+        Row(&["named"], K::DnsStart, "second asked"),
+        Row(
+            &["second asked", "second partly named"],
+            K::DnsFamilyDone,
+            "second partly named",
+        ),
+        Row(
+            &["second asked", "second partly named"],
+            K::DnsDone,
+            "both named",
+        ),
         Row(&["unasked"], K::DnsSkipped, "named"),
         Row(&["unasked"], K::DnsStart, "asked"),
         Row(&["asked", "partly named"], K::DnsFamilyDone, "partly named"),
@@ -164,7 +176,7 @@ pub(super) const NAMES: Table = Table {
 };
 
 /// The states in which an address can be known.
-pub(super) const NAMED: &[State] = &["partly named", "named"];
+pub(super) const NAMED: &[State] = &["partly named", "named", "second partly named", "both named"];
 
 /// `contestant = ConnectStart ConnectDone ( tls? ( ( ProxyConnectStart ProxyConnectDone )+ tls? )? )`
 pub(super) const CONTESTANT: Table = Table {

@@ -142,6 +142,66 @@ const FAILED_CONNECT: &str = "
     c1 a0 attempt_done error=connect
     c1 call_done error=connect";
 
+/// An https URL through an https proxy that asks who one is.
+const THROUGH_PROXY: &str = "
+    c1 call_start
+    c1 proxy_selected
+    c1 a0 get_conn
+    c1 a0 d1 dial_start
+    c1 a0 d1 dns_skipped
+    c1 a0 d1 connect_start
+    c1 a0 d1 connect_done
+    c1 a0 d1 tls_handshake_start to=proxy
+    c1 a0 d1 tls_handshake_done to=proxy
+    c1 a0 d1 proxy_connect_start
+    c1 a0 d1 proxy_connect_done status=407 fields=2 error=proxy
+    c1 a0 d1 proxy_connect_start
+    c1 a0 d1 proxy_connect_done status=200
+    c1 a0 d1 tls_handshake_start
+    c1 a0 d1 tls_handshake_done
+    c1 a0 d1 n1 conn_opened tls
+    c1 a0 d1 n1 dial_done winner=0 connection=1
+    c1 a0 n1 got_conn
+    c1 a0 n1 wrote_request error=connection_lost head=0
+    c1 a0 n1 put_idle_conn error=connection_lost
+    n1 conn_closed
+    c1 a0 attempt_done error=peer_closed
+    c1 call_done error=peer_closed";
+
+/// An http URL through a SOCKS proxy: there is no status, and no TLS.
+const THROUGH_SOCKS: &str = "
+    c1 call_start
+    c1 a0 get_conn
+    c1 a0 d1 dial_start
+    c1 a0 d1 dns_skipped
+    c1 a0 d1 connect_start
+    c1 a0 d1 connect_done
+    c1 a0 d1 proxy_connect_start kind=socks5
+    c1 a0 d1 proxy_connect_done
+    c1 a0 d1 n1 conn_opened
+    c1 a0 d1 n1 dial_done winner=0 connection=1
+    c1 a0 n1 got_conn
+    c1 a0 n1 wrote_request error=connection_lost head=0
+    c1 a0 n1 put_idle_conn error=connection_lost
+    n1 conn_closed
+    c1 a0 attempt_done error=peer_closed
+    c1 call_done error=peer_closed";
+
+/// A proxy that makes no tunnel.
+const REFUSED_TUNNEL: &str = "
+    c1 call_start
+    c1 a0 get_conn
+    c1 a0 d1 dial_start
+    c1 a0 d1 dns_skipped
+    c1 a0 d1 connect_start
+    c1 a0 d1 connect_done
+    c1 a0 d1 proxy_connect_start
+    c1 a0 d1 proxy_connect_done status=403 error=proxy
+    c1 a0 d1 dial_done error=proxy
+    c1 a0 get_conn_failed error=proxy
+    c1 a0 attempt_done error=proxy
+    c1 call_done error=proxy";
+
 /// The first of two overlapping contestants is too slow.
 const TWO_CONTESTANTS: &str = "
     c1 call_start
@@ -217,6 +277,57 @@ const EARLY_RESPONSE: &str = "
     c1 a0 n1 conn_closed
     c1 a0 attempt_done status=413
     c1 call_done status=413";
+
+/// The caller has the connection, and drops it later.
+const UPGRADED: &str = "
+    c1 a0 n1 wrote_request
+    c1 a0 n1 got_first_response_byte
+    c1 a0 n1 final_response_start
+    c1 a0 n1 got_response_head status=101
+    c1 a0 n1 upgraded
+    c1 a0 n1 put_idle_conn error=upgraded
+    c1 a0 attempt_done status=101
+    c1 call_done status=101
+    n1 conn_closed reason=upgraded";
+
+/// The peer agrees before it has the whole request, which is sent to its end.
+const UPGRADED_EARLY: &str = "
+    c1 a0 n1 request_body_start framing=chunked
+    c1 a0 n1 got_first_response_byte
+    c1 a0 n1 final_response_start early
+    c1 a0 n1 got_response_head status=101
+    c1 a0 n1 upgraded
+    c1 a0 n1 request_body_done bytes=7
+    c1 a0 n1 wrote_request body=7
+    c1 a0 n1 put_idle_conn error=upgraded
+    c1 a0 attempt_done status=101
+    c1 call_done status=101";
+
+const TUNNELED: &str = "
+    c1 a0 n1 wrote_request
+    c1 a0 n1 got_first_response_byte
+    c1 a0 n1 final_response_start
+    c1 a0 n1 got_response_head status=204
+    c1 a0 n1 upgraded tunnel
+    c1 a0 n1 put_idle_conn error=upgraded
+    c1 a0 attempt_done status=204
+    c1 call_done status=204
+    n1 conn_closed reason=upgraded";
+
+/// Another protocol was agreed on, and the upload was canceled.
+const UPGRADED_CANCELED: &str = "
+    c1 a0 n1 request_body_start framing=9
+    c1 a0 n1 got_first_response_byte
+    c1 a0 n1 final_response_start early
+    c1 a0 n1 got_response_head status=101
+    c1 a0 n1 upgraded
+    c1 a0 n1 call_canceled
+    c1 a0 n1 request_body_done bytes=3 aborted
+    c1 a0 n1 wrote_request error=canceled
+    c1 a0 n1 put_idle_conn error=canceled
+    c1 a0 n1 conn_closed
+    c1 a0 attempt_done status=101 error=canceled
+    c1 call_done status=101 error=canceled";
 
 const HEAD_UNTIL_CLOSE: &str = "
     c1 a0 n1 wrote_request
@@ -357,12 +468,19 @@ fn legal() -> Vec<(&'static str, String)> {
         ("expect timed out", expecting(EXPECT_TIMED_OUT)),
         ("expect refused", expecting(EXPECT_REFUSED)),
         ("failed connect", FAILED_CONNECT.to_owned()),
+        ("through a proxy", THROUGH_PROXY.to_owned()),
+        ("through a socks proxy", THROUGH_SOCKS.to_owned()),
+        ("refused tunnel", REFUSED_TUNNEL.to_owned()),
         ("two contestants", TWO_CONTESTANTS.to_owned()),
         ("canceled upload", plain(CANCELED_UPLOAD)),
         ("canceled wait", expecting(CANCELED_WAIT)),
         ("timed out body", plain(TIMED_OUT_BODY)),
         ("early response", plain(EARLY_RESPONSE)),
         ("head", plain(HEAD_UNTIL_CLOSE)),
+        ("upgraded", plain(UPGRADED)),
+        ("upgraded early", plain(UPGRADED_EARLY)),
+        ("tunneled", plain(TUNNELED)),
+        ("upgraded, canceled", plain(UPGRADED_CANCELED)),
         ("detached dial", DETACHED_DIAL.to_owned()),
         ("retried", plain(RETRIED)),
         ("queued", plain(QUEUED)),
@@ -476,6 +594,8 @@ fn is_legal(mutation: Mutation, line: &str, next: Option<&str>) -> bool {
         (Mutation::Swap, K::GotResponseHead, Some(_)) if is_write(next_kind.unwrap_or(this)) => {
             true
         }
+        // Another protocol is agreed on at any time before the request is sent; it is spoken after it (rule 9).
+        (Mutation::Swap, K::Upgraded, Some(other)) if is_write(other) => true,
         // The end of the response does not wait for the request (rule 5).
         (Mutation::Swap, K::ResponseBodyDone, Some(K::RequestBodyDone)) => true,
         (Mutation::Swap, K::ResponseBodyStart, Some(K::RequestBodyDone)) => true,
@@ -484,6 +604,7 @@ fn is_legal(mutation: Mutation, line: &str, next: Option<&str>) -> bool {
             this,
             K::CallStart
                 | K::ConnectStart
+                | K::Upgraded
                 | K::ResponseBodyStart
                 | K::RequestBodyChunk
                 | K::Got1xxResponse
@@ -556,6 +677,40 @@ fn each_rule_refuses_what_breaks_it() {
         queued("queue_done outcome=handed", "queue_done outcome=canceled"),
     );
     check(Rule::Call, get("c1 a0 d1 dial_start", "c1 proxy_selected"));
+    let proxied = |from: &str, to: &str| changed(THROUGH_PROXY, from, to);
+    // What is open is whom it is for.
+    check(
+        Rule::Contestant,
+        proxied("connect_done\n", "connect_done outcome=failed\n"),
+    );
+    check(
+        Rule::Contestant,
+        proxied("done to=proxy", "done to=proxy error=connect"),
+    );
+    check(
+        Rule::Contestant,
+        proxied("done status=200", "done status=200 error=proxy"),
+    );
+    check(Rule::Contestant, THROUGH_PROXY.replace(" to=proxy", ""));
+    check(
+        Rule::Contestant,
+        proxied(
+            "start\n    c1 a0 d1 tls_handshake_done\n",
+            "start to=proxy\n    c1 a0 d1 tls_handshake_done to=proxy\n",
+        ),
+    );
+    // An end says how it ended.
+    check(Rule::OneEnd, proxied("done status=200", "done status=302"));
+    check(Rule::OneEnd, proxied("done to=proxy", "done"));
+    let socks = |from: &str, to: &str| changed(THROUGH_SOCKS, from, to);
+    check(
+        Rule::Order,
+        socks(
+            "connect_done\n    c1 a0 d1 n1 ",
+            "connect_done error=proxy\n    c1 a0 d1 n1 ",
+        ),
+    );
+    check(Rule::Order, socks("conn_opened", "conn_opened tls"));
     check(Rule::Ids, "c1 call_start\nc1 a0 proxy_selected".into());
     check(Rule::Lost, "events_lost".into());
     // 1
@@ -685,6 +840,57 @@ fn each_rule_refuses_what_breaks_it() {
             "outcome=timed_out",
             "outcome=continue",
         )),
+    );
+    // 9
+    let upgraded = |from: &str, to: &str| plain(&changed(UPGRADED, from, to));
+    let early_upgrade = |from: &str, to: &str| plain(&changed(UPGRADED_EARLY, from, to));
+    let statuses = |script: &str, status: &str| plain(&script.replace("status=101", status));
+    check(Rule::Upgrade, statuses(UPGRADED, "status=200"));
+    check(Rule::Upgrade, upgraded("n1 upgraded", "n1 upgraded tunnel"));
+    check(
+        Rule::Upgrade,
+        upgraded("n1 upgraded", "n1 response_body_done"),
+    );
+    check(
+        Rule::Upgrade,
+        plain(&changed(TUNNELED, "upgraded tunnel", "upgraded")),
+    );
+    check(
+        Rule::Upgrade,
+        plain(&TUNNELED.replace("status=204", "status=407")),
+    );
+    check(
+        Rule::Upgrade,
+        upgraded("put_idle_conn error=upgraded", "put_idle_conn"),
+    );
+    check(
+        Rule::Upgrade,
+        early_upgrade(
+            "wrote_request body=7",
+            "wrote_request error=connection_lost",
+        ),
+    );
+    check(
+        Rule::Upgrade,
+        plain(&changed(
+            HEAD_UNTIL_CLOSE,
+            "error=peer_close",
+            "error=upgraded",
+        )),
+    );
+    check(
+        Rule::Read,
+        upgraded(
+            "c1 a0 n1 put_idle",
+            "c1 a0 n1 response_body_done\nc1 a0 n1 put_idle",
+        ),
+    );
+    check(
+        Rule::OneConnection,
+        format!(
+            "{}\nc2 call_start\nc2 a0 get_conn\nc2 a0 n1 got_conn reused was_idle",
+            upgraded("n1 conn_closed reason=upgraded", "",)
+        ),
     );
     // 10
     check(

@@ -17,7 +17,7 @@ pub(super) struct Dialed {
     names_since: Option<Moment>,
     /// How long it was, after its first contestant.
     names_later: Span,
-    /// When a proxy was first spoken to, and when one last did what it was asked for.
+    /// When a proxy was first spoken to, and when it did what it was asked for last.
     proxy_start: Option<Moment>,
     proxy_done: Option<Moment>,
     tls_start: Option<Moment>,
@@ -58,6 +58,7 @@ impl Dialed {
 
     fn proxy_began(&mut self, now: Moment) {
         self.proxy_start = self.proxy_start.or(Some(now));
+        self.proxy_done = None;
     }
 
     pub(super) fn proxy_did(&mut self, now: Moment) {

@@ -439,6 +439,67 @@ mod tests {
         assert_eq!(total_of(phases), phases.total);
     }
 
+    /// A step of a dial through a proxy, at its millisecond.
+    type Step = fn(&mut Marks, Instant);
+
+    fn connected(marks: &mut Marks, now: Instant) {
+        marks.connected(now - Duration::from_millis(5), now);
+    }
+
+    fn proxied(steps: &[(u64, Step)]) -> Phases {
+        let origin = crate::testing::origin();
+        let at = |ms| origin + Duration::from_millis(ms);
+        let mut marks = Marks::default();
+        for (kind, ms) in [(K::CallStart, 0), (K::GetConn, 0), (K::ConnectStart, 5)] {
+            marks.note(kind, at(ms));
+        }
+        for (ms, step) in steps {
+            step(&mut marks, at(*ms));
+        }
+        marks.note(K::GotConn, at(100));
+        let timings = marks.timings(at(100));
+        assert_eq!(total_of(timings.phases()), timings.total());
+        *timings.phases()
+    }
+
+    const ASK: Step = |marks, now| marks.note(K::ProxyConnectStart, now);
+    const OPEN: Step = Marks::proxy_did;
+    const PROXY_TLS: Step = |marks, now| marks.tls_began(TlsRole::Proxy, now);
+    const PROXY_SECURED: Step = |marks, now| marks.tls_ended(TlsRole::Proxy, now);
+    const TLS: Step = |marks, now| marks.tls_began(TlsRole::Origin, now);
+    const SECURED: Step = |marks, now| marks.tls_ended(TlsRole::Origin, now);
+
+    #[test]
+    fn proxy_is_tls_with_it_and_the_tunnel_and_tls_is_with_the_origin() {
+        let ms = |ms| Some(Duration::from_millis(ms));
+        let check = |steps: &[(u64, Step)], expected: [Option<Duration>; 3]| {
+            let phases = proxied(steps);
+            assert_eq!([phases.tcp, phases.proxy, phases.tls], expected);
+        };
+        let whole: [(u64, Step); 7] = [
+            (10, connected),
+            (10, PROXY_TLS),
+            (30, PROXY_SECURED),
+            (30, ASK),
+            (60, OPEN),
+            (60, TLS),
+            (100, SECURED),
+        ];
+        check(&whole, [ms(5), ms(50), ms(40)]);
+        // No tunnel, no TLS with the origin, neither.
+        check(&whole[..3], [ms(5), ms(20), None]);
+        check(&[whole[0], whole[3], whole[4]], [ms(5), ms(30), None]);
+        check(&[whole[0], whole[5], whole[6]], [ms(5), None, ms(40)]);
+        // What did not come to its end lasted until the connection was given up.
+        check(&whole[..4], [ms(5), ms(90), None]);
+        check(&whole[..2], [ms(5), ms(90), None]);
+        check(&whole[..6], [ms(5), ms(50), ms(40)]);
+        // Of two contestants, what lies behind the connect of the winner.
+        let second: [(u64, Step); 4] = [(70, connected), (70, ASK), (80, OPEN), (80, TLS)];
+        let both = [&whole[..5], &second[..]].concat();
+        check(&both, [ms(65), ms(10), ms(20)]);
+    }
+
     #[test]
     fn what_did_not_happen_is_none_and_never_zero() {
         let phases = *fold(&[(K::CallStart, 0), (K::CallDone, 5)]).phases();

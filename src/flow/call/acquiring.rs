@@ -92,12 +92,18 @@ impl Call {
                 target.names(&settings.overrides, settings.is_resolver_custom)
             }
         };
+        let legs = Legs::of(destination, &settings.connect_to);
+        let beyond = legs.is_nameless().then(|| {
+            let target = Target::of(destination.url, &settings.connect_to);
+            let names = target.names(&settings.overrides, settings.is_resolver_custom);
+            (target, names)
+        });
         let facts = DialFacts {
             id,
             why,
             target,
             is_proxied: destination.via.proxy().is_some(),
-            legs: Legs::of(destination, &settings.connect_to),
+            legs,
             profile: settings.dial_profile,
             family: settings.family,
             guard: settings.guard.clone(),
@@ -106,7 +112,7 @@ impl Call {
             tls_limit: settings.timeouts.tls,
         };
         let (now, timers) = (turn.now, &mut self.timers);
-        let dial = Dial::begin(facts, names, now, turn.emitter, timers);
+        let dial = Dial::begin(facts, names, beyond, now, turn.emitter, timers);
         self.state = State::Dialing(Box::new(dial));
     }
 

@@ -9,7 +9,6 @@
 //! the response in between. The rest of a response that is left is read only as far as that is cheaper than a new
 //! connection.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::error::{Phase, Repeat, Timer};
@@ -89,12 +88,10 @@ impl Hop {
         self.reached.as_ref().map(|(conn, ..)| *conn)
     }
 
-    /// The address of the peer; none on a unix socket.
+    /// The address of the peer.
     #[must_use]
-    pub fn remote_addr(&self) -> Option<SocketAddr> {
-        self.reached
-            .as_ref()
-            .and_then(|(_, remote, _)| remote.tcp())
+    pub fn remote_addr(&self) -> Option<&PeerAddr> {
+        self.reached.as_ref().map(|(_, remote, _)| remote)
     }
 
     /// Whether the connection had served an earlier request.

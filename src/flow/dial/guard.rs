@@ -42,7 +42,7 @@ impl fmt::Debug for Guard {
 impl Dial {
     /// Takes addresses that may be tried, and notes those that may not. Says whether one may.
     pub(super) fn admit(&mut self, addresses: &[Address]) -> bool {
-        let port = self.facts.target.port;
+        let port = self.named().port;
         let (allowed, refused): (Vec<_>, Vec<_>) = addresses
             .iter()
             .copied()

@@ -4,6 +4,7 @@
 //! The race is for whoever is dialed, so it goes as far as TLS with the proxy, or, if there is none, with the server.
 //! What lies behind a proxy is the same for all of its addresses, and the winner of the race goes on alone.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::event::TlsRole;
@@ -62,6 +63,20 @@ impl Legs {
             tunnel,
             origin: (url.scheme() == Scheme::Https)
                 .then(|| url.host_str().trim_matches(['[', ']']).into()),
+        }
+    }
+
+    /// Says whether the proxy is to be given an address, and there is only a name.
+    pub(crate) fn is_nameless(&self) -> bool {
+        let wants = |through: &Through| through.proxy.scheme() == ProxyScheme::Socks5;
+        (self.tunnel.as_ref())
+            .is_some_and(|through| wants(through) && through.goal.address.is_none())
+    }
+
+    /// The tunnel is to lead to this address.
+    pub(super) fn lead_to(&mut self, address: Option<IpAddr>) {
+        if let Some(through) = &mut self.tunnel {
+            through.goal.address = address;
         }
     }
 

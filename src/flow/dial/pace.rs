@@ -163,3 +163,20 @@ impl Pace {
 fn after(since: Instant, delay: Duration) -> Option<Instant> {
     since.checked_add(delay)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_without_room_gets_more_time_each_time() {
+        let now = crate::testing::origin();
+        let mut pace = Pace::default();
+        let waits = std::iter::repeat_with(|| {
+            pace.found_no_room(now);
+            (pace.floor.unwrap() - now).as_millis()
+        });
+        let waits: Vec<_> = waits.take(10).collect();
+        assert_eq!(waits, [5, 10, 20, 40, 80, 160, 320, 640, 640, 640]);
+    }
+}

@@ -42,7 +42,7 @@ impl Dial {
         now: Instant,
         emitter: &mut Emitter,
     ) {
-        let (host, port) = (self.facts.target.host.clone(), self.facts.target.port);
+        let (host, port) = (self.named().host.clone(), self.named().port);
         emitter.emit(EventKind::DnsStart, now, |_| {
             Payload::DnsStart(Arc::new(DnsStart { host, port, source }))
         });

@@ -5,8 +5,7 @@
 //!           --with login--> LoggingIn --0--> Asked
 //! ```
 //!
-//! Every message is made before the first is sent. An answer that comes before its question is not told from one that
-//! comes after: both are the proxy's.
+//! Every message is made before the first is sent, and no answer is read before its question was written.
 
 use crate::error::{ErrorKind, ProxyFailure};
 use crate::flow::tunnel::{Goal, Step};
@@ -55,12 +54,16 @@ impl Socks {
 
     /// Reads on.
     pub(super) fn read(&mut self, turn: &mut Turn<'_>) -> Step {
-        loop {
-            match self.step(turn) {
-                Ok(Some(next)) => *self = next,
-                Ok(None) => return Step::More,
-                Err(step) => return step,
+        match self.step(turn) {
+            Ok(None) => Step::More,
+            Ok(Some(_)) if !turn.buffers.inbound.is_empty() => {
+                Step::Failed(ErrorKind::Proxy(ProxyFailure::SpokeEarly))
             }
+            Ok(Some(next)) => {
+                *self = next;
+                Step::More
+            }
+            Err(step) => step,
         }
     }
 

@@ -6,6 +6,7 @@ mod socks;
 
 use crate::error::{ErrorKind, Phase, ProxyFailure};
 use crate::event::{EventData, EventKind};
+use crate::flow::tunnel::Progress;
 use crate::flow::tunnel::tests::rig::{End, Rig, play};
 
 const REFUSED: &str = "HTTP/1.1 403 Forbidden\r\nX-Why: rules\r\nSet-Cookie: a=secret\r\nContent-Length: 9\r\n\r\nnot here!";
@@ -119,4 +120,32 @@ fn credentials_that_come_back_are_in_no_event() {
         _ => None,
     });
     assert_eq!(done.unwrap().body(), b"you said Basic [redacted]");
+}
+
+#[test]
+fn an_answer_before_its_question_left_opens_nothing() {
+    let early = |progress: Progress| match progress {
+        Progress::Failed(error) => error.proxy_failure() == Some(ProxyFailure::SpokeEarly),
+        Progress::GoesOn | Progress::Open => false,
+    };
+    // The request was not sent yet.
+    let mut rig = Rig::new();
+    let mut tunnel = rig.begin("http://p", "h", 443).unwrap();
+    assert!(early(rig.feed(&mut tunnel, b"HTTP/1.1 200 OK\r\n\r\n")));
+    // A refusal needs no request.
+    let mut rig = Rig::new();
+    let mut tunnel = rig.begin("http://p", "h", 443).unwrap();
+    let progress = rig.feed(&mut tunnel, b"HTTP/1.1 403 x\r\nContent-Length: 0\r\n\r\n");
+    assert!(matches!(progress, Progress::Failed(error) if error.proxy_refusal().is_some()));
+    for answer in [&b"\x05\0\x05"[..], b"\x05\x02\x01"] {
+        let mut rig = Rig::new();
+        let mut tunnel = rig.begin("socks5://u:p@p", "h", 443).unwrap();
+        rig.sent();
+        assert!(early(rig.feed(&mut tunnel, answer)), "{answer:?}");
+    }
+    let mut rig = Rig::new();
+    let mut tunnel = rig.begin("socks5://p", "h", 443).unwrap();
+    rig.sent();
+    assert!(matches!(rig.feed(&mut tunnel, b"\x05\0"), Progress::GoesOn));
+    assert!(early(rig.feed(&mut tunnel, b"\x05\0\0\x01\0\0\0\0\0\0")));
 }

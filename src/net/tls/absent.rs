@@ -43,6 +43,10 @@ impl TlsClient {
     pub(crate) fn client(&self, _: TlsRole) -> Self {
         match self.0 {}
     }
+
+    pub(super) fn with_proxies(&self, _: &Self) -> Self {
+        match self.0 {}
+    }
 }
 
 /// Never made.
@@ -113,6 +117,10 @@ impl TlsStage {
     }
 
     pub(crate) fn sent(&self, _: usize) {
+        match self.0 {}
+    }
+
+    pub(crate) fn holds_bytes(&self) -> bool {
         match self.0 {}
     }
 

@@ -214,6 +214,18 @@ impl TlsConfig {
         Ok(self.client.get_or_init(|| built).clone())
     }
 
+    /// As [`client`](Self::client), with a configuration of its own for proxies if there is one.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build), about either.
+    pub(crate) fn client_beside(&self, proxies: Option<&Self>) -> Result<TlsClient, Error> {
+        let client = self.client()?;
+        match proxies {
+            None => Ok(client),
+            Some(proxies) => Ok(client.with_proxies(&proxies.client()?)),
+        }
+    }
+
     /// Builds anew, with an identity and stores of sessions of its own.
     ///
     /// # Errors

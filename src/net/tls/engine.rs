@@ -205,6 +205,25 @@ impl TlsClient {
         }
     }
 
+    /// This one for origins, and for proxies what the other one is to origins, its certificate included. Its sessions
+    /// are left out: the other one may be this one, or serve another client as it is.
+    pub(super) fn with_proxies(&self, other: &Self) -> Self {
+        let Roles { id, sha256, .. } = *self.roles;
+        let others = &other.roles.origin;
+        let config = ClientConfig::clone(&others.config);
+        let proxy = InRole::new(config, others.sessions.is_some());
+        let roles = Roles {
+            id,
+            sha256,
+            origin: self.roles.origin.clone(),
+            proxy: OnceLock::from(proxy),
+        };
+        Self {
+            role: self.role,
+            roles: Arc::new(roles),
+        }
+    }
+
     #[cfg(test)]
     pub(super) fn id(&self) -> u64 {
         self.roles.id

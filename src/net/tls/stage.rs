@@ -249,6 +249,11 @@ impl TlsStage {
         self.outgoing.drain(..bytes.min(self.outgoing.len()));
     }
 
+    /// Says whether something that was received has not been read yet.
+    pub(crate) fn holds_bytes(&self) -> bool {
+        self.taken < self.incoming.len() || self.read < self.plain.len()
+    }
+
     /// Says whether the end of the connection would be the end of the data: the peer has sent close_notify.
     /// Otherwise it is a truncation.
     pub(crate) fn eof_is_clean(&self) -> bool {

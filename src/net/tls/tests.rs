@@ -435,6 +435,36 @@ fn rfc_g9_every_role_has_the_one_verifier() {
 }
 
 #[test]
+fn proxies_can_have_a_configuration_of_their_own() {
+    let (authority, stranger) = (Authority::new(), Authority::named("stranger"));
+    let lax = authority.config().danger_accept_invalid_certs(true);
+    let client = lax.client_beside(Some(&stranger.config())).unwrap();
+    let meet = |role: TlsRole, signer: &Authority| {
+        let server = Arc::new(server(signer.issue(&["localhost"], |_| {})));
+        let mut pair = Pair::new(&client.client(role), &server, "localhost");
+        pair.handshake().err().map(|error| error.failure)
+    };
+    let unknown = Some(TlsFailure::UnknownAuthority);
+    assert_eq!(meet(TlsRole::Proxy, &authority), unknown);
+    assert_eq!(meet(TlsRole::Proxy, &stranger), None);
+    assert_eq!(meet(TlsRole::Origin, &authority), None);
+    let itself = authority.config();
+    let same = itself.client_beside(Some(&itself)).unwrap();
+    let server = Arc::new(server(authority.issue(&["localhost"], |_| {})));
+    for (role, resumed) in [
+        (TlsRole::Origin, false),
+        (TlsRole::Proxy, false),
+        (TlsRole::Origin, true),
+        (TlsRole::Proxy, true),
+    ] {
+        let mut pair = Pair::new(&same.client(role), &server, "localhost");
+        assert_eq!(pair.client.offers_resumption(), resumed, "{role}");
+        pair.handshake().unwrap();
+        pair.converse();
+    }
+}
+
+#[test]
 fn cve_80_each_change_of_a_setting_is_a_new_identity() {
     let authority = Authority::new();
     let config = authority.config();

@@ -201,6 +201,10 @@ impl AnswerPlan {
             _ => self.content,
         };
         let content = content(&tag, length);
+        let offered = request.field("upgrade");
+        if let (Some(protocol), Shape::Length | Shape::UntilClose) = (offered, self.shape) {
+            return switch(protocol, &tag, &content);
+        }
         let status = match self.shape {
             Shape::NoContent => "204 No Content",
             Shape::NotModified => "304 Not Modified",
@@ -254,4 +258,13 @@ impl AnswerPlan {
         }
         bytes
     }
+}
+
+/// The answer that takes an offer, and content as what is said behind it.
+fn switch(protocol: &str, tag: &str, content: &[u8]) -> Vec<u8> {
+    let length = content.len();
+    let head = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nX-Tag: {tag}\r\nX-Length: {length}\r\nSet-Cookie: {CANARY}\r\nUpgrade: {protocol}\r\n\r\n"
+    );
+    [head.as_bytes(), content].concat()
 }

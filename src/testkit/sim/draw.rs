@@ -56,13 +56,15 @@ impl Scenario {
 
 fn call(random: &mut Random, origins: u64) -> CallPlan {
     let length = random.pick(&UPLOADS);
-    let asks = match random.below(12) {
+    let asks = match random.below(14) {
         0..=4 => Asks::Get,
         5 => Asks::Head,
         6 => Asks::Delete,
         7 | 8 => Asks::Post(length),
         9 => Asks::Expect(length),
         10 => Asks::Keyed(length),
+        11 => Asks::Switch,
+        12 => Asks::SwitchPut(length),
         _ => Asks::Put(length),
     };
     let reads = match random.below(10) {

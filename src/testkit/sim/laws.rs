@@ -211,7 +211,8 @@ fn judge_call(scenario: &Scenario, number: usize, outcome: &Outcome) -> Verdict 
     let head = outcome.head.as_ref();
     let given = Given {
         fields: head.map(|head| &head.head.fields),
-        is_delimited: head.is_some_and(|head| head.framing != Framing::UntilClose),
+        is_delimited: head
+            .is_some_and(|head| head.framing != Framing::UntilClose && head.head.status != 101),
         body: outcome.body(),
         error: outcome.error(),
         redirects: usize::try_from(outcome.redirects()).unwrap_or(usize::MAX),

@@ -2,8 +2,8 @@
 //!
 //! The rule of this module: **one seed, one run.** A [`Sim`] is a third interpreter of the actions that the blocking
 //! client does, on a virtual network with a virtual clock. It uses the settings, observers and redaction of an
-//! ordinary [`Client`], never its sockets; it takes ordinary [`Request`]s; its peers play the same [`Script`]s as the
-//! scripted peer on TCP. Nothing in it waits: ten minutes of stall take microseconds.
+//! ordinary [`Client`], never its sockets, nor what they are set up as; it takes ordinary [`Request`]s; its peers play
+//! the same [`Script`]s as the scripted peer on TCP. Nothing in it waits: ten minutes of stall take microseconds.
 //!
 //! ```text
 //!   Request ──► call (the core) ──actions──► interpreter ──► network: links, windows, faults

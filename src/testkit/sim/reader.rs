@@ -169,8 +169,9 @@ impl Stage<'_> {
     /// Speaks as far as that goes; says whether the call goes on at once.
     fn speak_on(&mut self, speech: Speech) -> bool {
         match self.converse(speech) {
-            Some(speech) => {
+            Some((speech, wait)) => {
                 self.actor.reader.state = State::Speaking(speech);
+                self.park(wait);
                 false
             }
             None => self.over(),

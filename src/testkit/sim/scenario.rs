@@ -26,6 +26,9 @@ use crate::testkit::sim::{Sim, Ticket};
 /// A secret that every request carries, and that nobody may be shown.
 pub(super) const CANARY: &str = "canary-5up3r-53cr3t";
 
+/// The protocol that is offered by a call that wants to speak another one.
+pub(super) const PROTOCOL: &str = "echo";
+
 /// One simulation: what happens in it, and nothing of how. Its `Debug` form is what a failure prints.
 ///
 /// ```
@@ -75,6 +78,10 @@ pub(super) enum Asks {
     Keyed(usize),
     /// From a source without a length, with a trailer behind it.
     Put(usize),
+    /// To speak another protocol.
+    Switch,
+    /// The same behind a body from a source.
+    SwitchPut(usize),
 }
 
 /// How the body is read.
@@ -256,6 +263,16 @@ impl CallPlan {
                 .put(&url)?
                 .body_reader(std::io::Cursor::new(body(length)))
                 .trailer("X-Sum", "1")?,
+            Asks::Switch => client.get(&url)?,
+            Asks::SwitchPut(length) => client
+                .put(&url)?
+                .body_reader(std::io::Cursor::new(body(length))),
+        };
+        // A proxy that is given whole requests would be asked for a tunnel, of which its script knows nothing.
+        let is_forwarded = proxy.is_some() && !base.starts_with("https");
+        let request = match self.asks {
+            Asks::Switch | Asks::SwitchPut(_) if !is_forwarded => request.upgrade(PROTOCOL)?,
+            _ => request,
         };
         request
             .proxy(proxy)
@@ -264,6 +281,10 @@ impl CallPlan {
 
     fn caller(&self) -> Caller {
         let caller = Caller::new().starts_in(Duration::from_millis(self.starts_ms));
+        let caller = match self.asks {
+            Asks::Switch | Asks::SwitchPut(_) => caller.speaks("what is said behind the switch"),
+            _ => caller,
+        };
         let caller = match self.source {
             Pace::AtOnce => caller,
             Pace::Blocks(time) => caller.source_takes(time),

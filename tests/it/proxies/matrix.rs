@@ -59,9 +59,9 @@ fn reached(host: &str, target: &str) -> String {
     )
 }
 
-/// Cells that wait for TLS inside TLS, and for names that are looked up here for a proxy.
+/// Cells that wait for TLS inside TLS.
 fn is_due(kind: Kind, is_https: bool) -> bool {
-    kind == Kind::Socks5 || (kind == Kind::Https && is_https)
+    kind == Kind::Https && is_https
 }
 
 /// Runs something in each cell of the matrix.

@@ -234,7 +234,7 @@ impl<'a> Run<'a> {
         let names = Names::Ask { custom: false };
         emitter.marks().note(EventKind::CallStart, origin);
         emitter.marks().note(EventKind::GetConn, origin);
-        let dial = Dial::begin(facts, names, origin, &mut emitter, &mut timers);
+        let dial = Dial::begin(facts, names, None, origin, &mut emitter, &mut timers);
         Self {
             world,
             dial,

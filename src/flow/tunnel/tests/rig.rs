@@ -215,7 +215,7 @@ fn after(opened: bool) -> Vec<Payload> {
     if opened { vec![conn, done] } else { vec![done] }
 }
 
-/// Asks a proxy for `h:443`; it answers in pieces of that size and ends the stream.
+/// Asks a proxy for `h:443`; it answers in pieces of that size, a new one behind each question, and ends the stream.
 pub(super) fn play(proxy: &str, answer: &[u8], piece: usize) -> Played {
     play_with(Rig::new(), proxy, answer, || piece)
 }
@@ -231,7 +231,12 @@ pub(super) fn play_with(
     let mut sent = rig.sent();
     let mut rest = answer;
     let (end, error) = loop {
-        let (now, later) = rest.split_at(piece().min(rest.len()));
+        let until_question = asked_again(proxy, answer)
+            .into_iter()
+            .map(|at| (at + rest.len()).saturating_sub(answer.len()))
+            .find(|left| *left > 0)
+            .unwrap_or(usize::MAX);
+        let (now, later) = rest.split_at(piece().min(until_question).min(rest.len()));
         rest = later;
         let progress = if now.is_empty() {
             rig.end(&mut tunnel)
@@ -251,5 +256,14 @@ pub(super) fn play_with(
         error,
         sent,
         events,
+    }
+}
+
+/// Behind which bytes of its answer a SOCKS proxy waits for the next question.
+fn asked_again(proxy: &str, answer: &[u8]) -> Vec<usize> {
+    match (proxy.starts_with("socks"), answer) {
+        (true, [5, 2, ..]) => vec![2, 4],
+        (true, _) => vec![2],
+        (false, _) => Vec::new(),
     }
 }

@@ -25,9 +25,12 @@ impl Stage<'_> {
     pub(super) fn resolve(&mut self) {
         let dial = self.actor.call.dialing();
         let host: Box<str> = dial.map(Dial::host).unwrap_or_default().into();
-        self.actor.asked = Some(host.clone());
         let now = self.world.now();
         let waiter = self.actor.call.id().get();
+        // There may have been another name before.
+        if let Some(before) = self.actor.asked.replace(host.clone()) {
+            let _ = self.world.lookup.leave(&before, waiter);
+        }
         let number = self.actor.number;
         let joined = self.world.lookup.join(&host, waiter, number, now);
         match joined {

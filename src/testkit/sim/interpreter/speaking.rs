@@ -1,15 +1,21 @@
 //! What the caller does with a connection that is its own: it says what it has to say, ends its direction, and listens
 //! until the peer has ended its own.
 
+use std::io;
+use std::time::{Duration, Instant};
+
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::{CanceledBy, ClosedBy};
 use crate::flow::action::{ExchangeInput, Input, Receive, Wait};
 use crate::message::close::CloseReason;
-use crate::testkit::sim::interpreter::{Place, Stage};
+use crate::testkit::sim::interpreter::Stage;
 use crate::testkit::sim::network::Incoming;
 
 /// Room of one receive.
 const ROOM: usize = 4 * 1024;
+
+/// How long the caller listens to a peer that does not end.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How far a caller is that speaks on a connection of its own.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -18,6 +24,8 @@ pub(in crate::testkit::sim) struct Speech {
     said: usize,
     /// Bytes that were heard.
     heard: usize,
+    /// When it listens no longer.
+    until: Option<Instant>,
 }
 
 impl Stage<'_> {
@@ -39,11 +47,16 @@ impl Stage<'_> {
         Speech {
             said: 0,
             heard: count,
+            until: self.world.now().checked_add(PATIENCE),
         }
     }
 
-    /// Says and hears what can be now; gives what is left to do, or none when the connection has ended.
-    pub(in crate::testkit::sim) fn converse(&mut self, mut speech: Speech) -> Option<Speech> {
+    /// Says and hears what can be now; gives what is left to do and what is waited for, or none when the connection has
+    /// ended.
+    pub(in crate::testkit::sim) fn converse(
+        &mut self,
+        mut speech: Speech,
+    ) -> Option<(Speech, Wait)> {
         let id = self.actor.lease?.stream;
         let words = self.actor.caller.speaks.as_deref().unwrap_or_default();
         let planner = &mut self.world.planner;
@@ -87,13 +100,20 @@ impl Stage<'_> {
             self.hang_up(speech);
             return None;
         }
-        self.actor.place = Place::Waiting(Wait {
+        let wait = Wait {
             send: !left.is_empty(),
             receive: Some(Receive::Inbound),
             source: false,
-            deadline: None,
-        });
-        Some(speech)
+            deadline: speech.until,
+        };
+        let now = self.world.now();
+        if speech.until.is_none_or(|until| until <= now) {
+            let kind = ErrorKind::io(&io::ErrorKind::TimedOut.into());
+            self.actor.reader.error = Some(Error::new(kind, Phase::Done));
+            self.hang_up(speech);
+            return None;
+        }
+        Some((speech, wait))
     }
 
     /// Closes a connection that is the caller's, if there is one, and tells it.
