@@ -229,7 +229,11 @@ impl Secured {
     ) -> Result<Received, Broken> {
         let received = self.receive_now(socket, into, CIPHER_ROOM)?;
         if self.in_flight.bytes == 0 {
-            self.flush(socket)?;
+            let flushed = self.flush(socket);
+            // What came is not lost because nothing can be sent any more.
+            if !matches!(received, Received::Bytes(..)) {
+                flushed?;
+            }
         }
         Ok(received)
     }
