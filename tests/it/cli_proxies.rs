@@ -202,21 +202,19 @@ fn exit_codes_of_proxies_are_those_of_curl() {
         let script = Script::new().expect_request().send(answer).close();
         Peer::start(script).unwrap()
     };
-    let socks = |pieces: &[&[u8]]| {
-        let mut script = Script::new().expect_bytes([5, 1, 0]);
-        for piece in pieces {
-            script = script.send(piece);
-        }
-        Peer::start(script).unwrap()
+    let socks = |answer: &[u8], reply: &[u8]| {
+        let greeted = Script::new().expect_bytes([5, 1, 0]).send(answer);
+        let asked = greeted.expect_contains(b"origin.test\x01\xbb").send(reply);
+        Peer::start(asked).unwrap()
     };
     let forbidden = answers("HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n");
     let unknown = answers("HTTP/1.1 407 Who\r\nContent-Length: 0\r\n\r\n");
     let closed = answers("");
     let garbage = answers("SSH-2.0-x\r\n\r\n");
     let cut = answers("HTTP/1.1 200 OK\r\nX");
-    let no_method = socks(&[&[5, 0xff]]);
-    let refused = socks(&[&[5, 0], &[5, 5, 0, 1, 0, 0, 0, 0, 0, 0]]);
-    let old = socks(&[&[4, 0]]);
+    let no_method = socks(&[5, 0xff], &[]);
+    let refused = socks(&[5, 0], &[5, 5, 0, 1, 0, 0, 0, 0, 0, 0]);
+    let old = socks(&[4, 0], &[]);
     let not_tls = Peer::start(Script::new().send("HTTP/1.1 400 No\r\n\r\n")).unwrap();
     let http = |peer: &Peer| peer.http_url("");
     let socks5h = |peer: &Peer| peer.http_url("").replace("http:", "socks5h:");

@@ -286,7 +286,6 @@ fn x07_fields_for_connect_by_target() {
         let world = World::new(Kind::Http, false, door, &echo_target());
         let proxy = world.relay.proxy().unwrap();
         let mut world = world.remade(move |client| {
-            let proxy = proxy.clone();
             client.proxy_with(move |url| {
                 let host = url.host_str().to_owned();
                 Ok(Some(proxy.clone().connect_field("X-Target", &host)?))
