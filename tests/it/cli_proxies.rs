@@ -204,7 +204,10 @@ fn exit_codes_of_proxies_are_those_of_curl() {
     };
     let socks = |pieces: &[&[u8]]| {
         let mut script = Script::new().expect_bytes([5, 1, 0]);
-        for piece in pieces {
+        for (index, piece) in pieces.iter().enumerate() {
+            if index > 0 {
+                script = script.expect_contains("origin.test");
+            }
             script = script.send(piece);
         }
         Peer::start(script).unwrap()
