@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use wirescope::config::EarlyResponse;
 use wirescope::error::{FieldError, FramingRule, RequestRule, Timer};
 use wirescope::event::{Event, EventKind, Interest, Observer, ObserverRef, Verdict};
-use wirescope::testkit::{Gate, Peer, Script};
+use wirescope::testkit::{Gate, Peer, Relay, RelayBuilder, Script};
 use wirescope::{
     ClientBuilder, Error, ErrorKind, EventLoop, Method, Proxy, RedirectPolicy, Request, Upgraded,
 };
@@ -576,6 +576,43 @@ fn a_connect_goes_straight_to_its_server_and_an_upgrade_through_a_tunnel() {
     let once = [("CONNECT", "origin.example:80"), ("GET", "/chat")];
     assert_eq!(asked.collect::<Vec<_>>(), [once, once, once].concat());
     proxy.finish();
+}
+
+#[test]
+fn an_upgrade_goes_through_every_proxy_and_through_tls_in_tls() {
+    let relays: [fn() -> RelayBuilder; 3] = [
+        Relay::http,
+        || Relay::https(authority().issue(&["127.0.0.1"]).unwrap()),
+        Relay::socks5,
+    ];
+    for (door, wire) in DOORS
+        .iter()
+        .flat_map(|door| WIRES.map(|wire| (*door, wire)))
+    {
+        for relay in relays {
+            let lab = wire.lab(echoes(wire, SWITCH, usize::MAX));
+            let addr = lab.peer.addr();
+            let relay = relay()
+                .lead("127.0.0.1", addr.port(), addr)
+                .start()
+                .unwrap();
+            let request = websocket(&lab).proxy(relay.proxy().unwrap());
+            let stream = upgraded(&lab, door, request).unwrap();
+            let said = b"said and heard ".repeat(2_000);
+            let mut heard = Vec::new();
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    (&stream).write_all(&said).unwrap();
+                    stream.shutdown_write().unwrap();
+                });
+                (&stream).read_to_end(&mut heard).unwrap();
+            });
+            assert!(heard == [b"first", &said[..]].concat(), "{door:?} {wire:?}");
+            drop(stream);
+            lab.finish();
+            assert!(relay.wait_until_closed(PATIENCE));
+        }
+    }
 }
 
 #[test]

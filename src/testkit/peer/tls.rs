@@ -196,10 +196,10 @@ impl Stream {
         &self.0.sock
     }
 
-    /// Whether plaintext is there that nobody has read.
+    /// Whether plaintext, or its end, is there that nobody has read.
     pub(super) fn has_read_ahead(&mut self) -> bool {
         let state = self.0.conn.process_new_packets();
-        state.is_ok_and(|state| state.plaintext_bytes_to_read() > 0)
+        state.is_ok_and(|state| state.plaintext_bytes_to_read() > 0 || state.peer_has_closed())
     }
 
     pub(super) fn close_notify(&mut self) -> io::Result<()> {
