@@ -1,6 +1,7 @@
 //! A request: what is asked for once.
 
 mod conditions;
+mod content;
 
 use std::fmt;
 use std::io::Read;
@@ -11,9 +12,9 @@ use std::time::Duration;
 use crate::body::BodySource;
 use crate::client::Client;
 use crate::config::Timeouts;
-use crate::drive::apply::{Make, MakeTrailers, Upload};
+use crate::drive::apply::Upload;
 pub(crate) use crate::drive::start::Ready;
-use crate::error::{Error, FieldError, RequestRule, Result};
+use crate::error::{Error, RequestRule, Result};
 use crate::event::ObserverRef;
 use crate::flow::proxy::GivenProxy;
 use crate::flow::redirect::RedirectPolicy;
@@ -25,7 +26,8 @@ use crate::message::proxy::Proxy;
 use crate::message::url::{Url, percent_decode};
 use crate::net::cancel::CancelHandle;
 use crate::proto::plan::{Plan, Wish, check_protocol, connect_target};
-use crate::proto::sending::{BodyPlan, LateTrailers, TrailerPlan};
+use crate::proto::sending::TrailerPlan;
+use crate::request::content::{Body, Late};
 use crate::response::Response;
 
 /// A request being built. Each method takes it and gives it back, and fails where the mistake is.
@@ -71,34 +73,6 @@ pub struct Request {
     unix: Option<UnixAddr>,
     observers: Vec<ObserverRef>,
     cancel: Option<CancelHandle>,
-}
-
-/// Trailers that are known at the end of the body.
-struct Late {
-    names: Vec<Box<str>>,
-    make: Box<dyn Fn() -> std::io::Result<Fields> + Send>,
-}
-
-impl Late {
-    /// What asks the caller, and lets nothing through that was not announced.
-    fn into_maker(self) -> MakeTrailers {
-        Box::new(move || {
-            LateTrailers::announced((self.make)()?, &self.names).map_err(|name| {
-                let error = Error::from(FieldError::NotInTrailers).about(&name);
-                std::io::Error::new(std::io::ErrorKind::InvalidInput, error)
-            })
-        })
-    }
-}
-
-/// What is sent behind the head.
-enum Body {
-    Empty,
-    Bytes(Arc<[u8]>),
-    Vec(Vec<u8>),
-    Source(Box<dyn Read + Send>, Option<u64>),
-    Made(Make, Option<u64>),
-    Polled(Box<dyn BodySource>, Option<u64>),
 }
 
 impl Request {
@@ -596,52 +570,6 @@ impl Request {
 /// Credentials by the Basic scheme.
 fn authorization(user: &[u8], password: &[u8]) -> Result<String> {
     basic(user, password).ok_or_else(|| RequestRule::Credentials.into())
-}
-
-impl Body {
-    /// What the core has to know of the body, what the driver has to hold, and whether it can be given twice.
-    fn split(self, trailers: TrailerPlan) -> (BodyPlan, Upload, bool) {
-        let has_trailers = !trailers.is_empty();
-        match self {
-            Self::Empty if !has_trailers => (BodyPlan::Empty, Upload::Empty, true),
-            Self::Empty => (
-                BodyPlan::Source(None, Box::new(trailers)),
-                Upload::Source(Box::new(std::io::empty())),
-                true,
-            ),
-            Self::Vec(bytes) if has_trailers => Self::Bytes(bytes.into()).split(trailers),
-            // Trailers stand behind chunks only.
-            Self::Bytes(bytes) if has_trailers => {
-                let make = move || Ok(Box::new(std::io::Cursor::new(bytes.clone())) as _);
-                Self::Made(Box::new(make), None).split(trailers)
-            }
-            Self::Bytes(bytes) => (
-                BodyPlan::Memory(bytes.len() as u64),
-                Upload::Bytes(bytes),
-                true,
-            ),
-            Self::Vec(bytes) => (
-                BodyPlan::Memory(bytes.len() as u64),
-                Upload::Vec(bytes),
-                true,
-            ),
-            Self::Source(source, length) => (
-                BodyPlan::Source(length, Box::new(trailers)),
-                Upload::Source(source),
-                false,
-            ),
-            Self::Polled(source, length) => (
-                BodyPlan::Source(length, Box::new(trailers)),
-                Upload::Polled(source),
-                false,
-            ),
-            Self::Made(make, length) => (
-                BodyPlan::Source(length, Box::new(trailers)),
-                Upload::made(make),
-                true,
-            ),
-        }
-    }
 }
 
 impl fmt::Debug for Request {

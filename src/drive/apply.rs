@@ -128,10 +128,10 @@ impl Upload {
     ) -> Option<ExchangeInput> {
         if let Self::Trailed(trailed) = self {
             let pulled = trailed.body.pull(max, is_first, waker, outbound)?;
-            return Some(match pulled {
-                ExchangeInput::Pulled(Pulled::End(_), _) => with_trailers((trailed.make)()),
-                other => other,
-            });
+            if let ExchangeInput::Pulled(Pulled::End(_), _) = pulled {
+                return Some(with_trailers((trailed.make)()));
+            }
+            return Some(pulled);
         }
         let max = usize::try_from(max).unwrap_or(usize::MAX);
         let result = if let Self::Polled(source) = self {

@@ -13,7 +13,7 @@ use crate::message::tls::TlsFacts;
 use crate::net::poll::Owner;
 use crate::net::socket::{Incoming, Socket};
 use crate::net::tls::{TlsClient, TlsError, TlsName};
-use crate::net::transport::secured::Secured;
+use crate::net::transport::secured::{CIPHER_ROOM, Secured};
 use crate::net::wait::Interest;
 
 /// A connected byte stream.
@@ -164,7 +164,7 @@ impl Transport {
                 Some(count) => Received::Bytes(count, 0),
             });
         };
-        tls.receive_ready(&self.socket, into)
+        tls.receive_now(&self.socket, into, CIPHER_ROOM)
     }
 
     /// Says whether TLS has something to send that no write waits for.
@@ -182,8 +182,7 @@ impl Transport {
 
     /// Counts what `send` was given and TLS has not sent yet: it is sent by whoever comes next.
     pub(crate) fn take_in_flight(&mut self) -> usize {
-        let tls = self.tls.as_mut();
-        tls.map_or(0, |tls| tls.take_in_flight())
+        self.tls.as_mut().map_or(0, |tls| tls.take_in_flight())
     }
 
     /// Takes the connection out of the event loop that watches it, if one does.

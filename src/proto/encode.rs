@@ -289,19 +289,31 @@ mod tests {
 
     #[test]
     fn rfc_a29_rfc_a31_te_and_close_are_named_in_one_connection_field() {
-        let check = |close, takes_trailers, expected: &str| {
+        let check = |close, takes_trailers, upgrade, expected: &str| {
             let head = text(&HeadPlan {
                 close,
                 takes_trailers,
+                upgrade,
                 ..plan(&Fields::new())
             });
             let (_, behind) = head.split_once("Accept: */*\r\n").unwrap();
             assert_eq!(behind, format!("{expected}\r\n"));
         };
-        check(false, false, "");
-        check(true, false, "Connection: close\r\n");
-        check(false, true, "TE: trailers\r\nConnection: TE\r\n");
-        check(true, true, "TE: trailers\r\nConnection: close, TE\r\n");
+        check(false, false, None, "");
+        check(true, false, None, "Connection: close\r\n");
+        check(false, true, None, "TE: trailers\r\nConnection: TE\r\n");
+        check(
+            false,
+            true,
+            Some("x"),
+            "TE: trailers\r\nConnection: Upgrade, TE\r\nUpgrade: x\r\n",
+        );
+        check(
+            true,
+            true,
+            None,
+            "TE: trailers\r\nConnection: close, TE\r\n",
+        );
     }
 
     #[test]

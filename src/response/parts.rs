@@ -23,10 +23,10 @@ const PIECE: usize = 8 * 1024;
 /// # #[cfg(feature = "testkit")] {
 /// # use wirescope::testkit::{Peer, Script};
 /// # let peer = Peer::start(Script::new().expect_request().send(concat!(
-/// #     "HTTP/1.1 206 Partial Content\r\nContent-Length: 126\r\n",
+/// #     "HTTP/1.1 206 Partial Content\r\nContent-Length: 102\r\n",
 /// #     "Content-Type: multipart/byteranges; boundary=x\r\n\r\n",
 /// #     "--x\r\nContent-Range: bytes 0-4/1000\r\n\r\nfirst\r\n",
-/// #     "--x\r\nContent-Range: bytes 500-505/1000\r\n\r\nsecond\r\n--x--\r\n\r\n\r\n\r\n\r\n\r\n")))?;
+/// #     "--x\r\nContent-Range: bytes 500-505/1000\r\n\r\nsecond\r\n--x--\r\n")))?;
 /// use std::io::Read;
 /// use wirescope::message::range::Ranges;
 ///

@@ -194,7 +194,7 @@ mod tests {
         #[test]
         fn rfc_d26_what_reads_is_written_the_same(first in any::<u64>(), more in 0..1000_u64, beyond in proptest::option::of(1..1000_u64)) {
             let last = first.saturating_add(more);
-            let complete = beyond.map_or("*".to_owned(), |beyond| (u128::from(last) + u128::from(beyond)).to_string());
+            let complete = beyond.map_or_else(|| "*".to_owned(), |beyond| (u128::from(last) + u128::from(beyond)).to_string());
             let text = format!("bytes {first}-{last}/{complete}");
             if let Ok(range) = ContentRange::parse(text.as_bytes()) {
                 prop_assert_eq!(range.to_string(), text);

@@ -20,7 +20,7 @@ use crate::net::transport::{Broken, Liveness, Received, Shaken};
 use crate::net::wait::{Interest, for_socket};
 
 /// Ciphertext that one receive takes at the most.
-const CIPHER_ROOM: usize = 64 * 1024;
+pub(super) const CIPHER_ROOM: usize = 64 * 1024;
 
 /// Ciphertext of one stage that is read out of the stage below it at a time: one full record.
 const INNER_ROOM: usize = 16 * 1024;
@@ -52,6 +52,11 @@ impl Secured {
             in_flight: InFlight::default(),
             outer,
         }
+    }
+
+    /// Says whether the hello offers to resume a session.
+    pub(super) fn offers_resumption(&self) -> bool {
+        self.stage.offers_resumption()
     }
 
     /// Does the handshake until the peer is verified. None: the deadline passed.
@@ -107,26 +112,6 @@ impl Secured {
         facts.ok_or_else(|| Broken::Io(io::ErrorKind::InvalidData.into()))
     }
 
-    /// Says whether the handshake that was just begun offers to resume a session.
-    pub(super) fn offers_resumption(&self) -> bool {
-        self.stage.offers_resumption()
-    }
-
-    /// Says whether there is something to send that no write waits for.
-    pub(super) fn owes_bytes(&self) -> bool {
-        self.in_flight.bytes == 0 && self.wants_write()
-    }
-
-    /// Counts what `send` was given and has not counted yet: it is sent by whoever flushes next.
-    pub(super) fn take_in_flight(&mut self) -> usize {
-        std::mem::take(&mut self.in_flight).bytes
-    }
-
-    /// Ends the direction of sending by a close_notify, which is to be flushed.
-    pub(super) fn end_sending(&mut self) {
-        self.stage.send_close_notify();
-    }
-
     /// Says whether ciphertext of any stage waits to be sent.
     pub(super) fn wants_write(&self) -> bool {
         self.stage.wants_write() || self.outer.as_ref().is_some_and(|outer| outer.wants_write())
@@ -157,6 +142,21 @@ impl Secured {
     pub(super) fn has_begun(&self) -> bool {
         let outer_has = || self.outer.as_ref().is_some_and(|outer| outer.has_begun());
         self.in_flight.bytes > 0 && (self.in_flight.accepted > 0 || outer_has())
+    }
+
+    /// Says whether something is to be sent that no write waits for.
+    pub(super) fn owes_bytes(&self) -> bool {
+        self.in_flight.bytes == 0 && self.wants_write()
+    }
+
+    /// Counts what `send` was given and has not counted yet.
+    pub(super) fn take_in_flight(&mut self) -> usize {
+        std::mem::take(&mut self.in_flight).bytes
+    }
+
+    /// Says close_notify to the innermost peer; it is to be flushed.
+    pub(super) fn end_sending(&mut self) {
+        self.stage.send_close_notify();
     }
 
     /// Receives data, blocking until the deadline.
@@ -221,25 +221,8 @@ impl Secured {
         })
     }
 
-    /// Receives data that is there, and sends what is owed for it.
-    pub(super) fn receive_ready(
-        &mut self,
-        socket: &Socket,
-        into: &mut [u8],
-    ) -> Result<Received, Broken> {
-        let received = self.receive_now(socket, into, CIPHER_ROOM)?;
-        if self.in_flight.bytes == 0 {
-            let flushed = self.flush(socket);
-            // What came is not lost because nothing can be sent any more.
-            if !matches!(received, Received::Bytes(..)) {
-                flushed?;
-            }
-        }
-        Ok(received)
-    }
-
-    /// Receives data that is there.
-    fn receive_now(
+    /// Receives data that is there, without waiting; ciphertext in pieces of that size.
+    pub(super) fn receive_now(
         &mut self,
         socket: &Socket,
         into: &mut [u8],
@@ -250,6 +233,9 @@ impl Secured {
                 PlainRead::Bytes(count) => return Ok(Received::Bytes(count, 0)),
                 PlainRead::Closed => return Ok(Received::Ended(true)),
                 PlainRead::NeedMore => {}
+            }
+            if self.in_flight.bytes == 0 {
+                self.flush(socket)?;
             }
             match self.fetch_now(socket, room)? {
                 None => return Ok(Received::TimedOut),

@@ -267,14 +267,16 @@ fn an_exchange_costs_one_send_and_one_receive() {
 fn rfc_e17_close_says_so_inside_and_then_outside() {
     let world = World::new();
     let (mut transport, server) = world.inner(usize::MAX, |mut inner| {
+        echo(&mut inner, &[1]);
         let mut byte = [0; 9];
-        inner.read_exact(&mut byte[..1]).unwrap();
         // No byte without an error is a close_notify.
         assert_eq!(inner.read(&mut byte).unwrap(), 0);
         assert_eq!(inner.sock.read(&mut byte).unwrap(), 0);
         assert_eq!(inner.sock.sock.tcp.read(&mut byte).unwrap(), 0);
     });
     send_all(&mut transport, b"x");
+    // Behind the answer nothing is left to be read, which would make a reset of the end.
+    assert_eq!(receive_all(&mut transport, 1, 100), b"x");
     transport.close();
     server.join().unwrap();
 }

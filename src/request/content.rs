@@ -1,0 +1,84 @@
+//! What is sent behind the head of a request, as the caller gave it.
+
+use std::io::Read;
+use std::sync::Arc;
+
+use crate::body::BodySource;
+use crate::drive::apply::{Make, MakeTrailers, Upload};
+use crate::error::{Error, FieldError};
+use crate::message::fields::Fields;
+use crate::proto::sending::{BodyPlan, LateTrailers, TrailerPlan};
+
+/// Trailers that are known at the end of the body.
+pub(super) struct Late {
+    pub(super) names: Vec<Box<str>>,
+    pub(super) make: Box<dyn Fn() -> std::io::Result<Fields> + Send>,
+}
+
+impl Late {
+    /// What asks the caller, and lets nothing through that was not announced.
+    pub(super) fn into_maker(self) -> MakeTrailers {
+        Box::new(move || {
+            LateTrailers::announced((self.make)()?, &self.names).map_err(|name| {
+                let error = Error::from(FieldError::NotInTrailers).about(&name);
+                std::io::Error::new(std::io::ErrorKind::InvalidInput, error)
+            })
+        })
+    }
+}
+
+/// What is sent behind the head.
+pub(super) enum Body {
+    Empty,
+    Bytes(Arc<[u8]>),
+    Vec(Vec<u8>),
+    Source(Box<dyn Read + Send>, Option<u64>),
+    Made(Make, Option<u64>),
+    Polled(Box<dyn BodySource>, Option<u64>),
+}
+
+impl Body {
+    /// What the core has to know of the body, what the driver has to hold, and whether it can be given twice.
+    pub(super) fn split(self, trailers: TrailerPlan) -> (BodyPlan, Upload, bool) {
+        let has_trailers = !trailers.is_empty();
+        match self {
+            Self::Empty if !has_trailers => (BodyPlan::Empty, Upload::Empty, true),
+            Self::Empty => (
+                BodyPlan::Source(None, Box::new(trailers)),
+                Upload::Source(Box::new(std::io::empty())),
+                true,
+            ),
+            Self::Vec(bytes) if has_trailers => Self::Bytes(bytes.into()).split(trailers),
+            // Trailers stand behind chunks only.
+            Self::Bytes(bytes) if has_trailers => {
+                let make = move || Ok(Box::new(std::io::Cursor::new(bytes.clone())) as _);
+                Self::Made(Box::new(make), None).split(trailers)
+            }
+            Self::Bytes(bytes) => (
+                BodyPlan::Memory(bytes.len() as u64),
+                Upload::Bytes(bytes),
+                true,
+            ),
+            Self::Vec(bytes) => (
+                BodyPlan::Memory(bytes.len() as u64),
+                Upload::Vec(bytes),
+                true,
+            ),
+            Self::Source(source, length) => (
+                BodyPlan::Source(length, Box::new(trailers)),
+                Upload::Source(source),
+                false,
+            ),
+            Self::Polled(source, length) => (
+                BodyPlan::Source(length, Box::new(trailers)),
+                Upload::Polled(source),
+                false,
+            ),
+            Self::Made(make, length) => (
+                BodyPlan::Source(length, Box::new(trailers)),
+                Upload::made(make),
+                true,
+            ),
+        }
+    }
+}
