@@ -595,8 +595,8 @@ impl Error {
         redirect.map(|(status, fields)| (*status, fields))
     }
 
-    /// `host:port` of the proxy, if the error happened on the way to it or with it, before there was a way to the
-    /// origin.
+    /// `host:port` of the proxy, if the error happened on the way to it or with it: before there was a tunnel to the
+    /// origin, or anywhere if the proxy itself passes the request on.
     #[must_use]
     pub fn proxy(&self) -> Option<&str> {
         self.0.report.proxy.as_deref()

@@ -168,7 +168,8 @@ impl Response {
         self.running.call.reached().map(|reached| &reached.remote)
     }
 
-    /// What TLS agreed on, if TLS was spoken.
+    /// What TLS with the origin agreed on, if it was spoken; what was agreed on with a proxy on the way is told by
+    /// [`TlsHandshakeDone`](crate::event::TlsHandshakeDone).
     #[must_use]
     pub fn tls(&self) -> Option<&Arc<TlsFacts>> {
         self.running

@@ -18,6 +18,8 @@ mod gate;
 mod look;
 mod place;
 mod scratch;
+#[cfg(all(test, target_pointer_width = "64"))]
+mod sizes;
 mod spare;
 mod task;
 

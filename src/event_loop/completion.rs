@@ -284,7 +284,7 @@ impl Completion {
         self.reached.as_ref().map(|reached| &reached.remote)
     }
 
-    /// What TLS agreed on, if TLS was spoken.
+    /// What TLS with the origin agreed on, if it was spoken.
     #[must_use]
     pub fn tls(&self) -> Option<&Arc<TlsFacts>> {
         self.reached

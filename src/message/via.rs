@@ -53,4 +53,12 @@ impl Via {
             Self::Nobody | Self::Unix(_) => None,
         }
     }
+
+    /// The proxy that is the peer of the request itself.
+    pub(crate) fn peer(&self) -> Option<&Proxy> {
+        match self {
+            Self::Forward(proxy) => Some(proxy),
+            Self::Nobody | Self::Tunnel(_) | Self::Unix(_) => None,
+        }
+    }
 }

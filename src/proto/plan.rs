@@ -63,8 +63,6 @@ pub(crate) struct Plan {
     pub(crate) label: Option<Arc<str>>,
     pub(crate) expect: bool,
     pub(crate) close: bool,
-    /// The protocols that are offered instead of HTTP, as a list in the order of preference.
-    pub(crate) upgrade: Option<Arc<str>>,
     /// Whether the peer is told that trailers are welcome.
     takes_trailers: bool,
     /// Whether the body can be given a second time.
@@ -72,13 +70,29 @@ pub(crate) struct Plan {
     /// By whom the server is reached.
     via: Via,
     fields: Fields,
-    host: Option<Box<[u8]>>,
-    /// What a CONNECT asks for.
-    target: Option<Arc<str>>,
+    special: Option<Box<Special>>,
     framing: RequestFraming,
     user_agent: bool,
     accept: bool,
 }
+
+/// What few requests have.
+#[derive(Debug, Clone, Default)]
+struct Special {
+    /// The caller's `Host`.
+    host: Option<Box<[u8]>>,
+    /// What a CONNECT asks for.
+    target: Option<Arc<str>>,
+    /// The protocols that are offered instead of HTTP, as a list in the order of preference.
+    upgrade: Option<Arc<str>>,
+}
+
+/// What most requests have instead.
+static ORDINARY: Special = Special {
+    host: None,
+    target: None,
+    upgrade: None,
+};
 
 /// What the caller asked for, as it was asked.
 #[derive(Debug)]
@@ -146,19 +160,24 @@ impl Plan {
                     .any(|out| out.eq_ignore_ascii_case(name))
         };
         let (user_agent, accept) = (!has("user-agent"), !has("accept"));
-        Self {
-            framing: RequestFraming::Absent,
-            form: match (&wish.target, wish.asterisk) {
-                (Some(_), _) => TargetForm::Authority,
-                (None, true) => TargetForm::Asterisk,
-                (None, false) => TargetForm::Origin,
-            },
-            expect: wish.expect,
-            close: !wish.keep_alive,
-            upgrade: wish.upgrade,
-            takes_trailers: false,
+        let is_special = wish.upgrade.is_some() || wish.target.is_some();
+        let form = match (&wish.target, wish.asterisk) {
+            (Some(_), _) => TargetForm::Authority,
+            (None, true) => TargetForm::Asterisk,
+            (None, false) => TargetForm::Origin,
+        };
+        let special = Special {
             host: None,
             target: wish.target,
+            upgrade: wish.upgrade,
+        };
+        Self {
+            framing: RequestFraming::Absent,
+            form,
+            special: is_special.then(|| Box::new(special)),
+            expect: wish.expect,
+            close: !wish.keep_alive,
+            takes_trailers: false,
             user_agent,
             accept,
             method: wish.method,
@@ -232,12 +251,21 @@ impl Plan {
         self.fields.remove(name)
     }
 
+    fn special(&self) -> &Special {
+        self.special.as_deref().unwrap_or(&ORDINARY)
+    }
+
     /// What the head is written from.
     pub(crate) fn head(&self) -> HeadPlan<'_> {
+        let Special {
+            host,
+            target,
+            upgrade,
+        } = self.special();
         HeadPlan {
             method: self.method.as_str(),
             target: self.target(),
-            host: match (&self.host, &self.target) {
+            host: match (host, target) {
                 (Some(host), _) => host,
                 (None, Some(target)) => target.as_bytes(),
                 (None, None) => self.url.authority().as_bytes(),
@@ -249,10 +277,10 @@ impl Plan {
             user_agent: self.user_agent,
             accept: self.accept,
             fields: &self.fields,
-            host_by_user: self.host.is_some(),
+            host_by_user: host.is_some(),
             expect: self.expect,
             close: self.close,
-            upgrade: self.upgrade.as_deref(),
+            upgrade: upgrade.as_deref(),
             takes_trailers: self.takes_trailers,
             framing: self.framing,
             trailers: match &self.body {
@@ -275,7 +303,7 @@ impl Plan {
         match self.form {
             TargetForm::Asterisk if is_forwarded => self.url.without_path(),
             TargetForm::Asterisk => "*",
-            TargetForm::Authority => self.target.as_deref().unwrap_or_default(),
+            TargetForm::Authority => self.special().target.as_deref().unwrap_or_default(),
             TargetForm::Origin if is_forwarded => self.url.absolute_form(),
             TargetForm::Origin | TargetForm::Absolute => self.url.request_target(),
         }
@@ -312,15 +340,13 @@ impl Plan {
             expect: _,
             takes_trailers: _,
             fields: _,
-            host: _,
-            target: _,
             framing: _,
             user_agent: _,
             accept: _,
             // Whether the connection is kept after it is asked at its end.
             close: _,
-            // What is spoken after it is the caller's, who has the connection then.
-            upgrade: _,
+            // What is spoken after an upgrade or a CONNECT is the caller's, who has the connection then.
+            special: _,
             // What is done when an attempt breaks, and what events show.
             is_replayable: _,
             label: _,
@@ -349,11 +375,17 @@ impl Plan {
 
     /// Says whether another protocol may follow on the connection.
     pub(crate) fn may_switch(&self) -> bool {
-        self.upgrade.is_some() || self.target.is_some()
+        let special = self.special();
+        special.upgrade.is_some() || special.target.is_some()
+    }
+
+    /// The protocols that are offered instead of HTTP, as a list in the order of preference.
+    pub(crate) fn upgrade(&self) -> Option<&Arc<str>> {
+        self.special().upgrade.as_ref()
     }
 
     pub(crate) fn is_connect(&self) -> bool {
-        self.target.is_some()
+        self.special().target.is_some()
     }
 
     /// The caller's Host goes first and replaces ours (RFC 9110 §7.2).
@@ -369,7 +401,7 @@ impl Plan {
         if let Some(offset) = host.iter().position(|byte| !is_authority(byte)) {
             return Err(refused("Host", FieldError::ValueByte { offset }));
         }
-        self.host = Some(host.into());
+        self.special.get_or_insert_default().host = Some(host.into());
         self.fields.remove("host");
         Ok(())
     }

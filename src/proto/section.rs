@@ -5,14 +5,17 @@
 //! one that is certain first is told.
 //!
 //! Two parsers stand side by side. httparse reads an ordinary section, at the first look if it is there whole; whatever
-//! it refuses or cannot hold is
-//! read again by [`Builder`], line by line, which knows folds, the lenient mode and where a fault is. What
+//! it refuses or cannot hold is read again by [`Builder`], line by line, which knows folds, the lenient mode and where a fault is. What
 //! httparse accepts the builder accepts with the same result: a property test holds them to it.
+
+mod bounds;
 
 use crate::config::{Limits, Strictness};
 use crate::error::{ErrorKind, HeadRule, Limit};
 use crate::message::anomaly::{Anomalies, Anomaly};
 use crate::message::fields::{Fields, Span, is_token_byte};
+use crate::proto::section::bounds::Bound;
+pub(crate) use crate::proto::section::bounds::Bounds;
 
 /// Field lines that the first parser holds; a section with more is read by the second.
 const FAST_LINES: usize = 32;
@@ -22,9 +25,6 @@ const SHORT: usize = 256;
 
 /// Field lines of most responses; preparing room for more than these takes time.
 const FEW_LINES: usize = 8;
-
-/// The least bound on bytes, so that a status line's first bytes are always judged.
-const LEAST_BYTES: usize = 16;
 
 /// The longest name that a span can hold; matters only where the bound on lines was raised beyond it.
 const LONGEST_NAME: Bound = Bound::new(Limit::LineBytes, u16::MAX as usize);
@@ -62,70 +62,6 @@ impl From<HeadFault> for ErrorKind {
         match fault {
             HeadFault::Rule { rule, offset } => Self::PeerHead { rule, offset },
             HeadFault::Limit { limit, max } => Self::Limit { limit, max },
-        }
-    }
-}
-
-/// One bound: which, and its value.
-#[derive(Clone, Copy, Debug)]
-struct Bound {
-    limit: Limit,
-    max: usize,
-}
-
-impl Bound {
-    const fn new(limit: Limit, max: usize) -> Self {
-        Self { limit, max }
-    }
-
-    /// Bytes: at least what a verdict needs, at most what a span can point to.
-    fn bytes(limit: Limit, max: usize) -> Self {
-        let most = usize::try_from(u32::MAX).unwrap_or(usize::MAX);
-        Self::new(limit, max.clamp(LEAST_BYTES, most))
-    }
-
-    fn fault(self) -> HeadFault {
-        HeadFault::Limit {
-            limit: self.limit,
-            max: self.max as u64,
-        }
-    }
-}
-
-/// The bounds on one section and the lines in it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
-    bytes: Bound,
-    line: Bound,
-    fields: Bound,
-}
-
-impl Bounds {
-    /// The bounds on a head, its status line included.
-    pub(crate) fn head(limits: &Limits) -> Self {
-        Self {
-            bytes: Bound::bytes(Limit::HeadBytes, limits.head_bytes),
-            line: Bound::bytes(Limit::LineBytes, limits.line_bytes),
-            fields: Bound::new(Limit::FieldLines, limits.field_lines),
-        }
-    }
-
-    /// The bounds on a trailer section.
-    pub(crate) fn trailers(limits: &Limits) -> Self {
-        Self {
-            bytes: Bound::bytes(Limit::TrailerBytes, limits.trailer_bytes),
-            line: Bound::bytes(Limit::LineBytes, limits.line_bytes),
-            fields: Bound::new(Limit::TrailerLines, limits.trailer_lines),
-        }
-    }
-
-    /// The bound that a line beginning there meets first, and the offset where it stands.
-    fn reach(&self, line: usize) -> (usize, Bound) {
-        let line_end = line.saturating_add(self.line.max);
-        if line_end <= self.bytes.max {
-            (line_end, self.line)
-        } else {
-            (self.bytes.max, self.bytes)
         }
     }
 }

@@ -39,11 +39,16 @@ const OF_A_REQUEST: &[(&str, Decided)] = &[
         "without_default",
         Shares(WHAT_IS_SENT, |it| Ok(it.without_default("Accept"))),
     ),
+    ("te_trailers", Shares(WHAT_IS_SENT, Request::te_trailers)),
     (
         "trailer",
         Shares(WHAT_IS_SENT, |it| {
             it.allow_body().body_reader(&b"x"[..]).trailer("X", "1")
         }),
+    ),
+    (
+        "trailers_from",
+        NoSetting("a part of what is sent, behind a body without a length"),
     ),
     (
         "body",
@@ -128,6 +133,10 @@ const OF_A_REQUEST: &[(&str, Decided)] = &[
         Parts("by whom a server is reached decides who sees what is sent: proxies.rs"),
     ),
     (
+        "unix_socket",
+        Parts("two sockets may lead to two servers, whatever the URL says: unix.rs"),
+    ),
+    (
         "observe",
         Shares(WHAT_IS_SHOWN, |it| Ok(it.observe(Trace::new()))),
     ),
@@ -146,6 +155,28 @@ const OF_A_REQUEST: &[(&str, Decided)] = &[
         }),
     ),
     ("send", NoSetting("it sends")),
+    ("range", Shares(WHAT_IS_SENT, |it| it.range(0..9))),
+    ("ranges", NoSetting("as range")),
+    ("if_range", NoSetting("a field that goes with a range")),
+    ("if_match", Shares(WHAT_IS_SENT, Request::if_match_any)),
+    ("if_match_any", NoSetting("as if_match")),
+    (
+        "if_none_match",
+        Shares(WHAT_IS_SENT, Request::if_none_match_any),
+    ),
+    ("if_none_match_any", NoSetting("as if_none_match")),
+    ("if_modified_since", NoSetting("a field of the caller's")),
+    ("if_unmodified_since", NoSetting("a field of the caller's")),
+];
+
+/// The files that have methods of `ClientBuilder`.
+const BUILDERS: &[&str] = &[
+    include_str!("../../src/client.rs"),
+    include_str!("../../src/client/fences.rs"),
+    include_str!("../../src/client/naming.rs"),
+    include_str!("../../src/client/proxies.rs"),
+    include_str!("../../src/client/sockets.rs"),
+    include_str!("../../src/client/tls.rs"),
 ];
 
 /// Every public method of `ClientBuilder`: a pool belongs to one client, so none of them can differ within it.
@@ -167,6 +198,11 @@ const OF_A_CLIENT: &[&str] = &[
     "max_connections",
     "max_age",
     "max_requests",
+    "redaction",
+    "observe",
+    "build",
+    "https_only",
+    "allow_addresses",
     "dns_cache",
     "resolver",
     "resolve_override",
@@ -174,10 +210,16 @@ const OF_A_CLIENT: &[&str] = &[
     "connect_to",
     "dial_profile",
     "address_family",
+    "proxy",
+    "no_proxy",
+    "proxy_with",
+    "local_address",
+    "interface",
+    "tcp_keep_alive",
+    "socket_hook",
+    "unix_socket",
     "tls",
-    "redaction",
-    "observe",
-    "build",
+    "proxy_tls",
 ];
 
 /// The public methods of one `impl` block.
@@ -194,16 +236,18 @@ fn methods(source: &str, block: &str) -> Vec<String> {
 
 #[test]
 fn k1_every_setting_is_decided() {
-    let found = methods(include_str!("../../src/request.rs"), "\nimpl Request {\n");
+    let mut found = methods(include_str!("../../src/request.rs"), "\nimpl Request {\n");
+    found.extend(methods(
+        include_str!("../../src/request/conditions.rs"),
+        "\nimpl Request {\n",
+    ));
     let decided: Vec<_> = OF_A_REQUEST.iter().map(|(name, _)| *name).collect();
     assert_eq!(
         found, decided,
         "decide whether it is a part of the pool key"
     );
-    let found = methods(
-        include_str!("../../src/client.rs"),
-        "\nimpl ClientBuilder {\n",
-    );
+    let of_builder = |source: &&str| methods(source, "\nimpl ClientBuilder {\n");
+    let found: Vec<_> = BUILDERS.iter().flat_map(of_builder).collect();
     assert_eq!(
         found, OF_A_CLIENT,
         "decide whether it is a part of the pool key"

@@ -47,6 +47,7 @@ mod moments;
 mod nginx;
 mod pool;
 mod proxies;
+mod proxy_errors;
 mod races;
 mod random_faults;
 mod ranges;

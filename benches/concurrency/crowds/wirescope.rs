@@ -18,6 +18,9 @@ use crate::concurrency::crowd::{Crowd, Tally};
 /// Connections that are begun between two turns, so that those that wait for being accepted stay few.
 const STEP: usize = 128;
 
+/// How long a dial takes at the most.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Longer than any measurement.
 const IDLE: Duration = Duration::from_secs(3600);
 
@@ -122,8 +125,12 @@ impl Calls {
         done.map(|done| check(done, path)).transpose()
     }
 
+    fn idle(&self) -> usize {
+        self.event_loop.pool_stats().total().idle()
+    }
+
     fn are_idle(&self, connections: usize) -> Outcome<()> {
-        match self.event_loop.pool_stats().total().idle() {
+        match self.idle() {
             idle if idle == connections => Ok(()),
             idle => Err(format!("{idle} connections are idle, not {connections}").into()),
         }
@@ -163,10 +170,15 @@ impl Crowd for Calls {
         while opened < connections {
             let url = self.url_by_name(opened / STEP, Path::Tiny);
             opened = connections.min(opened + STEP);
-            for _ in self.event_loop.pool_stats().total().idle()..opened {
+            for _ in self.idle()..opened {
                 self.submit(&url)?;
             }
             while self.next(Path::Tiny)?.is_some() {}
+            // A call that was served by the connection of another has left its dial.
+            let begun = Instant::now();
+            while self.idle() < opened && begun.elapsed() < PATIENCE {
+                self.event_loop.turn(Some(Duration::from_millis(10)))?;
+            }
         }
         self.are_idle(connections)
     }

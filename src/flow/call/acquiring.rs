@@ -273,7 +273,7 @@ impl Call {
             is_head: self.plan.is_head(),
             is_connect: self.plan.is_connect(),
             said_close: close,
-            upgrade: self.plan.upgrade.clone(),
+            upgrade: self.plan.upgrade().cloned(),
         };
         let head = HeadPlan {
             close,

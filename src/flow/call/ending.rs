@@ -234,7 +234,7 @@ impl Call {
                     | Cause::Canceled
                     | Cause::Redirect => None,
                 };
-                let error = refused.unwrap_or(error);
+                let error = refused.unwrap_or_else(|| dial.name_proxy(error));
                 let error = error.with_report(self.report(None, turn));
                 dial.abandon(&error, turn.now, turn.emitter);
                 self.chore = Some(Chore::FRUITLESS);
@@ -400,7 +400,7 @@ impl Call {
         let (bytes_out, bytes_in) = bytes_of(exchange);
         let url = &self.plan.url;
         Report {
-            proxy: (self.plan.via().proxy()).map(|proxy| proxy.authority().into()),
+            proxy: self.plan.via().peer().map(|proxy| proxy.authority().into()),
             proxy_refusal: None,
             call: Some(self.id),
             conn: self.reached.as_ref().map(|reached| reached.conn),

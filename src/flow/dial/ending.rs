@@ -169,9 +169,24 @@ impl Dial {
         now: Instant,
         emitter: &mut Emitter,
     ) -> Error {
+        let error = self.name_proxy(error);
         self.end_lookup(None, now, emitter);
         self.tell_done(DialEnd::Failed(&error), now, emitter);
         error
+    }
+
+    /// An error of the dial as it is; of the way to a proxy, it says to which.
+    pub(crate) fn name_proxy(&self, error: Error) -> Error {
+        let is_before_origin = match error.phase() {
+            Phase::Tls => self.is_securing_proxy(),
+            // What lies behind the proxy may be looked up before it.
+            Phase::Lookup => self.beyond.is_none(),
+            phase => matches!(phase, Phase::Connect | Phase::Tunnel),
+        };
+        match self.facts.legs.via() {
+            Some(proxy) if is_before_origin => error.with_proxy(proxy.authority()),
+            Some(_) | None => error,
+        }
     }
 
     /// Gives the dial up: everything that began gets its end.

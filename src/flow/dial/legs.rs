@@ -19,6 +19,8 @@ use crate::message::via::{Destination, Via};
 /// The way from a contestant that is connected to the server.
 #[derive(Debug, Clone)]
 pub(crate) struct Legs {
+    /// The proxy that is dialed instead of the server.
+    via: Option<Arc<Proxy>>,
     /// The name that the certificate of the proxy has to speak for, if TLS is spoken with it.
     proxy: Option<Arc<str>>,
     tunnel: Option<Through>,
@@ -59,11 +61,17 @@ impl Legs {
         };
         let proxy = via.proxy().filter(|proxy| is_tls(proxy));
         Self {
+            via: via.proxy().cloned(),
             proxy: proxy.map(|proxy| proxy.host().into()),
             tunnel,
             origin: (url.scheme() == Scheme::Https)
                 .then(|| url.host_str().trim_matches(['[', ']']).into()),
         }
+    }
+
+    /// The proxy that is dialed, if one is.
+    pub(super) fn via(&self) -> Option<&Proxy> {
+        self.via.as_deref()
     }
 
     /// Says whether the proxy is to be given an address, and there is only a name.

@@ -100,6 +100,15 @@ impl Dial {
                 .any(|one| one.number != number && one.is_waiting())
     }
 
+    /// Says whether the handshake that has the field to itself is with a proxy.
+    pub(super) fn is_securing_proxy(&self) -> bool {
+        let State::Securing(number) = self.state else {
+            return false;
+        };
+        let one = self.contestants.get(number);
+        one.is_some_and(|one| matches!(one.stage, Stage::Securing(_, TlsRole::Proxy, _)))
+    }
+
     /// Takes that a handshake has begun; `resumption`: with the offer to resume a session.
     pub(crate) fn tls_started(
         &mut self,
@@ -163,9 +172,9 @@ impl Dial {
         emitter: &mut Emitter,
     ) {
         let error = Error::new(ErrorKind::Tls(fault.failure), Phase::Tls);
-        let error = match handshake.0 {
-            TlsRole::Origin => error,
-            TlsRole::Proxy => error.about("with the proxy"),
+        let error = match (handshake.0, self.facts.legs.via()) {
+            (TlsRole::Proxy, Some(proxy)) => error.with_proxy(proxy.authority()),
+            (TlsRole::Proxy, None) | (TlsRole::Origin, _) => error,
         };
         let facts = ErrorFacts::of(&error);
         tell_tls_done(number, Err(facts), fault.alert, handshake, now, emitter);

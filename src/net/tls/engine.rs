@@ -113,7 +113,8 @@ fn default_provider() -> Option<Arc<CryptoProvider>> {
 impl TlsConfig {
     /// Takes a whole configuration of rustls 0.23: it replaces every other setting of this type. It is cloned;
     /// ALPN is set to `http/1.1` and early data is switched off. Its store of sessions stays the caller's,
-    /// whose other users of the same store rustls keeps apart by verifier and client certificate.
+    /// whose other users of the same store rustls keeps apart by verifier and client certificate. Sessions of
+    /// proxies are not kept under it.
     #[must_use]
     pub fn from_rustls_0_23(config: Arc<ClientConfig>) -> Self {
         Self::new().change(|own| own.material.whole = Some(config))

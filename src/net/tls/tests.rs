@@ -1326,6 +1326,12 @@ fn a_callers_own_configuration_is_taken_and_kept_safe() {
     // Records as small as the caller wants them.
     assert_eq!(pair.client.write_plain(&[7; WRITE_BATCH]), Ok(WRITE_BATCH));
     assert!(pair.client.outgoing().len() > WRITE_BATCH / 100 * 120);
+    // The caller's store has the session, but not for proxies.
+    let client = config.client().unwrap();
+    for (role, resumed) in [(TlsRole::Proxy, false), (TlsRole::Origin, true)] {
+        let pair = Pair::new(&client.client(role), &server, "localhost");
+        assert_eq!(pair.client.offers_resumption(), resumed, "{role}");
+    }
 }
 
 proptest! {

@@ -52,9 +52,11 @@ impl Plan {
                 left.push(line.name().into());
             }
         }
-        if moved.host.is_some() && (is_cross_origin || !keeps_host) {
-            moved.host = None;
-            left.push("Host".into());
+        if is_cross_origin || !keeps_host {
+            let special = moved.special.as_mut();
+            if special.is_some_and(|special| special.host.take().is_some()) {
+                left.push("Host".into());
+            }
         }
         if !keeps_body {
             moved.body = BodyPlan::Empty;

@@ -64,7 +64,7 @@ fn no_tunnel(error: &Error, seen: &Seen) {
     );
 }
 
-const FAULTY: [Kind; 2] = [Kind::Http, Kind::Socks5h];
+const FAULTY: [Kind; 3] = [Kind::Http, Kind::Https, Kind::Socks5h];
 
 /// Runs something for each byte of the answer, a few at a time.
 fn at_each_byte(run: impl Fn(Kind, Door, usize) + Sync) {
