@@ -1,14 +1,17 @@
 //! Calls through either door, judged by the grammar at the end.
 
 use std::io::{Read, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use wirescope::event::grammar::Grammar;
 use wirescope::event::{Events, Interest, Overflow, channel_with};
 use wirescope::message::fields::Fields;
+use wirescope::message::range::Partial;
+use wirescope::message::tls::TlsFacts;
 use wirescope::testkit::Script;
 use wirescope::testkit::check::{Checked, check_with};
-use wirescope::{Client, ClientBuilder, Error, EventLoop, Request, Upgraded};
+use wirescope::{Client, ClientBuilder, Error, EventLoop, Parts, Request, Upgraded};
 
 use super::LARGE;
 use crate::harness::{authority, trusting};
@@ -37,6 +40,7 @@ pub(super) struct Got {
     pub(super) body: Vec<u8>,
     pub(super) trailers: Option<Fields>,
     pub(super) reused: bool,
+    pub(super) tls: Option<Arc<TlsFacts>>,
 }
 
 impl Got {
@@ -84,6 +88,7 @@ impl Caller {
                 body,
                 trailers: response.trailers().cloned(),
                 reused: response.is_connection_reused(),
+                tls: response.tls().cloned(),
             });
         };
         event_loop.submit(request)?;
@@ -93,8 +98,22 @@ impl Caller {
             fields: done.fields().unwrap().clone(),
             trailers: done.trailers().cloned(),
             reused: done.is_connection_reused(),
+            tls: done.tls().cloned(),
             body: done.into_body(),
         })
+    }
+
+    /// Sends a request for ranges: what came, and its parts as they came.
+    pub(super) fn parts(&mut self, request: Request) -> (Partial, Pieces) {
+        let Some(event_loop) = &mut self.looped else {
+            let mut response = request.send().unwrap();
+            let partial = response.partial().unwrap();
+            return (partial, pieces(response.parts().unwrap()));
+        };
+        event_loop.submit(request).unwrap();
+        let done = event_loop.next().unwrap().unwrap();
+        let partial = done.partial().unwrap().unwrap();
+        (partial, pieces(done.parts().unwrap()))
     }
 
     /// Sends a request that asks for another protocol, and gives the stream.
@@ -129,21 +148,37 @@ impl Caller {
     }
 }
 
-/// The answer of a peer that speaks websocket, and echoes what it hears.
+/// Parts of a representation, each with its first position.
+pub(super) type Pieces = Vec<(u64, Vec<u8>)>;
+
+fn pieces<R: Read>(mut parts: Parts<R>) -> Pieces {
+    let mut pieces = Vec::new();
+    while let Some(mut part) = parts.next_part().unwrap() {
+        let mut content = Vec::new();
+        let first = part.range().first();
+        part.read_to_end(&mut content).unwrap();
+        pieces.push((first, content));
+    }
+    pieces
+}
+
+/// A peer that speaks websocket, to the key that [`speak`] sends (RFC 6455 §1.3), and then echoes.
 pub(super) fn websocket() -> Script {
-    Script::new()
-        .expect_head()
-        .send(
-            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
-        )
-        .echo()
-        .close()
+    let answer = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+    Script::new().expect_head().send(answer).echo().close()
 }
 
 /// Asks for websocket, says something and hears it again.
 #[track_caller]
 pub(super) fn speak(caller: &mut Caller, url: &str) {
-    let request = caller.get(url).upgrade("websocket").unwrap();
+    let mut request = caller.get(url).upgrade("websocket").unwrap();
+    for (name, value) in [
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ] {
+        request = request.header(name, value).unwrap();
+    }
     let mut stream = caller.upgrade(request).unwrap();
     let said = content(100_000);
     for piece in said.chunks(10_000) {
