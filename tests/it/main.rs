@@ -45,6 +45,7 @@ mod keys;
 mod loop_ends;
 mod moments;
 mod nginx;
+mod peers;
 mod pool;
 mod proxies;
 mod proxy_errors;

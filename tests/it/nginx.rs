@@ -196,7 +196,7 @@ http {{
 }
 
 /// Bytes that hardly ever repeat; the same for the same size, and others for another.
-fn content(size: usize) -> &'static [u8] {
+pub(crate) fn content(size: usize) -> &'static [u8] {
     static POOL: LazyLock<Vec<u8>> = LazyLock::new(|| {
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;
         let mut pool = Vec::new();
@@ -212,7 +212,7 @@ fn content(size: usize) -> &'static [u8] {
 }
 
 /// Compares without printing megabytes.
-fn assert_same(got: &[u8], want: &[u8], what: &str) {
+pub(crate) fn assert_same(got: &[u8], want: &[u8], what: &str) {
     assert_eq!(got.len(), want.len(), "length of {what}");
     if got != want {
         let first = got.iter().zip(want).position(|(got, want)| got != want);
