@@ -68,3 +68,4 @@ mod tls_sessions;
 mod trailers;
 mod unix;
 mod upgrade;
+mod urls;
