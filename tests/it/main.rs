@@ -69,3 +69,4 @@ mod trailers;
 mod unix;
 mod upgrade;
 mod urls;
+mod ways;
