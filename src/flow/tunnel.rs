@@ -193,5 +193,5 @@ impl Tunnel {
 }
 
 fn failed(kind: ErrorKind, proxy: &Proxy) -> Error {
-    Error::new(kind, Phase::Tunnel).with_proxy(proxy.authority())
+    Error::new(kind, Phase::Tunnel).with_proxy(proxy)
 }
