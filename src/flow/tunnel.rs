@@ -208,5 +208,5 @@ pub(crate) fn spoke_early(proxy: &Proxy) -> Error {
 }
 
 fn failed(kind: ErrorKind, proxy: &Proxy) -> Error {
-    Error::new(kind, Phase::Tunnel).with_proxy(proxy.authority())
+    Error::new(kind, Phase::Tunnel).with_proxy(proxy)
 }

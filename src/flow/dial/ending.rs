@@ -192,7 +192,7 @@ impl Dial {
             | Phase::Done => false,
         };
         match self.facts.legs.via() {
-            Some(proxy) if is_before_origin => error.with_proxy(proxy.authority()),
+            Some(proxy) if is_before_origin => error.with_proxy(proxy),
             Some(_) | None => error,
         }
     }
