@@ -248,12 +248,12 @@ fn listen(sim: &mut Sim, way: Way, is_tls: bool, link: Link, script: Script) {
             sim.listen(peer, script).link(link).tls(handshake);
         }
         Way::Connect | Way::Socks if is_tls => {
-            let script = way.script().start_tls().followed_by(script);
+            let script = way.script("192.0.2.1", 80).start_tls().followed_by(script);
             let listening = sim.listen(peer, script).link(link);
             listening.tls_on_demand(handshake);
         }
         Way::Direct | Way::Forward | Way::Connect | Way::Socks => {
-            sim.listen(peer, way.script().followed_by(script))
+            sim.listen(peer, way.script("192.0.2.1", 80).followed_by(script))
                 .link(link);
         }
     }

@@ -9,7 +9,7 @@
 //! ```
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
 use wirescope::testkit::Script;
 use wirescope::{ClientBuilder, Proxy};
@@ -88,16 +88,25 @@ impl Way {
         }
     }
 
-    /// The same as the beginning of a script.
-    pub(crate) fn script(self) -> Script {
+    /// The same as the beginning of a script, when the client asks for this server.
+    pub(crate) fn script(self, host: &str, port: u16) -> Script {
         match self {
             Self::Direct | Self::Forward => Script::new(),
             Self::Connect => Script::new().expect_contains("\r\n\r\n").send(ESTABLISHED),
             Self::Socks => Script::new()
                 .expect_bytes(OFFER)
                 .send(NO_LOGIN)
-                .expect_bytes([5, 1, 0, 1, 192, 0, 2, 1, 0, 80])
+                .expect_bytes(socks_request(host, port))
                 .send(CONNECTED),
         }
     }
+}
+
+/// The request for a connection to an IPv4 address or a name (RFC 1928 §4).
+pub(crate) fn socks_request(host: &str, port: u16) -> Vec<u8> {
+    let host = match host.parse::<Ipv4Addr>() {
+        Ok(addr) => [&[1], &addr.octets()[..]].concat(),
+        Err(_) => [&[3, u8::try_from(host.len()).unwrap()], host.as_bytes()].concat(),
+    };
+    [&[5, 1, 0][..], &host, &port.to_be_bytes()].concat()
 }
