@@ -81,7 +81,7 @@ impl Running {
         may_have_more
     }
 
-    fn moved(&mut self, contestant: u16, moved: Moved) {
+    pub(crate) fn moved(&mut self, contestant: u16, moved: Moved) {
         self.input(DialInput::Tunnel { contestant, moved });
     }
 }
