@@ -25,7 +25,13 @@ impl Running {
         if self.is_speaking(number) && self.has_words() {
             self.say(number);
         }
-        while self.is_speaking(number) && self.hear_proxy(number) {}
+        while self.is_heard(number) && self.hear_proxy(number) {}
+    }
+
+    /// Says whether a contestant speaks and the core still listens: what more a proxy says is left where it is.
+    fn is_heard(&mut self, number: u16) -> bool {
+        let dial = self.call.dialing();
+        dial.is_some_and(|dial| dial.hears_proxy(number)) && self.is_speaking(number)
     }
 
     fn is_speaking(&mut self, number: u16) -> bool {
@@ -83,7 +89,7 @@ impl Running {
     }
 
     /// Tells the core what moved, unless a cancel shut the socket down: the cause is told, not what came of it.
-    fn moved(&mut self, contestant: u16, moved: Moved) {
+    pub(crate) fn moved(&mut self, contestant: u16, moved: Moved) {
         let is_cut = match moved {
             Moved::Sent(_) | Moved::Received(_) => false,
             Moved::Ended | Moved::Failed(_) | Moved::TlsBroke(_) => true,

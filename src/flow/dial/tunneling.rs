@@ -140,6 +140,12 @@ impl Dial {
         }
     }
 
+    /// Says whether it matters what the proxy of a contestant says.
+    pub(crate) fn hears_proxy(&self, number: u16) -> bool {
+        let one = self.contestants.get(number);
+        one.is_some_and(|one| matches!(one.stage, Stage::Tunneling(_) | Stage::Tunneled(_)))
+    }
+
     /// Bytes that came with the answer, in a TLS record behind that of the answer: they are as much nobody's as those in
     /// the same one. Taken for bytes of the tunnel they would stand before all that the origin says.
     fn spoke_behind(&mut self, number: u16, moved: &Moved, turn: &mut Turn<'_>) {

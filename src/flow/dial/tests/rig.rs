@@ -422,6 +422,7 @@ impl<'a> Run<'a> {
                 emitter: &mut self.emitter,
                 rules: &self.rules,
             };
+            assert!(self.dial.hears_proxy(contestant));
             self.dial.tunneled(contestant, moved, &mut turn);
         }
     }
