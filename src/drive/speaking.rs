@@ -4,7 +4,8 @@ use std::io::IoSlice;
 
 use crate::drive::apply::{Running, tls_fault};
 use crate::drive::contestants::Busy;
-use crate::flow::action::{DialInput, Moved};
+use crate::event::CanceledBy;
+use crate::flow::action::{DialInput, Input, Moved};
 use crate::net::transport::{Broken, Received};
 
 /// Least room in the inbound buffer for one receive.
@@ -87,7 +88,15 @@ impl Running {
         may_have_more
     }
 
+    /// Tells the core what moved, unless a cancel shut the socket down: the cause is told, not what came of it.
     pub(crate) fn moved(&mut self, contestant: u16, moved: Moved) {
+        let is_cut = match moved {
+            Moved::Sent(_) | Moved::Received(_) => false,
+            Moved::Ended | Moved::Failed(_) | Moved::TlsBroke(_) => true,
+        };
+        if is_cut && self.is_canceled() {
+            return self.input(Input::Cancel(CanceledBy::Caller));
+        }
         self.input(DialInput::Tunnel { contestant, moved });
     }
 }

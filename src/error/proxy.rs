@@ -37,6 +37,8 @@ pub enum ProxyFailure {
     },
     /// Bytes stood behind the proxy's answer, before anything was sent through the tunnel. They are nobody's answer.
     SpokeEarly,
+    /// The call got a connection that came back before the proxy had answered; only in events.
+    Overtaken,
     /// The target cannot be named to a proxy: its host is neither a name nor an address, or has more than 255 bytes and
     /// the proxy speaks SOCKS5 (RFC 1928 §5).
     Target,
@@ -62,6 +64,7 @@ impl fmt::Display for ProxyFailure {
                 f,
                 "the proxy ended the connection after {received} bytes of its answer"
             ),
+            Self::Overtaken => f.write_str("a connection that came back was quicker"),
             Self::SpokeEarly => f.write_str("bytes stand behind the answer of the proxy"),
             Self::Target => f.write_str("the target cannot be named to the proxy"),
             Self::CredentialsLength => {

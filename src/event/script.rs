@@ -23,6 +23,7 @@ use crate::message::answer::{AnswerSource, Family};
 use crate::message::close::CloseReason;
 use crate::message::fields::Fields;
 use crate::message::framing::Framing;
+use crate::message::peer_addr::{PeerAddr, UnixAddr};
 use crate::message::proxy::ProxyScheme;
 use crate::message::tls::{TlsFacts, TlsHandshake, TlsVersion};
 
@@ -125,9 +126,30 @@ impl Values<'_> {
         self.word(key).unwrap_or(default).into()
     }
 
-    fn local(&self) -> SocketAddr {
+    fn address(&self) -> SocketAddr {
         let word = self.word("addr").unwrap_or("127.0.0.1:80");
         word.parse().unwrap_or_else(|_| panic!("addr={word}"))
+    }
+
+    /// Where a connection leads: to an address, or to a unix socket if it begins with a slash.
+    fn remote(&self) -> PeerAddr {
+        let path = self.word("addr").filter(|word| word.starts_with('/'));
+        match path.and_then(UnixAddr::new) {
+            Some(addr) => PeerAddr::Unix(addr),
+            None => self.address().into(),
+        }
+    }
+
+    /// Our own address, which there is none of on a unix socket.
+    fn local(&self) -> Option<SocketAddr> {
+        matches!(self.remote(), PeerAddr::Tcp(_)).then(|| self.address())
+    }
+
+    fn network(&self) -> &'static str {
+        match self.remote() {
+            PeerAddr::Tcp(_) => "tcp4",
+            PeerAddr::Unix(_) => "unix",
+        }
     }
 
     fn framing(&self) -> Framing {
@@ -330,7 +352,7 @@ fn around(kind: EventKind, v: &Values<'_>) -> Payload {
             was_idle: v.is("was_idle"),
             idle: v.is("was_idle").then_some(ZERO),
             local: None,
-            remote: v.local().into(),
+            remote: v.remote(),
             requests: v.number("requests", 0),
             age: ZERO,
         })),
@@ -438,14 +460,14 @@ fn dialed(kind: EventKind, v: &Values<'_>) -> Payload {
             profile: DialProfile::Fast,
         })),
         EventKind::ConnectStart => Payload::ConnectStart(Arc::new(ConnectStart {
-            network: "tcp4",
-            addr: v.local().into(),
+            network: v.network(),
+            addr: v.remote(),
             contestant,
             reason: ConnectReason::First,
         })),
         EventKind::ConnectDone => Payload::ConnectDone(Arc::new(ConnectDone {
-            network: "tcp4",
-            addr: v.local().into(),
+            network: v.network(),
+            addr: v.remote(),
             contestant,
             outcome: v.tag(
                 "outcome",
@@ -499,8 +521,8 @@ fn dialed(kind: EventKind, v: &Values<'_>) -> Payload {
             to: role,
         })),
         EventKind::ConnOpened => Payload::ConnOpened(Arc::new(ConnOpened {
-            local: Some(v.local()),
-            remote: v.local().into(),
+            local: v.local(),
+            remote: v.remote(),
             proxied: false,
             tls: v.is("tls"),
             setup: ZERO,

@@ -14,6 +14,7 @@ use wirescope::testkit::{Authority, BlackHole, Gate, Peer, Script};
 use wirescope::{Client, ClientBuilder, TlsConfig};
 
 use crate::support::{Server, read_head, trusted, watched};
+use crate::ways::Way;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -162,6 +163,32 @@ fn p14_a_call_in_its_handshake_takes_a_connection_that_comes_back() {
         "got_conn reused=true was_idle=true",
     ]);
     drop(silent);
+    peer.finish();
+}
+
+/// Nobody canceled: what began with the proxy is told to be overtaken.
+#[test]
+fn p14_a_call_that_asks_a_proxy_takes_a_connection_that_comes_back() {
+    let (script, go) = on_demand();
+    let scripts = [
+        Way::Socks.script("a.test", 80).followed_by(script),
+        Script::new().expect_bytes([5, 1, 0]).expect_gone(),
+    ];
+    let peer = Peer::builder().scripts(scripts).start().unwrap();
+    let stuck = EventKind::ProxyConnectStart;
+    let seen = second_call_is_served("http://a.test/", &go, stuck, |builder| {
+        Way::Socks.through(builder, peer.addr(), false)
+    });
+    seen.assert_sequence([
+        "proxy_connect_start",
+        "proxy_connect_done error=null",
+        "proxy_connect_start",
+        "put_idle_conn error=null",
+        "proxy_connect_done kind=proxy",
+        "dial_done abandoned=true error=null",
+        "got_conn reused=true was_idle=true",
+        "call_done error=null",
+    ]);
     peer.finish();
 }
 

@@ -10,6 +10,7 @@ mod architecture;
 mod bad_certificates;
 mod basic;
 mod bodies;
+mod cancels;
 mod cli;
 mod cli_content;
 mod cli_many;

@@ -209,6 +209,8 @@ impl Call {
     fn explained(&self, data: EventData<'_>) -> Result<(), Fault> {
         let error = match data {
             EventData::DnsDone(done) => done.error(),
+            EventData::ProxyConnectDone(done) => done.error(),
+            EventData::TlsHandshakeDone(done) => done.error(),
             EventData::DialDone(done) => done.error(),
             EventData::GetConnFailed(failed) => Some(failed.error()),
             EventData::AttemptDone(done) => done.error(),

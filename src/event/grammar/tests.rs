@@ -1,5 +1,8 @@
 //! Legal streams, their mutants, and one table of illegal streams per rule.
 
+mod proxied;
+
+use self::proxied::PROXIED;
 use crate::event::grammar::{Grammar, Rule, check};
 use crate::event::script::{events, events_of};
 use crate::event::{Event, EventKind};
@@ -462,7 +465,8 @@ const REFUSED_CALL: &str = "
 fn legal() -> Vec<(&'static str, String)> {
     let plain = |rest: &str| format!("c1 call_start{CONNECTED}{rest}");
     let expecting = |rest: &str| format!("c1 call_start expect{CONNECTED}{rest}");
-    vec![
+    let proxied = PROXIED.map(|(name, script)| (name, script.to_owned()));
+    let mut all = vec![
         ("keep-alive get", KEEP_ALIVE_GET.to_owned()),
         ("post with expect", expecting(POST_WITH_EXPECT)),
         ("expect timed out", expecting(EXPECT_TIMED_OUT)),
@@ -485,7 +489,9 @@ fn legal() -> Vec<(&'static str, String)> {
         ("retried", plain(RETRIED)),
         ("queued", plain(QUEUED)),
         ("refused call", REFUSED_CALL.to_owned()),
-    ]
+    ];
+    all.extend(proxied);
+    all
 }
 
 /// Checks that every connection that a stream opened is closed in it, or only what `finish` asks.
@@ -604,6 +610,7 @@ fn is_legal(mutation: Mutation, line: &str, next: Option<&str>) -> bool {
             this,
             K::CallStart
                 | K::ConnectStart
+                | K::ProxyConnectStart
                 | K::Upgraded
                 | K::ResponseBodyStart
                 | K::RequestBodyChunk

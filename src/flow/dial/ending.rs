@@ -5,7 +5,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::error::{Error, ErrorKind, LookedUp, Phase, TlsFailure, Tried, TriedOutcome};
+use crate::error::{
+    Error, ErrorKind, LookedUp, Phase, ProxyFailure, TlsFailure, Tried, TriedOutcome,
+};
 use crate::event::{
     ConnOpened, ConnectOutcome, DialDone, Emitter, ErrorFacts, EventKind, Payload, TlsRole,
 };
@@ -85,7 +87,8 @@ impl Dial {
                     match end {
                         End::Abandoned(error) => tunneling.abandon(error, now, emitter),
                         End::Lost | End::Pruned => {
-                            let lost = Error::new(ErrorKind::Canceled, Phase::Tunnel);
+                            let kind = ErrorKind::Proxy(ProxyFailure::Overtaken);
+                            let lost = Error::new(kind, Phase::Tunnel);
                             tunneling.abandon(&lost, now, emitter);
                         }
                     }
