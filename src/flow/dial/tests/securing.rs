@@ -68,10 +68,7 @@ fn rfc_f21_a_proxy_that_speaks_behind_its_answer_makes_no_tunnel() {
     let world = done(alive(World::new(&[], &FOUR[..2]), &FOUR[..2]), &FOUR[..2]);
     let proxy = Proxy::parse("https://proxy.test").unwrap();
     let via = Via::Tunnel(proxy.into());
-    let good = World {
-        via,
-        ..world.clone()
-    };
+    let good = World { via, ..world };
     assert_eq!(good.run().won().0, FOUR[0]);
     let bad = World {
         behind: b"HTTP/1.1 200 OK\r\n\r\n",
