@@ -55,6 +55,10 @@ impl ClientBuilder {
     /// `REQUEST_METHOD` is set, as in CGI, where it may be a field of somebody's request. What the environment says
     /// never holds for `localhost` and the addresses of the loopback; a proxy that is given here holds for these too.
     ///
+    /// Credentials belong to the [`Proxy`], and go to it alone. A `Proxy-Authorization` field of a request goes along only
+    /// where a proxy is given the whole request; where the server would get it, in a tunnel or past the proxy, the call
+    /// fails with [`ErrorKind::LocalField`](crate::ErrorKind::LocalField).
+    ///
     /// ```
     /// use wirescope::{Client, Proxy};
     ///

@@ -234,28 +234,31 @@ fn rfc_f21_x13_bytes_behind_the_head_are_not_taken_for_the_origins() {
     }
 }
 
-/// The same where TLS is spoken with the proxy, and a record ends with the head: what is in the next one, which came with
-/// it, would otherwise stand before all that the origin says.
+/// The same where TLS is spoken with the proxy. What a read leaves of a record, and what is in the next one, must not stand
+/// before all that the origin says: it is an error of the proxy or, if it comes later, of TLS with the origin, which it is
+/// not; at once, whatever a read takes.
 #[test]
 fn rfc_f21_x13_a_record_behind_that_of_the_head_is_not_taken_for_the_origins() {
-    const RECORD: usize = 16_384;
-    for door in DOORS {
+    const READS: [usize; 4] = [4_096, 8_192, 16_384, 32_768];
+    for (door, length) in DOORS
+        .into_iter()
+        .flat_map(|door| READS.map(|length| (door, length)))
+    {
         let mut answer = "HTTP/1.1 200 OK\r\n".to_owned();
-        while answer.len() < RECORD - 2_000 {
+        while answer.len() < length - 2_000 {
             answer.push_str(&format!("X: {}\r\n", "x".repeat(900)));
         }
-        let rest = RECORD - answer.len() - "X: \r\n\r\n".len();
+        let rest = length - answer.len() - "X: \r\n\r\n".len();
         answer.push_str(&format!("X: {}\r\n\r\n", "x".repeat(rest)));
-        assert_eq!(answer.len(), RECORD);
+        assert_eq!(answer.len(), length);
         answer.push_str("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged");
         let identity = authority().issue(&["127.0.0.1"]).unwrap();
         let (error, _proxy) = asked_of(door, answers(answer).tls(identity), |client| client);
-        assert_eq!(
+        let is_told = matches!(
             error.kind(),
-            ErrorKind::Proxy(ProxyFailure::SpokeEarly),
-            "{error}"
+            ErrorKind::Proxy(ProxyFailure::SpokeEarly) | ErrorKind::Tls(_)
         );
-        assert!(error.proxy().is_some(), "{error}");
+        assert!(is_told, "{door:?} {length}: {error}");
     }
 }
 

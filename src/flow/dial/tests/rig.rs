@@ -78,6 +78,8 @@ pub(super) struct World {
     pub(super) backwards: bool,
     /// By whom the server is reached.
     pub(super) via: Via,
+    /// What the proxy says in a record of its own behind its answer.
+    pub(super) behind: &'static [u8],
     pub(super) tls_limit: Option<Duration>,
 }
 
@@ -125,6 +127,7 @@ impl World {
             deadline: Some(60_000),
             backwards: false,
             via: Via::Nobody,
+            behind: b"",
             tls_limit: None,
         }
     }
@@ -412,19 +415,25 @@ impl<'a> Run<'a> {
     /// The proxy answers at once, and nothing but its answer is waited for.
     fn speak(&mut self, contestant: u16) {
         assert_eq!(self.timers.next(), None, "whose handshake is that?");
-        let asked = self.buffers.outbound.len();
-        let answer = b"HTTP/1.1 200 OK\r\n\r\n";
-        self.buffers.inbound.append(answer);
-        for moved in [Moved::Sent(asked), Moved::Received(answer.len())] {
-            let mut turn = Turn {
-                buffers: &mut self.buffers,
-                now: self.origin + Duration::from_millis(self.now),
-                emitter: &mut self.emitter,
-                rules: &self.rules,
-            };
-            assert!(self.dial.hears_proxy(contestant));
-            self.dial.tunneled(contestant, moved, &mut turn);
+        self.moved(contestant, Moved::Sent(self.buffers.outbound.len()));
+        for said in [b"HTTP/1.1 200 OK\r\n\r\n", self.world.behind] {
+            if !said.is_empty() {
+                self.buffers.inbound.append(said);
+                self.moved(contestant, Moved::Received(said.len()));
+            }
         }
+        assert!(self.buffers.is_empty(), "that is nobody's");
+    }
+
+    fn moved(&mut self, contestant: u16, moved: Moved) {
+        assert!(self.dial.hears_proxy(contestant));
+        let mut turn = Turn {
+            buffers: &mut self.buffers,
+            now: self.origin + Duration::from_millis(self.now),
+            emitter: &mut self.emitter,
+            rules: &self.rules,
+        };
+        self.dial.tunneled(contestant, moved, &mut turn);
     }
 
     /// Goes to the next moment at which something happens. An error: the dial was given up.

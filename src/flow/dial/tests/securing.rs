@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::rig::{Fate, Outcomes, Tls, World};
 use super::{ALL, FOUR, RTT, SIX, alive, wins};
-use crate::error::{ErrorKind, Phase, TlsFailure, TriedOutcome};
+use crate::error::{ErrorKind, Phase, ProxyFailure, TlsFailure, TriedOutcome};
 use crate::event::{EventData, EventKind};
 use crate::message::dial::DialProfile;
 use crate::message::proxy::Proxy;
@@ -60,6 +60,28 @@ fn a_handshake_with_a_proxy_that_was_lost_leaves_no_deadline_behind() {
     let outcomes = world.run();
     assert_eq!(outcomes.won().0, FOUR[0]);
     assert_eq!(outcomes.of(EventKind::TlsHandshakeStart).count(), 3);
+}
+
+/// What stands behind the answer of a proxy in another record is nobody's, as what stands in the same one.
+#[test]
+fn rfc_f21_a_proxy_that_speaks_behind_its_answer_makes_no_tunnel() {
+    let world = done(alive(World::new(&[], &FOUR[..2]), &FOUR[..2]), &FOUR[..2]);
+    let proxy = Proxy::parse("https://proxy.test").unwrap();
+    let via = Via::Tunnel(proxy.into());
+    let good = World { via, ..world };
+    assert_eq!(good.run().won().0, FOUR[0]);
+    let bad = World {
+        behind: b"HTTP/1.1 200 OK\r\n\r\n",
+        ..good
+    };
+    let outcomes = bad.run();
+    let error = outcomes.error();
+    assert_eq!(error.kind(), ErrorKind::Proxy(ProxyFailure::SpokeEarly));
+    assert_eq!(
+        (error.phase(), error.proxy()),
+        (Phase::Tunnel, Some("proxy.test:443"))
+    );
+    assert_eq!(outcomes.starts.len(), 1, "nobody else is asked");
 }
 
 #[test]
