@@ -88,7 +88,7 @@ pub struct Timeouts {
     /// The whole call, to the end of the body. Default none: a stream may last. The helpers that collect a
     /// whole body have 5 minutes of their own.
     pub total: Option<Duration>,
-    /// From the wish for a connection until there is one: lookup, connects, TLS. Default 10 s. Stands still while
+    /// From the wish for a connection until there is one: lookup, connects, the tunnel of a proxy, TLS. Default 10 s. Stands still while
     /// the call waits in the queue.
     pub connect: Option<Duration>,
     /// How long a call waits for a connection because a limit of them is reached, all waits of one attempt

@@ -26,6 +26,7 @@
 //! - [`Client`], [`Request`], [`Response`]: the blocking door. Every phase has a deadline by default
 //!   ([`config::Timeouts`]), everything a peer sends is bounded ([`config::Limits`]).
 //! - [`EventLoop`]: thousands of calls on one thread; [`Handle`]: on a thread of their own, for all others.
+//! - [`Proxy`], [`NoProxy`]: whom requests go through; [`TlsConfig`]: whom to trust and who to be.
 //! - [`Upgraded`]: another protocol than HTTP, behind a 101 or in a tunnel of your own.
 //! - [`event`]: kinds, channels, closures, observers, the grammar.
 //! - [`Error`]: which rule was broken, in which phase, what was tried, whether a repeat is safe.

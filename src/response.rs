@@ -25,7 +25,7 @@ use crate::net::clock;
 use crate::proto::receiving::FinalHead;
 use crate::upgraded::Upgraded;
 
-pub(crate) use self::moments::{last_modified, retry_after, since_1970};
+pub(crate) use self::moments::{named, retry_after, since_1970};
 pub(crate) use self::partial::{judge, parts};
 pub use self::parts::{Part, Parts};
 

@@ -28,8 +28,10 @@ impl ClientBuilder {
     /// [`dial_plan`](crate::event::DialPlan::refused) tells it; a host of which all are refused is
     /// [`LookupFailure::NotAllowed`](crate::error::LookupFailure::NotAllowed).
     ///
-    /// With a proxy it is asked about the addresses of the proxy, and about what a `socks5` proxy is told to connect to.
-    /// `http`, `https` and `socks5h` proxies look names up themselves: **where they go is for them to judge.**
+    /// **Proxies**: what is dialed then is the proxy, and its address is judged. So is the address that a `socks5` proxy is
+    /// given, since its name is looked up here, and, with every proxy, one that the URL says itself, as `127.0.0.1` or
+    /// `localhost`. What any other name is to a proxy only the proxy knows, and has to judge. The environment may set
+    /// one: a program that relies on this closure says [`proxy(None)`](Self::proxy).
     ///
     /// ```
     /// let client = wirescope::Client::builder()

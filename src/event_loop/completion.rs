@@ -146,6 +146,12 @@ impl Completion {
         self.fields()?.get_str(name)
     }
 
+    /// When the message was made, as [`Response::date`](crate::Response::date) reads it.
+    #[must_use]
+    pub fn date(&self) -> Option<SystemTime> {
+        response::named(self.fields()?, "date")
+    }
+
     /// How long the peer asks to wait, as [`Response::retry_after`](crate::Response::retry_after) reads it.
     #[must_use]
     pub fn retry_after(&self, now: SystemTime) -> Option<Duration> {
@@ -184,7 +190,7 @@ impl Completion {
     /// When the representation changed last, as [`Response::last_modified`](crate::Response::last_modified) reads it.
     #[must_use]
     pub fn last_modified(&self) -> Option<SystemTime> {
-        response::last_modified(self.fields()?)
+        response::named(self.fields()?, "last-modified")
     }
 
     /// The strong validator, by which later parts can be joined with this one. See [`Validator::of`].

@@ -198,7 +198,8 @@ fn through(selected: &ProxySelected) -> Option<String> {
 
 /// What a proxy said instead of opening a tunnel.
 fn refusal(done: &ProxyConnectDone) -> Option<String> {
-    let status = done.error().and_then(|_| done.status())?;
+    done.error()?;
+    let status = done.status()?;
     let said = listed(done.fields());
     Some(format!("the proxy answered {status}{said}"))
 }

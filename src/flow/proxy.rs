@@ -94,6 +94,12 @@ impl Proxies {
         Self { exempt, ..self }
     }
 
+    /// Says whether they come from the environment.
+    #[cfg(any(test, feature = "testkit"))]
+    pub(crate) fn are_of_environment(&self) -> bool {
+        matches!(self.rule, Rule::Environment(_))
+    }
+
     /// Another proxy for all hops, or none; the caller's list stays.
     pub(crate) fn replaced(&self, given: GivenProxy) -> Self {
         Self::one(given).but_for(self.exempt.clone())

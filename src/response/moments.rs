@@ -14,9 +14,7 @@ impl Response {
     /// `got_response_head`, whatever the field says.
     #[must_use]
     pub fn date(&self) -> Option<SystemTime> {
-        let now = clock::process().wall(clock::now()).time();
-        let seconds = date::parse(self.fields().get("date")?, since_1970(now))?;
-        moment(seconds)
+        named(self.fields(), "date")
     }
 
     /// How long the peer asks to wait before the request is made again, as its `Retry-After` says: seconds, or a date
@@ -40,10 +38,10 @@ pub(crate) fn retry_after(fields: &Fields, now: SystemTime) -> Option<Duration> 
     Some(at.duration_since(now).unwrap_or_default())
 }
 
-/// When a representation changed last. A year of two digits is taken as the one nearest to now.
-pub(crate) fn last_modified(fields: &Fields) -> Option<SystemTime> {
+/// The moment that a field names. A year of two digits is taken as the one nearest to now.
+pub(crate) fn named(fields: &Fields, name: &str) -> Option<SystemTime> {
     let now = clock::process().wall(clock::now()).time();
-    moment(date::parse(fields.get("last-modified")?, since_1970(now))?)
+    moment(date::parse(fields.get(name)?, since_1970(now))?)
 }
 
 /// Whole seconds from 1970 to a moment, negative before.

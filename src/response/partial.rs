@@ -7,7 +7,7 @@ use crate::message::etag::EntityTag;
 use crate::message::fields::Fields;
 use crate::message::range::{Partial, Ranges, Validator};
 use crate::response::Response;
-use crate::response::moments::last_modified;
+use crate::response::moments::named;
 use crate::response::parts::{Parts, broken};
 
 impl Response {
@@ -41,7 +41,7 @@ impl Response {
     /// (RFC 9110 §8.8.2).
     #[must_use]
     pub fn last_modified(&self) -> Option<SystemTime> {
-        last_modified(self.fields())
+        named(self.fields(), "last-modified")
     }
 
     /// The strong validator, by which later parts can be joined with this one. See [`Validator::of`].

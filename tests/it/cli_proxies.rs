@@ -102,6 +102,9 @@ fn fields_and_credentials_go_to_the_proxy() {
     // The credentials of the proxy's own URL do as well.
     let proxy = relay.url().replace("http://", "http://me:pass%3Aword@");
     well(&run(&["-k", "-x", &proxy, "https://origin.test/"]));
+    // They come before those of `-U`.
+    let url = "https://origin.test/";
+    well(&run(&["-k", "-x", &proxy, "-U", "you:wrong", url]));
 }
 
 #[test]

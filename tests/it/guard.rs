@@ -8,8 +8,8 @@ use wirescope::error::LookupFailure;
 use wirescope::event::{EventData, EventKind};
 use wirescope::resolver::from_fn;
 use wirescope::testkit::check::{Checked, check};
-use wirescope::testkit::{Peer, RefusedPort, Script};
-use wirescope::{Error, ErrorKind, Phase, Response};
+use wirescope::testkit::{Peer, RefusedPort, Relay, Script};
+use wirescope::{Error, ErrorKind, Phase, Proxy, Response};
 
 use crate::support::watched;
 
@@ -155,4 +155,41 @@ fn rfc_h24_every_source_of_addresses_is_judged() {
     }
     drop(client);
     check(&events).none(EventKind::ConnectStart);
+}
+
+#[test]
+fn rfc_h24_what_a_url_says_itself_is_judged_behind_every_proxy() {
+    for relay in [Relay::http(), Relay::socks5()] {
+        let origin = hello();
+        let relay = relay.lead("name.test", 80, origin.addr());
+        let relay = relay.lead("127.0.0.2", 80, origin.addr()).start().unwrap();
+        let proxy = relay.url().replace("socks5:", "socks5h:");
+        let proxy = Proxy::parse(&proxy).unwrap();
+        let port = relay.addr().port();
+        let (client, events) = watched(|builder| {
+            let builder = builder.proxy(proxy);
+            builder.allow_addresses(move |addr| addr.port() == port || addr.ip() == REFUSED)
+        });
+        // A connection to the proxy is there when the next target is judged.
+        let first = client.get("http://name.test/").unwrap().send().unwrap();
+        assert_eq!(first.status(), 200);
+        for url in [
+            "http://127.0.0.1/",
+            "http://[::ffff:127.0.0.1]/",
+            "https://[::1]/",
+            "http://localhost/",
+            "https://a.localhost/",
+        ] {
+            not_allowed(client.get(url).unwrap().send());
+        }
+        let allowed = client.get("http://127.0.0.2/").unwrap().send().unwrap();
+        assert_eq!(allowed.status(), 200);
+        drop((first, allowed, client));
+        check(&events);
+        let asked: Vec<_> = relay.seen().into_iter().map(|seen| seen.asked).collect();
+        let asked = String::from_utf8_lossy(&asked.concat()).into_owned();
+        for host in ["127.0.0.1/", "::", "localhost"] {
+            assert!(!asked.contains(host), "{asked}");
+        }
+    }
 }

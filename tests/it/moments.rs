@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use wirescope::Response;
 use wirescope::testkit::{Peer, Script};
+use wirescope::{Completion, EventLoop, Response};
 
 /// The response to a request that is answered with these field lines.
 fn answered(lines: &str) -> Response {
@@ -11,6 +11,18 @@ fn answered(lines: &str) -> Response {
     let peer = Peer::start(Script::new().expect_request().send(response)).unwrap();
     let client = wirescope::Client::new().unwrap();
     client.get(&peer.url("/")).unwrap().send().unwrap()
+}
+
+/// The same of an event loop.
+fn completed(lines: &str) -> Completion {
+    let response = format!("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n{lines}\r\n");
+    let peer = Peer::start(Script::new().expect_request().send(response)).unwrap();
+    let client = wirescope::Client::new().unwrap();
+    let mut event_loop = EventLoop::new(&client).unwrap();
+    event_loop
+        .submit(client.get(&peer.url("/")).unwrap())
+        .unwrap();
+    event_loop.next().unwrap().unwrap()
 }
 
 #[test]
@@ -31,6 +43,11 @@ fn rfc_c22_date_and_retry_after_are_read_from_a_response() {
     assert_eq!(date("Date: Wed, 31 Dec 1969 23:59:59 GMT\r\n"), before);
     assert_eq!(date("Date: now\r\n"), None);
     assert_eq!(date(""), None);
+    assert_eq!(
+        completed("Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n").date(),
+        Some(example)
+    );
+    assert_eq!(completed("").date(), None);
 
     let asked = |lines: &str, now: SystemTime| answered(lines).retry_after(now);
     let at = "Retry-After: Sun, 06 Nov 1994 08:49:37 GMT\r\n";

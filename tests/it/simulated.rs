@@ -1,6 +1,7 @@
 //! The simulator: virtual time, written down, and what only a virtual network can do.
 
 use std::io::Read;
+use std::process::Command;
 use std::time::Duration;
 
 use wirescope::error::{LookupFailure, Repeat, Timer};
@@ -385,4 +386,16 @@ fn a_post_that_began_to_leave_under_tls_is_not_sent_twice() {
         assert_eq!(error.repeat(), Repeat::MayHaveBeenProcessed, "{error}");
         sim.finish().none(EventKind::Retry);
     }
+}
+
+/// In a process of its own, whose environment is its own.
+#[test]
+fn proxies_of_the_environment_are_not_of_this_world() {
+    let ran = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "simulated::every_deadline_fires_at_its_moment"])
+        .env("http_proxy", "http://proxy.invalid:1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(said.contains("1 passed"), "{said}");
 }

@@ -1,4 +1,4 @@
-//! Trailers of requests: announced before the body, known at its end.
+//! Trailers: of requests, announced before the body and known at its end; of responses whose body goes into a sink.
 
 use std::io;
 use std::sync::Arc;
@@ -185,4 +185,20 @@ fn rfc_f5_secret_late_trailers_stay_with_their_origin() {
     assert_eq!(seen[0].field("trailer"), Some("X-Sum"));
     assert_eq!(seen[0].trailers, b"X-Sum: 1\r\n");
     lab.finish();
+}
+
+#[test]
+fn rfc_d17_a_completion_has_the_trailers_of_a_body_that_a_sink_took() {
+    let answer = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
+                  5\r\nhello\r\n0\r\nX-Sum: 532\r\nContent-Length: 9\r\n\r\n";
+    let peer = Peer::start(Script::new().expect_request().send(answer)).unwrap();
+    let client = wirescope::Client::new().unwrap();
+    let mut event_loop = EventLoop::new(&client).unwrap();
+    let request = client.get(&peer.url("/")).unwrap().te_trailers().unwrap();
+    let sink = wirescope::body::ToWriter::new(io::sink());
+    event_loop.submit_to(request, sink).unwrap();
+    let done = event_loop.next().unwrap().unwrap();
+    let trailers = done.trailers().unwrap();
+    let told = (done.body_bytes(), trailers.get_str("x-sum"), trailers.len());
+    assert_eq!(told, (5, Some("532"), 1));
 }

@@ -180,7 +180,7 @@ pub(crate) struct Args {
     /// Through [http|https|socks5|socks5h://]host[:1080]; '' is none
     #[arg(short = 'x', long, value_name = "PROXY", help_heading = "Connection")]
     pub(crate) proxy: Option<String>,
-    /// Credentials for the proxy of -x
+    /// Credentials for the proxy of -x, and for no other
     #[arg(
         short = 'U',
         long,
@@ -189,7 +189,7 @@ pub(crate) struct Args {
         help_heading = "Connection"
     )]
     pub(crate) proxy_user: Option<String>,
-    /// Field for CONNECT, as -H
+    /// Field for a CONNECT to the proxy of -x, as -H
     #[arg(
         long = "proxy-header",
         value_name = "LINE",

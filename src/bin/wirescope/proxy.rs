@@ -28,7 +28,9 @@ pub(crate) fn apply(args: &Args, builder: ClientBuilder) -> Result<ClientBuilder
 
 fn proxy(args: &Args, text: &str) -> Result<Proxy, Failure> {
     let mut proxy = Proxy::parse(&with_port(text))?;
-    if let Some(user) = &args.proxy_user {
+    // As in curl, those of the URL come first.
+    let user = args.proxy_user.as_ref();
+    if let Some(user) = user.filter(|_| !proxy.has_credentials()) {
         let (user, password) = user.split_once(':').unwrap_or((user, ""));
         proxy = proxy.with_credentials(user, password)?;
     }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind, LookupFailure, Phase};
 use crate::event::{EventKind, Payload, ProxySelected};
 use crate::flow::call::{Call, State};
+use crate::flow::dial::target::Target;
 use crate::flow::pool::Wish;
 use crate::flow::proxy::Choice;
 use crate::message::via::Via;
@@ -40,10 +41,27 @@ impl Call {
             return Ok(());
         };
         tell(&choice, turn);
+        if choice.proxy.is_some() {
+            self.admit_target()?;
+        }
         match choice.proxy {
             Some(proxy) if self.plan.may_switch() => self.plan.send_via(Via::Tunnel(proxy)),
             Some(proxy) => self.plan.send_via(Via::of(proxy, &self.plan.url)),
             None => self.plan.send_past_proxy(),
+        }
+    }
+
+    /// What the caller forbids to dial is not asked of a proxy either, as far as the URL itself says which address it is.
+    /// A connection to a proxy serves many targets, so a dial would be too late to judge.
+    fn admit_target(&self) -> Result<(), Error> {
+        if !self.settings.guard.is_set() {
+            return Ok(());
+        }
+        let target = Target::of(&self.plan.url, &self.settings.connect_to);
+        let kind = ErrorKind::Lookup(LookupFailure::NotAllowed);
+        match (self.settings.guard).forbids(&target.said(), target.port) {
+            true => Err(Error::new(kind, Phase::Lookup)),
+            false => Ok(()),
         }
     }
 }

@@ -21,6 +21,17 @@ impl Guard {
         Self(Some(Arc::new(judge)))
     }
 
+    /// Says whether anything is judged.
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Says whether a host with these addresses may not be reached at all: there are some, and none may be dialed.
+    pub(crate) fn forbids(&self, addresses: &[Address], port: u16) -> bool {
+        let may = |address: &Address| self.allows(address.with_port(port));
+        !addresses.is_empty() && !addresses.iter().any(may)
+    }
+
     /// Says whether an address may be dialed. An IPv4 address inside an IPv6 one is judged as what it is: the system
     /// dials the same host for both.
     fn allows(&self, addr: SocketAddr) -> bool {

@@ -72,6 +72,14 @@ impl Target {
         self.literal.map(Address::ip)
     }
 
+    /// The addresses that the host says by itself, as a literal and `localhost` do.
+    pub(crate) fn said(&self) -> Vec<Address> {
+        match self.literal {
+            Some(address) => vec![address],
+            None => localhost(&self.host).map_or_else(Vec::new, Vec::from),
+        }
+    }
+
     /// Where the addresses of the target come from: its own text, the rule for `localhost` (RFC 6761 §6.3), the
     /// caller's table, or the resolver.
     pub(crate) fn names(&self, overrides: &Overrides, custom: bool) -> Names {

@@ -26,6 +26,20 @@ fn environment(variables: &[(&str, &str)]) -> Result<Proxies, Error> {
     Environment::read(read).map(Proxies::of_environment)
 }
 
+#[test]
+fn proxies_of_the_environment_are_known_as_such() {
+    let set = environment(&[("all_proxy", "p:1")]).unwrap();
+    assert!(set.are_of_environment());
+    assert!(set.but_for(Some(Arc::default())).are_of_environment());
+    for other in [
+        environment(&[]).unwrap(),
+        Proxies::default(),
+        Proxies::one(Proxy::parse("p:1").ok().into()),
+    ] {
+        assert!(!other.are_of_environment(), "{other:?}");
+    }
+}
+
 /// Variables, URL, what is chosen.
 type Row<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a str);
 

@@ -96,7 +96,8 @@ impl TlsConfig {
 
     /// Shows a certificate to servers that ask for one: a chain in PEM, our own certificate first, and its
     /// private key in PEM (PKCS #8, PKCS #1 or SEC 1, not encrypted). Both may be the same text. It is shown to
-    /// origins, never to a proxy on the way.
+    /// origins; to a proxy on the way only if this is what
+    /// [`ClientBuilder::proxy_tls`](crate::ClientBuilder::proxy_tls) was given.
     ///
     /// # Errors
     /// [`ErrorKind::Tls`] with what is wrong: `NoCertificate`, `UnusableCertificate`, `NoKey`, `EncryptedKey`,

@@ -90,6 +90,7 @@ use crate::event::{Clock, Event, EventKind, Interest, Observer, ObserverRef, Tel
 use crate::flow::call::{self, Call, DetachedDial, Settings};
 use crate::flow::lookup::Lookup;
 use crate::flow::pool::Pool;
+use crate::flow::proxy::Proxies;
 use crate::ids::ConnId;
 use crate::message::close::CloseReason;
 use crate::message::peer_addr::{PeerAddr, UnixAddr};
@@ -163,8 +164,20 @@ impl std::fmt::Display for Stuck {
 
 impl std::error::Error for Stuck {}
 
+/// The settings without what the environment of this process said about proxies.
+fn without_environment(settings: &Arc<Settings>) -> Arc<Settings> {
+    match settings.proxies.are_of_environment() {
+        true => Arc::new(Settings {
+            proxies: Proxies::default(),
+            ..(**settings).clone()
+        }),
+        false => settings.clone(),
+    }
+}
+
 impl Sim {
-    /// Makes a simulation for a client: its settings, overrides, redaction and observers count. Ids count from 1.
+    /// Makes a simulation for a client: its settings, overrides, redaction and observers count, but no proxies of the
+    /// environment, which are not of this world. Ids count from 1.
     #[must_use]
     pub fn new(client: &Client) -> Self {
         Self::with_bug(client, None)
@@ -202,7 +215,7 @@ impl Sim {
         };
         Self {
             world,
-            settings: engine.settings.clone(),
+            settings: without_environment(&engine.settings),
             calls: Vec::new(),
             start,
             told,
