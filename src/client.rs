@@ -340,7 +340,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets how long getting a connection may take: lookup, connects, TLS. Default 10 s.
+    /// Sets how long getting a connection may take: lookup, connects, TLS, and with a proxy the tunnel too. Default 10 s.
     #[must_use]
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
         self.timeouts.connect = Some(limit);

@@ -24,6 +24,7 @@ use crate::message::answer::{Family, LookupError};
 use crate::message::dial::ConnectReason;
 use crate::message::fields::Fields;
 use crate::message::peer_addr::PeerAddr;
+use crate::message::proxy::{Proxy, ProxyScheme};
 pub use crate::message::url::UrlError;
 
 /// A [`std::result::Result`] with [`Error`].
@@ -50,8 +51,8 @@ pub(crate) struct Report {
     pub(crate) conn: Option<ConnId>,
     /// `host:port` of what was asked.
     pub(crate) authority: Option<Box<str>>,
-    /// `host:port` of the proxy in whose part of the way it happened.
-    pub(crate) proxy: Option<Box<str>>,
+    /// What the proxy speaks in whose part of the way it happened, and its `host:port`.
+    pub(crate) proxy: Option<(ProxyScheme, Box<str>)>,
     /// What the proxy said instead of opening a tunnel.
     pub(crate) proxy_refusal: Option<ProxyRefusal>,
     /// Name of a field, file or setting the error is about.
@@ -508,10 +509,11 @@ impl Error {
         self
     }
 
-    /// Says that it happened on the way to the proxy, or with it; `proxy` is its `host:port`.
+    /// Says that it happened on the way to the proxy, or with it.
     #[must_use]
-    pub(crate) fn with_proxy(mut self, proxy: &str) -> Self {
-        self.0.report.proxy = Some(printable(proxy).into_boxed_str());
+    pub(crate) fn with_proxy(mut self, proxy: &Proxy) -> Self {
+        let at = printable(proxy.authority()).into_boxed_str();
+        self.0.report.proxy = Some((proxy.scheme(), at));
         self
     }
 
@@ -599,7 +601,15 @@ impl Error {
     /// origin, or anywhere if the proxy itself passes the request on.
     #[must_use]
     pub fn proxy(&self) -> Option<&str> {
-        self.0.report.proxy.as_deref()
+        let proxy = self.0.report.proxy.as_ref();
+        proxy.map(|(_, at)| &**at)
+    }
+
+    /// What that [`proxy`](Self::proxy) speaks.
+    #[must_use]
+    pub fn proxy_scheme(&self) -> Option<ProxyScheme> {
+        let proxy = self.0.report.proxy.as_ref();
+        proxy.map(|(scheme, _)| *scheme)
     }
 
     /// The response of a proxy that did not open the tunnel, if that is the error.
@@ -714,7 +724,7 @@ impl fmt::Display for Error {
         let report = &self.0.report;
         if let (ErrorKind::Connect, Some(authority)) = (self.0.kind, &report.authority) {
             match &report.proxy {
-                Some(proxy) => write!(f, "cannot connect to proxy {proxy} for {authority}")?,
+                Some((_, proxy)) => write!(f, "cannot connect to proxy {proxy} for {authority}")?,
                 None => write!(f, "cannot connect to {authority}")?,
             }
             return report.fmt_dial(f);
@@ -726,7 +736,7 @@ impl fmt::Display for Error {
         if self.0.phase != Phase::Prepare {
             write!(f, ", {}", self.0.phase.sentence())?;
         }
-        if let Some(proxy) = &report.proxy {
+        if let Some((_, proxy)) = &report.proxy {
             write!(f, ", proxy {proxy}")?;
         }
         if let Some(authority) = &report.authority {

@@ -345,7 +345,8 @@ impl Request {
     /// A peer that agrees answers 101, and [`Response::upgrade`] gives the stream; whoever does not answers as if nothing
     /// had been offered. A 101 that names what was not offered is an error. The request is sent whole before the other
     /// protocol can be spoken: a 101 that comes while its body is on the way waits for that, whatever
-    /// [`EarlyResponse`](crate::config::EarlyResponse) says.
+    /// [`EarlyResponse`](crate::config::EarlyResponse) says. Every proxy of the client's is asked for a tunnel, also for
+    /// http: the offer is for the server alone.
     ///
     /// ```
     /// # fn main() -> Result<(), wirescope::Error> {

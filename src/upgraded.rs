@@ -80,7 +80,7 @@ impl Upgraded {
         self.switched.ending.connection.id
     }
 
-    /// The address of the peer: of a tunnel, that of the proxy.
+    /// The address that the connection was made to: of a tunnel, and of what goes through a proxy, that of the proxy.
     #[must_use]
     pub fn remote_addr(&self) -> &PeerAddr {
         &self.switched.ending.connection.remote

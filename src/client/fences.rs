@@ -28,6 +28,9 @@ impl ClientBuilder {
     /// [`dial_plan`](crate::event::DialPlan::refused) tells it; a host of which all are refused is
     /// [`LookupFailure::NotAllowed`](crate::error::LookupFailure::NotAllowed).
     ///
+    /// With a proxy it is asked about the addresses of the proxy, and about what a `socks5` proxy is told to connect to.
+    /// `http`, `https` and `socks5h` proxies look names up themselves: **where they go is for them to judge.**
+    ///
     /// ```
     /// let client = wirescope::Client::builder()
     ///     .allow_addresses(|addr| !addr.ip().is_loopback())

@@ -11,7 +11,7 @@ use crate::drive::engine::next_connection;
 use crate::drive::names::Names;
 use crate::error::TlsFailure;
 use crate::event::{EventKind, TlsRole};
-use crate::flow::action::{DialInput, Input, TlsFault};
+use crate::flow::action::{DialInput, Input, Moved, TlsFault};
 use crate::flow::dial::Dial;
 use crate::message::peer_addr::PeerAddr;
 use crate::message::tls::TlsFacts;
@@ -376,11 +376,13 @@ impl Running {
     /// What cannot be waited for has failed, with this error.
     fn cannot_wait(&mut self, error: &std::io::Error) -> Option<Input> {
         self.lookup_failed(error);
-        for (number, _) in std::mem::take(&mut self.contestants.open) {
-            let error = || std::io::Error::new(error.kind(), error.to_string());
-            self.failed(number, error());
+        let again = || std::io::Error::new(error.kind(), error.to_string());
+        for number in self.waited_for() {
+            drop(self.contestants.take(number));
+            self.failed(number, again());
+            self.moved(number, Moved::Failed(again()));
             let (failure, alert) = (TlsFailure::Lost, None);
-            let source = Box::new(error());
+            let source = Box::new(again());
             self.shaken(
                 number,
                 Err(TlsFault {
@@ -391,6 +393,13 @@ impl Running {
             );
         }
         None
+    }
+
+    /// The contestants that wait for something, and not only for their turn.
+    fn waited_for(&self) -> Vec<u16> {
+        let open = self.contestants.open.iter();
+        let waits = |(number, one): &(u16, Contestant)| one.interest(false).map(|_| *number);
+        open.filter_map(waits).collect()
     }
 
     /// The wake-up that ends the poll: the resolver's, or one for a cancel and a connection that comes back.

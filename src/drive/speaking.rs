@@ -24,7 +24,13 @@ impl Running {
         if self.is_speaking(number) && self.has_words() {
             self.say(number);
         }
-        while self.is_speaking(number) && self.hear_proxy(number) {}
+        while self.is_heard(number) && self.hear_proxy(number) {}
+    }
+
+    /// Says whether a contestant speaks and the core still listens: what more a proxy says is left where it is.
+    fn is_heard(&mut self, number: u16) -> bool {
+        let dial = self.call.dialing();
+        dial.is_some_and(|dial| dial.hears_proxy(number)) && self.is_speaking(number)
     }
 
     fn is_speaking(&mut self, number: u16) -> bool {
@@ -81,7 +87,7 @@ impl Running {
         may_have_more
     }
 
-    fn moved(&mut self, contestant: u16, moved: Moved) {
+    pub(crate) fn moved(&mut self, contestant: u16, moved: Moved) {
         self.input(DialInput::Tunnel { contestant, moved });
     }
 }

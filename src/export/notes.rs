@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use crate::error::{Tried, TriedOutcome};
-use crate::event::{EventData, ExpectOutcome, GotConn, Redirect, RedirectRefusal};
+use crate::event::{
+    EventData, ExpectOutcome, GotConn, ProxyConnectDone, ProxySelected, ProxySource, Redirect,
+    RedirectRefusal, TlsRole,
+};
 use crate::export::timings::named;
 use crate::export::waterfall::Call;
 use crate::export::{server_timing, shown};
@@ -111,9 +114,15 @@ fn note(data: EventData<'_>, at: Duration) -> Vec<String> {
             one("the addresses came from the cache".to_owned())
         }
         EventData::DialDone(done) => (done.tried().iter()).map(tried_note).collect(),
-        EventData::TlsHandshakeDone(done) => {
-            (done.facts()).map(|facts| tls(facts)).into_iter().collect()
-        }
+        EventData::ProxySelected(selected) => through(selected).into_iter().collect(),
+        EventData::ProxyConnectDone(done) => refusal(done).into_iter().collect(),
+        EventData::TlsHandshakeDone(done) => (done.facts().map(|facts| tls(facts)))
+            .map(|text| match done.to() {
+                TlsRole::Proxy => format!("with the proxy: {text}"),
+                TlsRole::Origin => text,
+            })
+            .into_iter()
+            .collect(),
         EventData::GotConn(got) => one(connection(got)),
         EventData::Got1xxResponse(interim) => one(format!(
             "{} at {}{}",
@@ -170,6 +179,28 @@ fn tried_note(tried: &Tried) -> String {
         _ => "",
     };
     format!("{} {outcome} after {elapsed}{why}", tried.addr())
+}
+
+/// Which proxy a hop goes through, if any, and which variable or function said so.
+fn through(selected: &ProxySelected) -> Option<String> {
+    let (scheme, host, port) = (selected.scheme()?, selected.host()?, selected.port()?);
+    let at = match host.contains(':') {
+        true => format!("[{host}]:{port}"),
+        false => format!("{host}:{port}"),
+    };
+    let by = match (selected.source(), selected.rule()) {
+        (ProxySource::Explicit, _) => String::new(),
+        (_, Some(rule)) => format!(", by {rule}"),
+        (source, None) => format!(", by {}", source.tag()),
+    };
+    Some(format!("through the proxy {scheme}://{at}{by}"))
+}
+
+/// What a proxy said instead of opening a tunnel.
+fn refusal(done: &ProxyConnectDone) -> Option<String> {
+    let status = done.error().and_then(|_| done.status())?;
+    let said = listed(done.fields());
+    Some(format!("the proxy answered {status}{said}"))
 }
 
 fn connection(got: &GotConn) -> String {

@@ -195,7 +195,7 @@ impl Dial {
         if let Some(step) = self.look_beyond(turn, timers) {
             return step;
         }
-        if let Some(step) = self.tunnel(turn) {
+        if let Some(step) = self.tunnel(turn, timers) {
             return step;
         }
         let (now, emitter) = (turn.now, &mut *turn.emitter);

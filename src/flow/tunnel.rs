@@ -130,38 +130,48 @@ impl Tunnel {
             Step::More => Progress::GoesOn,
             Step::Open if after > 0 || !turn.buffers.outbound.is_empty() => {
                 let kind = ErrorKind::Proxy(ProxyFailure::SpokeEarly);
-                self.fail(kind, turn.now, turn.emitter)
+                Progress::Failed(self.fail(kind, turn.now, turn.emitter))
             }
             Step::Open => self.open(turn),
-            Step::Failed(kind) => self.fail(kind, turn.now, turn.emitter),
+            Step::Failed(kind) => Progress::Failed(self.fail(kind, turn.now, turn.emitter)),
         }
     }
 
     /// The proxy ended the stream. A refusal counts as far as it came.
     pub(crate) fn ended(&mut self, turn: &mut Turn<'_>) -> Progress {
         let received = self.taken.saturating_add(turn.buffers.inbound.len() as u64);
-        let kind = match &self.state {
-            State::Connect(connect) => connect.refusal(),
-            State::Socks(_) | State::Over => None,
-        };
+        let kind = self.refusal();
         let kind = kind.unwrap_or(ErrorKind::Proxy(ProxyFailure::Ended { received }));
-        self.fail(kind, turn.now, turn.emitter)
+        Progress::Failed(self.fail(kind, turn.now, turn.emitter))
+    }
+
+    /// The stream broke for this error, which a refusal goes before, as far as it came.
+    pub(crate) fn broke(&mut self, error: Error, turn: &mut Turn<'_>) -> Progress {
+        Progress::Failed(match self.refusal() {
+            Some(kind) => self.fail(kind, turn.now, turn.emitter),
+            None => {
+                self.abandon(&error, turn.now, turn.emitter);
+                error
+            }
+        })
     }
 
     /// There is no more time. A refusal whose body does not come to its end counts as far as it came, and tells more than
     /// the deadline does; without one the tunnel is still to be abandoned.
     pub(crate) fn timed_out(&mut self, now: Instant, emitter: &mut Emitter) -> Option<Error> {
-        let State::Connect(connect) = &self.state else {
-            return None;
-        };
-        let kind = connect.refusal()?;
-        match self.fail(kind, now, emitter) {
-            Progress::Failed(error) => Some(error),
-            Progress::GoesOn | Progress::Open => None,
+        let kind = self.refusal()?;
+        Some(self.fail(kind, now, emitter))
+    }
+
+    /// The refusal whose head is in, if it is one.
+    fn refusal(&self) -> Option<ErrorKind> {
+        match &self.state {
+            State::Connect(connect) => connect.refusal(),
+            State::Socks(_) | State::Over => None,
         }
     }
 
-    /// The stream broke, or the dial is given up, for this error.
+    /// The dial is given up for this error.
     pub(crate) fn abandon(&mut self, error: &Error, now: Instant, emitter: &mut Emitter) {
         self.end(Some(error), now, emitter);
     }
@@ -172,14 +182,14 @@ impl Tunnel {
         Progress::Open
     }
 
-    fn fail(&mut self, kind: ErrorKind, now: Instant, emitter: &mut Emitter) -> Progress {
+    fn fail(&mut self, kind: ErrorKind, now: Instant, emitter: &mut Emitter) -> Error {
         let error = failed(kind, &self.told.proxy);
         let error = match &self.state {
             State::Connect(connect) => connect.attach(error),
             State::Socks(_) | State::Over => error,
         };
         self.end(Some(&error), now, emitter);
-        Progress::Failed(error)
+        error
     }
 
     /// Tells the end, once.
@@ -192,6 +202,11 @@ impl Tunnel {
     }
 }
 
+/// The error of a proxy behind whose answer bytes stand.
+pub(crate) fn spoke_early(proxy: &Proxy) -> Error {
+    failed(ErrorKind::Proxy(ProxyFailure::SpokeEarly), proxy)
+}
+
 fn failed(kind: ErrorKind, proxy: &Proxy) -> Error {
-    Error::new(kind, Phase::Tunnel).with_proxy(proxy.authority())
+    Error::new(kind, Phase::Tunnel).with_proxy(proxy)
 }

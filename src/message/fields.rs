@@ -400,14 +400,7 @@ pub(crate) const fn is_token_byte(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn fields(lines: &[(&str, &str)]) -> Fields {
-        let mut fields = Fields::new();
-        for (name, value) in lines {
-            fields.append(name, value).unwrap();
-        }
-        fields
-    }
+    use crate::testing::fields;
 
     #[test]
     fn rfc_a21_names_are_tokens_and_keep_their_case() {

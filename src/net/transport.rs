@@ -1,5 +1,12 @@
 //! A connection as the drivers see it: a socket, and TLS beside it if it is spoken; twice if a proxy speaks it too.
 
+#[cfg_attr(
+    not(feature = "tls"),
+    allow(
+        clippy::needless_pass_by_ref_mut,
+        reason = "without TLS there is no stage to be changed"
+    )
+)]
 mod secured;
 #[cfg(all(test, feature = "testkit", feature = "ring"))]
 mod tests;

@@ -313,7 +313,9 @@ pub fn connect_writer(data: &[u8]) {
     let Some(target) = authority_form(host, port) else {
         return;
     };
-    let mut proxy = Proxy::parse("http://proxy.test").unwrap_or_else(|error| panic!("{error}"));
+    let Ok(mut proxy) = Proxy::parse("http://proxy.test") else {
+        return;
+    };
     if !user.is_empty() {
         proxy = proxy
             .clone()
@@ -372,8 +374,7 @@ fn read_strictly(wire: &str) -> Vec<&str> {
 
 /// Holds a target to be what every reader takes for the same host and port.
 fn check_authority(target: &str, port: u16) {
-    let split = target.rsplit_once(':');
-    let (host, end) = split.unwrap_or_else(|| panic!("{target:?}"));
+    let (host, end) = target.rsplit_once(':').unwrap_or_default();
     assert!(port != 0 && end == port.to_string(), "{target:?}");
     let inside = host
         .strip_prefix('[')

@@ -320,10 +320,21 @@ impl Plan {
     /// [`ErrorKind::LocalField`] when the caller's fields have credentials for a proxy, and it would be the server that
     /// gets them (RFC 9110 §11.7.2).
     pub(crate) fn send_via(&mut self, via: Via) -> Result<(), Error> {
-        if matches!(via, Via::Tunnel(_)) && self.fields.contains(PROXY_AUTHORIZATION) {
-            return Err(refused("Proxy-Authorization", FieldError::ConnectionOwned));
+        if matches!(via, Via::Tunnel(_)) {
+            self.send_past_proxy()?;
         }
         self.via = via;
+        Ok(())
+    }
+
+    /// Decides that the server is reached without the proxy that others are reached through.
+    ///
+    /// # Errors
+    /// As [`send_via`](Self::send_via).
+    pub(crate) fn send_past_proxy(&self) -> Result<(), Error> {
+        if self.fields.contains(PROXY_AUTHORIZATION) {
+            return Err(refused("Proxy-Authorization", FieldError::ConnectionOwned));
+        }
         Ok(())
     }
 

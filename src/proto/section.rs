@@ -5,10 +5,11 @@
 //! one that is certain first is told.
 //!
 //! Two parsers stand side by side. httparse reads an ordinary section, at the first look if it is there whole; whatever
-//! it refuses or cannot hold is read again by [`Builder`], line by line, which knows folds, the lenient mode and where a fault is. What
-//! httparse accepts the builder accepts with the same result: a property test holds them to it.
+//! it refuses or cannot hold is read again by [`Builder`], line by line, which knows folds, the lenient mode and where a
+//! fault is. What httparse accepts the builder accepts with the same result: a property test holds them to it.
 
 mod bounds;
+mod ordinary;
 
 use crate::config::{Limits, Strictness};
 use crate::error::{ErrorKind, HeadRule, Limit};
@@ -16,15 +17,7 @@ use crate::message::anomaly::{Anomalies, Anomaly};
 use crate::message::fields::{Fields, Span, is_token_byte};
 use crate::proto::section::bounds::Bound;
 pub(crate) use crate::proto::section::bounds::Bounds;
-
-/// Field lines that the first parser holds; a section with more is read by the second.
-const FAST_LINES: usize = 32;
-
-/// Bytes of a section that has only a few lines, or of what begins with one.
-const SHORT: usize = 256;
-
-/// Field lines of most responses; preparing room for more than these takes time.
-const FEW_LINES: usize = 8;
+use crate::proto::section::ordinary::{has_crlf_only, read_front};
 
 /// The longest name that a span can hold; matters only where the bound on lines was raised beyond it.
 const LONGEST_NAME: Bound = Bound::new(Limit::LineBytes, u16::MAX as usize);
@@ -149,7 +142,7 @@ impl SectionScan {
             }
         };
         let section = input.get(self.start..end).unwrap_or_default();
-        let fields = match read_fast(section, self.fields) {
+        let fields = match ordinary::read_fast(section, self.fields) {
             Some(fields) => fields,
             None => Builder::new(
                 self.start,
@@ -175,11 +168,7 @@ impl SectionScan {
         if let [] | [b'\r' | b'\n', ..] = visible {
             return None;
         }
-        let (fields, used) = if visible.len() <= SHORT {
-            parse::<FEW_LINES>(visible)?
-        } else {
-            parse::<FAST_LINES>(visible)?
-        };
+        let (fields, used) = read_front(visible)?;
         let end = self.start.saturating_add(used);
         let is_plain =
             fields.len() <= bounds.fields.max && has_crlf_only(visible.get(..used)?, &fields);
@@ -239,59 +228,6 @@ pub(crate) fn note_line_end<'a>(
             Ok(line)
         }
     }
-}
-
-/// Reads an ordinary section; none when there is anything out of the ordinary in it.
-fn read_fast(section: &[u8], fields: usize) -> Option<Fields> {
-    match fields {
-        0 => None,
-        1..=FEW_LINES => parse::<FEW_LINES>(section),
-        _ if fields <= FAST_LINES => parse::<FAST_LINES>(section),
-        _ => None,
-    }
-    .filter(|(read, used)| *used == section.len() && read.len() == fields)
-    .map(|(read, _)| read)
-}
-
-/// Reads an ordinary section of at most `N` lines at the front of something; and how long it is.
-fn parse<const N: usize>(section: &[u8]) -> Option<(Fields, usize)> {
-    work(section.len());
-    let mut headers = [httparse::EMPTY_HEADER; N];
-    let Ok(httparse::Status::Complete((used, headers))) =
-        httparse::parse_headers(section, &mut headers)
-    else {
-        return None;
-    };
-    let base = section.as_ptr() as usize;
-    let mut spans = Vec::with_capacity(headers.len());
-    for header in headers {
-        spans.push(Span {
-            name: offset_in(base, header.name.as_bytes())?,
-            name_len: u16::try_from(header.name.len()).ok()?,
-            value: offset_in(base, header.value)?,
-            value_len: u32::try_from(header.value.len()).ok()?,
-        });
-    }
-    let section = section.get(..used)?;
-    Some((Fields::from_parts(section.to_vec(), spans), used))
-}
-
-/// Says whether each line of a section that was read ends with CRLF: httparse takes a bare LF too.
-fn has_crlf_only(section: &[u8], fields: &Fields) -> bool {
-    let is_end = |end: usize| {
-        let before = section.get(..end);
-        before.is_some_and(|before| before.ends_with(b"\r\n"))
-    };
-    section.ends_with(b"\r\n\r\n")
-        && fields
-            .spans()
-            .iter()
-            .skip(1)
-            .all(|span| is_end(span.name as usize))
-}
-
-fn offset_in(base: usize, part: &[u8]) -> Option<u32> {
-    u32::try_from((part.as_ptr() as usize).checked_sub(base)?).ok()
 }
 
 /// Reads a complete section line by line: unfolds, strips, and finds the offset of a fault.

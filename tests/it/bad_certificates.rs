@@ -423,7 +423,7 @@ fn chains() -> Vec<Case> {
             .refused(BadSignature, "BadSignature"),
         new(
             "no certificate",
-            ServerIdentity::from_der(Vec::new(), good.key.clone()),
+            ServerIdentity::from_der(Vec::new(), good.key),
         )
         .refused(BadCertificate, "no certificate"),
     ]

@@ -2,7 +2,7 @@
 
 use wirescope::testkit::{Peer, Relay, RelayBuilder, Script};
 
-use crate::cli::{Ran, calls_done, command, hello, objects, run};
+use crate::cli::{Ran, calls_done, command, file, hello, objects, run};
 use crate::harness::authority;
 
 const URL: &str = "http://origin.test/a?b";
@@ -105,6 +105,52 @@ fn fields_and_credentials_go_to_the_proxy() {
 }
 
 #[test]
+fn what_a_proxy_says_instead_of_a_tunnel_is_shown() {
+    let answer = "HTTP/1.1 403 No\r\nX-Why: closed\r\nContent-Length: 0\r\n\r\n";
+    let script = Script::new().expect_request().send(answer);
+    let proxy = Peer::start(script.close()).unwrap();
+    let url = proxy.http_url("");
+    let ran = run(&["-v", "-x", &url, "https://origin.test/"]);
+    assert_eq!(ran.code, 56, "{}", ran.err);
+    let verbose = "* No tunnel, the proxy answered 403\n< X-Why: closed\n< Content-Length: 0\n<\n";
+    assert!(ran.err.contains(verbose), "{}", ran.err);
+    for note in [
+        &*format!("  - through the proxy {url}\n"),
+        "  - the proxy answered 403, X-Why: closed; Content-Length: 0\n",
+    ] {
+        assert!(ran.out.contains(note), "{note}: {}", ran.out);
+    }
+}
+
+#[test]
+fn the_tls_of_a_proxy_is_told_apart() {
+    let identity = authority().issue(&["127.0.0.1"]).unwrap();
+    let origin = Peer::builder()
+        .script(Script::new().respond_with(|_| b"HTTP/1.1 204 None\r\n\r\n".to_vec()))
+        .tls(authority().issue(&["origin.test"]).unwrap())
+        .start()
+        .unwrap();
+    let relay = leading(Relay::https(identity), &origin);
+    let roots = file("roots.pem", authority().pem().as_bytes());
+    let url = "https://origin.test/";
+    let ran = run(&[
+        "-v",
+        "--cacert",
+        roots.to_str().unwrap(),
+        "-x",
+        &relay.url(),
+        url,
+    ]);
+    well(&ran);
+    let proxy = ran.err.find("* Proxy certificate:").unwrap();
+    let server = ran.err.find("* Server certificate:").unwrap();
+    let asking = ran.err.find("* Asking ").unwrap();
+    assert!(proxy < asking && asking < server, "{}", ran.err);
+    let told = ran.out.matches("  - with the proxy: TLSv1.3").count();
+    assert_eq!(told, 1, "{}", ran.out);
+}
+
+#[test]
 fn verbose_shows_the_request_line_as_the_proxy_gets_it() {
     let origin = hello();
     let relay = leading(Relay::http(), &origin);
@@ -202,21 +248,25 @@ fn exit_codes_of_proxies_are_those_of_curl() {
         let script = Script::new().expect_request().send(answer).close();
         Peer::start(script).unwrap()
     };
-    let socks = |pieces: &[&[u8]]| {
-        let mut script = Script::new().expect_bytes([5, 1, 0]);
-        for piece in pieces {
-            script = script.send(piece);
-        }
-        Peer::start(script).unwrap()
+    let socks = |answer: &[u8], reply: &[u8]| {
+        let greeted = Script::new().expect_bytes([5, 1, 0]).send(answer);
+        let asked = greeted.expect_contains(b"origin.test\x01\xbb").send(reply);
+        Peer::start(asked).unwrap()
     };
     let forbidden = answers("HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n");
     let unknown = answers("HTTP/1.1 407 Who\r\nContent-Length: 0\r\n\r\n");
     let closed = answers("");
     let garbage = answers("SSH-2.0-x\r\n\r\n");
     let cut = answers("HTTP/1.1 200 OK\r\nX");
-    let no_method = socks(&[&[5, 0xff]]);
-    let refused = socks(&[&[5, 0], &[5, 5, 0, 1, 0, 0, 0, 0, 0, 0]]);
-    let old = socks(&[&[4, 0]]);
+    let no_method = socks(&[5, 0xff], &[]);
+    let refused = socks(&[5, 0], &[5, 5, 0, 1, 0, 0, 0, 0, 0, 0]);
+    let old = socks(&[4, 0], &[]);
+    let cut_reply = Script::new().expect_bytes([5, 1, 0]).send([5, 0]);
+    let cut_reply = cut_reply
+        .expect_contains(b"origin.test\x01\xbb")
+        .send([5, 0, 0]);
+    let cut_reply = Peer::start(cut_reply.close()).unwrap();
+    let gone = Peer::start(Script::new().expect_bytes([5, 1, 0]).reset()).unwrap();
     let not_tls = Peer::start(Script::new().send("HTTP/1.1 400 No\r\n\r\n")).unwrap();
     let http = |peer: &Peer| peer.http_url("");
     let socks5h = |peer: &Peer| peer.http_url("").replace("http:", "socks5h:");
@@ -230,6 +280,8 @@ fn exit_codes_of_proxies_are_those_of_curl() {
         (97, socks5h(&no_method)),
         (97, socks5h(&refused)),
         (97, socks5h(&old)),
+        (97, socks5h(&cut_reply)),
+        (97, socks5h(&gone)),
         (35, not_tls.https_url("")),
         (5, nowhere),
         (7, "http://127.0.0.1:1".to_owned()),

@@ -4,9 +4,11 @@
 //! What has to come of each cut is told from the parts of the answer (`answer.rs`); the server's side of the
 //! wire ends where the test says (`wire.rs`). Each worker has a client, a server and an event stream of its own.
 
-mod answer;
+pub(crate) mod answer;
 mod flips;
-mod wire;
+mod proxied;
+mod upgraded;
+pub(crate) mod wire;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
@@ -20,7 +22,8 @@ use wirescope::error::{Timer, TlsFailure};
 use wirescope::testkit::check::check;
 use wirescope::{Client, Error, ErrorKind, Phase, Request, Response, TlsConfig};
 
-use crate::support::{Server, trusted, watched};
+use crate::support::{Server, target, trusted, watched};
+use crate::ways::Way;
 use answer::{ANSWERS, Answer, Ask, End, Form, NEXT, Outcome, named};
 use wire::{Over, Sealed, Wire, config};
 
@@ -223,7 +226,7 @@ fn reply(wire: &mut Wire, play: &Play, desk: &Mutex<Desk>) -> Result<(), Over> {
         wire.send(&bytes, told)?;
     }
     let head = wire.head()?;
-    if head.starts_with("GET /next ") {
+    if head.starts_with("GET ") && target(&head).ends_with("/next") {
         return wire.send(NEXT.as_bytes(), told);
     }
     desk.lock().unwrap().requests += 1;
@@ -261,12 +264,22 @@ fn reply(wire: &mut Wire, play: &Play, desk: &Mutex<Desk>) -> Result<(), Over> {
 
 /// Tries every cut, and says how many ended in an error that was as it has to be.
 fn sweep(what: &str, plays: &[Play], tls: Option<(&Arc<ServerConfig>, &TlsConfig)>) -> usize {
+    sweep_by(Way::Direct, what, plays, tls)
+}
+
+/// The same by this way; what the proxy says before is not cut.
+fn sweep_by(
+    way: Way,
+    what: &str,
+    plays: &[Play],
+    tls: Option<(&Arc<ServerConfig>, &TlsConfig)>,
+) -> usize {
     let (begun, typed) = (Instant::now(), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         for worker in 0..WORKERS {
             let own = plays.iter().skip(worker).step_by(WORKERS);
             let typed = &typed;
-            scope.spawn(move || typed.fetch_add(work(own, tls), Ordering::Relaxed));
+            scope.spawn(move || typed.fetch_add(work(way, own, tls), Ordering::Relaxed));
         }
     });
     let (points, typed) = (plays.len(), typed.into_inner());
@@ -278,16 +291,20 @@ fn sweep(what: &str, plays: &[Play], tls: Option<(&Arc<ServerConfig>, &TlsConfig
 }
 
 fn work<'a>(
+    way: Way,
     plays: impl Iterator<Item = &'a Play>,
     tls: Option<(&Arc<ServerConfig>, &TlsConfig)>,
 ) -> usize {
     let desk = Arc::new(Mutex::new(Desk::default()));
     let (served, is_served) = channel();
     let (desks, server_config) = (desk.clone(), tls.map(|(config, _)| config.clone()));
-    let server = Server::start(move |stream| {
+    let server = Server::start(move |mut stream| {
         let Some(play) = desks.lock().unwrap().play.clone() else {
             return;
         };
+        if way.open(&mut stream).is_err() {
+            return;
+        }
         let left = match play.cut {
             Cut::Plain(_) => usize::MAX,
             Cut::Cipher(cut) => cut,
@@ -299,14 +316,14 @@ fn work<'a>(
         serve(wire, &play, &desks);
         let _ = served.send(());
     });
-    let (client, events) = watched(|builder| match tls {
-        Some((_, trusting)) => builder.tls(trusting.clone()),
-        None => builder,
+    let (client, events) = watched(|builder| {
+        let builder = way.through(builder, server.addr(), tls.is_some());
+        match tls {
+            Some((_, trusting)) => builder.tls(trusting.clone()),
+            None => builder,
+        }
     });
-    let mut url = server.url("/");
-    if tls.is_some() {
-        url = url.replacen("http", "https", 1);
-    }
+    let url = format!("{}://{}/", way.scheme(tls.is_some()), server.addr());
     let (mut typed, mut marked) = (0, 0);
     let mut plays = plays.cloned();
     let mut again = None;

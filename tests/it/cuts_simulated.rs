@@ -1,12 +1,17 @@
 //! The byte-cut law in the simulator: every answer, cut behind every byte, by FIN, reset and silence, plain and under
 //! TLS, with the default deadlines.
 
+mod proxied;
+mod upgraded;
+
 use std::time::Duration;
 
 use wirescope::error::Timer;
 use wirescope::testkit::Script;
 use wirescope::testkit::sim::{Caller, Cut, Handshake, Link, Outcome, Sim};
 use wirescope::{Client, ErrorKind, Phase, Request};
+
+use crate::ways::Way;
 
 const PEER: &str = "192.0.2.1:80";
 
@@ -142,26 +147,33 @@ impl Case {
 
     /// Asks, and reads the body to its end.
     fn run(&self, client: &Client, at: usize, cut: Cut, is_tls: bool) -> (Outcome, usize) {
+        self.run_by(Way::Direct, client, at, cut, is_tls)
+    }
+
+    /// The same by this way; what the proxy says before is not cut.
+    fn run_by(
+        &self,
+        way: Way,
+        client: &Client,
+        at: usize,
+        cut: Cut,
+        is_tls: bool,
+    ) -> (Outcome, usize) {
         let mut sim = Sim::new(client);
-        let before = if self.ask == Ask::Second {
-            self.answer.len()
-        } else {
-            0
-        };
+        let mut before = way.opening().len();
+        if self.ask == Ask::Second {
+            before += self.answer.len();
+        }
         let link = Link::new()
             .latency(Duration::from_millis(5))
             .cut(cut, (before + at) as u64);
-        let listening = sim.listen(PEER.parse().unwrap(), self.script()).link(link);
-        if is_tls {
-            listening.tls(Handshake::Made { trips: 2 });
-        }
+        listen(&mut sim, way, is_tls, link, self.script());
         let there = Script::new().expect_head().send(THERE).stall();
         let listening = sim.listen(MOVED.parse().unwrap(), there);
         if is_tls {
             listening.tls(Handshake::Made { trips: 2 });
         }
-        let scheme = if is_tls { "https" } else { "http" };
-        let url = format!("{scheme}://192.0.2.1:80/");
+        let url = format!("{}://{PEER}/", way.scheme(is_tls));
         if self.ask == Ask::Second {
             sim.run(self.request(client, &url)).unwrap();
         }
@@ -224,6 +236,26 @@ impl Case {
             took >= MINUTE && took <= MINUTE + set_up + LATE,
             "{point}: {took:?}"
         );
+    }
+}
+
+/// Lets the peer play this script, behind the proxy's part if there is one.
+fn listen(sim: &mut Sim, way: Way, is_tls: bool, link: Link, script: Script) {
+    let handshake = Handshake::Made { trips: 2 };
+    let peer = PEER.parse().unwrap();
+    match way {
+        Way::Direct | Way::Forward if is_tls => {
+            sim.listen(peer, script).link(link).tls(handshake);
+        }
+        Way::Connect | Way::Socks if is_tls => {
+            let script = way.script("192.0.2.1", 80).start_tls().followed_by(script);
+            let listening = sim.listen(peer, script).link(link);
+            listening.tls_on_demand(handshake);
+        }
+        Way::Direct | Way::Forward | Way::Connect | Way::Socks => {
+            sim.listen(peer, way.script("192.0.2.1", 80).followed_by(script))
+                .link(link);
+        }
     }
 }
 

@@ -1,14 +1,15 @@
 //! A process without descriptors. The limit holds for all of it, so the client runs in a child, and the peers here.
 
+use std::fs::File;
 use std::process::Command;
-use std::sync::{Barrier, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
 
 use wirescope::event::EventData;
 use wirescope::message::close::CloseReason;
 use wirescope::testkit::check::check;
 use wirescope::testkit::{Peer, Script};
-use wirescope::{Error, ErrorKind, EventLoop};
+use wirescope::{Error, ErrorKind, EventLoop, Phase, Proxy};
 
 use crate::support::watched;
 
@@ -187,7 +188,7 @@ fn nothing_to_wait_for() {
     };
     let (client, events) = watched(|builder| builder);
     let mut held = Vec::new();
-    while let Ok(file) = std::fs::File::open("/dev/null") {
+    while let Ok(file) = File::open("/dev/null") {
         held.push(file);
     }
     let error = client.get(url).unwrap().send().unwrap_err();
@@ -203,4 +204,40 @@ fn nothing_to_wait_for() {
         "dial_done kind=connect",
         "get_conn_failed",
     ]);
+}
+
+/// A call that can be canceled polls while its proxy is asked for a tunnel, and needs a descriptor more for that. Without
+/// one it fails, and does not try again and again.
+#[test]
+fn a_tunnel_that_cannot_be_waited_for_is_an_error() {
+    let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("socks5h://{}", proxy.local_addr().unwrap());
+    run_child("descriptors::no_waker_in_a_tunnel", DESCRIPTORS, &[url]);
+}
+
+#[test]
+#[ignore = "a part of a_tunnel_that_…, in a process of its own"]
+fn no_waker_in_a_tunnel() {
+    let urls = urls();
+    let Some(proxy) = urls.first().map(|url| Proxy::parse(url).unwrap()) else {
+        return;
+    };
+    let held: Arc<Mutex<Vec<File>>> = Arc::default();
+    let holds = held.clone();
+    let (client, events) = watched(|builder| {
+        builder.proxy(proxy).socket_hook(move |_, _| {
+            let files = std::iter::from_fn(|| File::open("/dev/null").ok());
+            holds.lock().unwrap().extend(files);
+            Ok(())
+        })
+    });
+    let mut request = client.get("http://a.test/").unwrap();
+    let _handle = request.cancel_handle();
+    let error = request.send().unwrap_err();
+    held.lock().unwrap().clear();
+    assert_eq!(error.phase(), Phase::Tunnel, "{error}");
+    assert!(matches!(error.kind(), ErrorKind::Io { .. }), "{error}");
+    assert_eq!(client.pool_stats().total().connections(), 0);
+    drop(client);
+    check(&events).assert_sequence(["proxy_connect_start", "proxy_connect_done", "dial_done"]);
 }

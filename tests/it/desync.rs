@@ -1,5 +1,7 @@
 //! The tag law: what a peer sends behind an answer is never the answer to the next request.
 
+mod proxied;
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::mpsc::{Receiver, Sender, channel};

@@ -69,3 +69,5 @@ mod tls_sessions;
 mod trailers;
 mod unix;
 mod upgrade;
+mod urls;
+mod ways;

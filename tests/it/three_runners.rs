@@ -6,15 +6,19 @@
 //! its own over TCP (two writes that may arrive as one) is held apart by gates.
 
 mod bodies;
+mod proxied;
 mod supplies;
 mod table;
 mod upgrades;
 
 use std::io::{Read, Write};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wirescope::event::{Event, EventKind, Events, Interest, Overflow, Trace, channel_with};
+use wirescope::event::{
+    Event, EventData, EventKind, Events, Interest, Overflow, Trace, channel_with,
+};
 use wirescope::message::tls::TlsFacts;
 use wirescope::testkit::check::check;
 use wirescope::testkit::sim::{Caller, Handshake, Sim};
@@ -25,13 +29,18 @@ use wirescope::{
 };
 
 use self::bodies::{Slow, Supply};
+use self::proxied::proxied;
 use self::supplies::supplies;
 use self::table::{Case, answers, readers, requests, secured, sequences};
 use self::upgrades::upgrades;
 use crate::harness::{PATIENCE, authority, trusting};
+use crate::ways::Way;
 
 /// Where the simulated peer listens: a port of as many digits as those that the system chooses.
 const LISTENS: &str = "127.0.0.1:51234";
+
+/// What is asked for where the peer is a proxy too.
+const TARGET: (&str, u16) = ("a.test", 8000);
 
 /// Most bytes of a body.
 const BODY_MAX: usize = 1 << 20;
@@ -42,6 +51,7 @@ struct Play {
     calls: Vec<Ask>,
     change: fn(ClientBuilder) -> ClientBuilder,
     peer: On,
+    way: Way,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -186,6 +196,7 @@ impl Play {
             calls,
             change: |client| client,
             peer: On::Plain,
+            way: Way::Direct,
         }
     }
 
@@ -197,6 +208,26 @@ impl Play {
     fn on(mut self, peer: On) -> Self {
         self.peer = peer;
         self
+    }
+
+    /// Lets the peer be a proxy too: its scripts say what it does as one.
+    fn by(mut self, way: Way) -> Self {
+        self.way = way;
+        self
+    }
+
+    /// Says whether TLS begins where a script says so.
+    fn is_tls_on_demand(&self) -> bool {
+        matches!(self.way, Way::Connect | Way::Socks)
+    }
+
+    /// The beginning of all URLs, when the peer listens there.
+    fn base(&self, at: SocketAddr) -> String {
+        let scheme = self.way.scheme(self.peer == On::Tls);
+        match (self.way, TARGET) {
+            (Way::Direct, _) => format!("{scheme}://{at}"),
+            (_, (host, port)) => format!("{scheme}://{host}:{port}"),
+        }
     }
 }
 
@@ -235,18 +266,24 @@ struct Wire {
 impl Wire {
     fn new(play: &Play) -> Self {
         let (observer, events) = channel_with(0, Overflow::Unbounded, Interest::ALL);
-        let builder = (play.change)(Client::builder()).observe(observer);
-        let client = builder.tls(trusting(authority())).build().unwrap();
         let refused = RefusedPort::reserve().unwrap();
         let mut peer = Peer::builder().scripts(play.scripts.iter().cloned());
         if play.peer == On::Tls {
-            peer = peer.tls(authority().issue(&["127.0.0.1"]).unwrap());
+            let identity = authority().issue(&["127.0.0.1", TARGET.0]).unwrap();
+            peer = match play.is_tls_on_demand() {
+                true => peer.tls_on_demand(identity),
+                false => peer.tls(identity),
+            };
         }
         let peer = peer.start().unwrap();
-        let base = match play.peer {
-            On::Refused => format!("http://{}", refused.addr()),
-            On::Plain | On::Tls => peer.url(""),
+        let at = match play.peer {
+            On::Refused => refused.addr(),
+            On::Plain | On::Tls => peer.addr(),
         };
+        let base = play.base(at);
+        let builder = (play.change)(Client::builder()).observe(observer);
+        let builder = play.way.through(builder, at, play.peer == On::Tls);
+        let client = builder.tls(trusting(authority())).build().unwrap();
         Self {
             client,
             events,
@@ -270,7 +307,7 @@ impl Wire {
         }
     }
 
-    fn finish(self, came: Vec<Came>, facts: Option<Arc<TlsFacts>>) -> Ran {
+    fn finish(self, came: Vec<Came>) -> Ran {
         let Self {
             client,
             events,
@@ -287,23 +324,30 @@ impl Wire {
             came,
             transcript: transcript(&events),
             requests: requests.iter().map(seen).collect(),
-            facts,
+            facts: events.iter().find_map(facts_of),
         }
+    }
+}
+
+/// What a handshake agreed on, with a server or with a proxy.
+fn facts_of(event: &Event) -> Option<Arc<TlsFacts>> {
+    match event.data() {
+        EventData::TlsHandshakeDone(done) => done.facts().cloned(),
+        _ => None,
     }
 }
 
 fn over_tcp(play: &Play) -> Ran {
     let wire = Wire::new(play);
-    let mut facts = None;
     let mut came = Vec::new();
     for ask in &play.calls {
         let request = wire.request(ask);
-        came.push(match response(request, ask, &mut facts) {
+        came.push(match response(request, ask) {
             Ok(came) => came,
             Err(error) => failed(&error),
         });
     }
-    wire.finish(came, facts)
+    wire.finish(came)
 }
 
 // ---- through the event loop ----
@@ -323,7 +367,7 @@ fn over_loop(play: &Play) -> Ran {
         });
     }
     drop(event_loop);
-    wire.finish(came, None)
+    wire.finish(came)
 }
 
 fn completion(event_loop: &mut EventLoop, request: Request, ask: &Ask) -> Result<Came, Error> {
@@ -366,13 +410,10 @@ fn completed(done: &Completion, body: Vec<u8>) -> Came {
     }
 }
 
-fn response(request: Request, ask: &Ask, facts: &mut Option<Arc<TlsFacts>>) -> Result<Came, Error> {
+fn response(request: Request, ask: &Ask) -> Result<Came, Error> {
     let mut response = request.send()?;
     if let Some(gate) = &ask.gate {
         gate.open();
-    }
-    if facts.is_none() {
-        *facts = response.tls().cloned();
     }
     if let (Some(words), true) = (ask.speaks, response.is_upgraded()) {
         return Ok(Came::Response {
@@ -434,27 +475,28 @@ fn seen(request: &SeenRequest) -> Reached {
 // ---- in the simulator ----
 
 fn simulated(play: Play, facts: Option<Arc<TlsFacts>>) -> Ran {
-    let client = (play.change)(Client::builder()).build().unwrap();
+    let listens = LISTENS.parse().unwrap();
+    let builder = (play.change)(Client::builder());
+    let builder = play.way.through(builder, listens, play.peer == On::Tls);
+    let client = builder.build().unwrap();
     let mut sim = Sim::new(&client);
     if let Some(facts) = facts {
         sim.tls_facts(facts);
     }
     let (first, rest) = play.scripts.split_first().unwrap();
     if play.peer != On::Refused {
-        let mut listening = sim.listen(LISTENS.parse().unwrap(), first.clone());
+        let mut listening = sim.listen(listens, first.clone());
         for script in rest {
             listening = listening.then(script.clone());
         }
-        if play.peer == On::Tls {
-            listening.tls(Handshake::Made { trips: 1 });
+        let handshake = Handshake::Made { trips: 1 };
+        match play.peer {
+            On::Tls if play.is_tls_on_demand() => _ = listening.tls_on_demand(handshake),
+            On::Tls => _ = listening.tls(handshake),
+            On::Plain | On::Refused => {}
         }
     }
-    let scheme = if play.peer == On::Tls {
-        "https"
-    } else {
-        "http"
-    };
-    let base = format!("{scheme}://{LISTENS}");
+    let base = play.base(listens);
     let mut came = Vec::new();
     for ask in &play.calls {
         if !matches!(ask.after, After::Nothing) {
@@ -559,6 +601,11 @@ fn sequences_are_the_same_for_all_runners() {
 #[test]
 fn other_protocols_are_the_same_for_all_runners() {
     all(upgrades(), 15);
+}
+
+#[test]
+fn proxies_are_the_same_for_all_runners() {
+    all(proxied(), 33);
 }
 
 #[test]

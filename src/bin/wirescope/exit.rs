@@ -4,10 +4,8 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use wirescope::error::{
-    Limit, ProxyFailure, ProxyRule, RequestRule, SocketRule, TlsFailure, UrlError,
-};
-use wirescope::{Error, ErrorKind, Phase};
+use wirescope::error::{Limit, ProxyRule, RequestRule, SocketRule, TlsFailure, UrlError};
+use wirescope::{Error, ErrorKind, Phase, ProxyScheme};
 
 pub(crate) const OK: u8 = 0;
 const UNSUPPORTED: u8 = 1;
@@ -162,9 +160,9 @@ fn code_of(error: &Error) -> u8 {
         ) => INTERFACE,
         (ErrorKind::Lookup(_), _) if error.proxy().is_some() => PROXY_LOOKUP,
         (ErrorKind::Lookup(_), _) => LOOKUP,
-        (ErrorKind::Proxy(failure), _) => code_of_proxy(failure, error.proxy_refusal().is_some()),
         (ErrorKind::Connect, _) => CONNECT,
         (ErrorKind::Timeout(_), _) => TIMEOUT,
+        (_, Phase::Tunnel) if error.proxy_scheme().is_some_and(ProxyScheme::is_socks) => SOCKS,
         (ErrorKind::Status(_), _) => STATUS,
         (ErrorKind::PeerRedirect(_), _) => BAD_URL,
         (
@@ -180,15 +178,6 @@ fn code_of(error: &Error) -> u8 {
         (_, Phase::Connect) => CONNECT,
         (_, Phase::Tls) => TLS,
         (_, Phase::Send | Phase::Expect) => SEND,
-        _ => RECEIVE,
-    }
-}
-
-/// An answer of HTTP, and an end without one, is what was received; SOCKS has a code of its own.
-fn code_of_proxy(failure: ProxyFailure, is_http: bool) -> u8 {
-    match failure {
-        ProxyFailure::Socks(_) | ProxyFailure::SocksAnswer(_) => SOCKS,
-        ProxyFailure::CredentialsWanted | ProxyFailure::CredentialsRefused if !is_http => SOCKS,
         _ => RECEIVE,
     }
 }

@@ -40,7 +40,12 @@ pub(crate) fn bind(
         Way::Host(name) => host(builder, name),
         Way::Both(name, of) => host(device(builder, name)?, of),
         Way::Either(name) if is_interface(name) => device(builder, name),
-        Way::Either(name) => host(builder, name),
+        Way::Either(name) => host(builder, name).map_err(|error| match error {
+            Failure::Interface(text) => {
+                Failure::Interface(format!("{text}; no interface has that name"))
+            }
+            other => other,
+        }),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use wirescope::TlsConfig;
-use wirescope::event::TlsHandshakeDone;
+use wirescope::event::{TlsHandshakeDone, TlsRole};
 use wirescope::message::tls::{CertificateFacts, TlsFacts, TlsVersion};
 
 use crate::args::Args;
@@ -71,13 +71,17 @@ fn certificate_file(text: &str) -> Result<PathBuf, Failure> {
 /// What `-v` tells of a handshake that ended: a line each.
 pub(crate) fn told(done: &TlsHandshakeDone) -> Option<String> {
     match (done.facts(), done.error()) {
-        (Some(facts), _) => Some(agreed(facts)),
+        (Some(facts), _) => Some(agreed(facts, done.to())),
         (None, Some(error)) => Some(error.message().to_owned()),
         (None, None) => None,
     }
 }
 
-fn agreed(facts: &TlsFacts) -> String {
+fn agreed(facts: &TlsFacts, peer: TlsRole) -> String {
+    let (name, title) = match peer {
+        TlsRole::Proxy => ("proxy", "Proxy"),
+        _ => ("server", "Server"),
+    };
     let group = facts.key_exchange().map(|group| format!(" / {group}"));
     let mut lines = vec![
         format!(
@@ -88,20 +92,20 @@ fn agreed(facts: &TlsFacts) -> String {
             facts.handshake().tag().replace('_', " "),
         ),
         match facts.alpn() {
-            Some(protocol) => format!("ALPN: server accepted {protocol}"),
-            None => "ALPN: server did not agree on a protocol".to_owned(),
+            Some(protocol) => format!("ALPN: {name} accepted {protocol}"),
+            None => format!("ALPN: {name} did not agree on a protocol"),
         },
     ];
     if let Some(own) = facts.certificates().first() {
-        lines.extend(server(own));
+        lines.push(format!("{title} certificate:"));
+        lines.extend(certificate(own));
     }
     lines.join("\n* ")
 }
 
-fn server(own: &CertificateFacts) -> Vec<String> {
+fn certificate(own: &CertificateFacts) -> Vec<String> {
     let date = |at: Option<i64>| at.map_or_else(|| "unknown".to_owned(), date);
     vec![
-        "Server certificate:".to_owned(),
         format!(" subject: {}", own.subject()),
         format!(" start date: {}", date(own.not_before())),
         format!(" expire date: {}", date(own.not_after())),

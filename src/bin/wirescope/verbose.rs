@@ -6,7 +6,8 @@ use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
 
 use wirescope::event::{
-    ConnectOutcome, Event, EventData, Interest, Observer, ProxySelected, ProxySource, Verdict,
+    ConnectOutcome, Event, EventData, Interest, Observer, ProxyConnectDone, ProxySelected,
+    ProxySource, TlsRole, Verdict,
 };
 use wirescope::message::fields::Fields;
 use wirescope::{ProxyScheme, Url};
@@ -87,6 +88,7 @@ impl Asking {
                 format!("< {}\n", status.trim_end()) + &section(head.fields())
             }
             EventData::GotTrailerField(field) => line("<", field.name(), field.value()),
+            EventData::ProxyConnectDone(done) => tunnel(done),
             other => star(other).map_or_else(String::new, |text| format!("* {text}\n")),
         }
     }
@@ -117,6 +119,20 @@ fn selection(selected: &ProxySelected) -> Option<String> {
     })
 }
 
+/// What came of asking a proxy for a tunnel, and the fields of its answer.
+fn tunnel(done: &ProxyConnectDone) -> String {
+    let said = match done.fields().is_empty() {
+        true => String::new(),
+        false => section(done.fields()),
+    };
+    match (done.error(), done.status()) {
+        (None, None) => "* Tunnel established\n".to_owned(),
+        (None, Some(status)) => format!("* Tunnel established ({status})\n{said}"),
+        (Some(_), Some(status)) => format!("* No tunnel, the proxy answered {status}\n{said}"),
+        (Some(error), None) => format!("* {}\n", error.message()),
+    }
+}
+
 /// What happens beside the messages.
 fn star(data: EventData<'_>) -> Option<String> {
     Some(match data {
@@ -142,7 +158,11 @@ fn star(data: EventData<'_>) -> Option<String> {
             } else {
                 ""
             };
-            format!("ALPN: wirescope offers {}{session}", start.alpn())
+            let to = match start.to() {
+                TlsRole::Proxy => " the proxy",
+                _ => "",
+            };
+            format!("ALPN: wirescope offers{to} {}{session}", start.alpn())
         }
         EventData::TlsHandshakeDone(done) => tls::told(done)?,
         EventData::ProxyConnectStart(start) => {
@@ -152,11 +172,6 @@ fn star(data: EventData<'_>) -> Option<String> {
                 start.target()
             )
         }
-        EventData::ProxyConnectDone(done) => match (done.error(), done.status()) {
-            (Some(error), _) => error.message().to_owned(),
-            (None, Some(status)) => format!("Tunnel established ({status})"),
-            (None, None) => "Tunnel established".to_owned(),
-        },
         EventData::GotConn(got) if got.reused() => {
             format!("Reusing the connection to {}", got.remote())
         }

@@ -28,7 +28,8 @@ impl Dialed {
     /// Notes the moment of an event, if a phase counts from it.
     pub(super) fn note(&mut self, kind: EventKind, now: Moment) {
         match kind {
-            EventKind::DnsStart => self.dns_start = Some(now),
+            // What lies behind a proxy may be looked up before the proxy.
+            EventKind::DnsStart => self.dns_start = self.dns_start.or(Some(now)),
             EventKind::ConnectStart => {
                 self.connect_first = self.connect_first.or(Some(now));
                 self.names_came(now);

@@ -501,6 +501,14 @@ mod tests {
     }
 
     #[test]
+    fn a_lookup_for_a_proxy_and_then_one_of_it_are_dns_both() {
+        const ASKED: Step = |marks, now| marks.note(K::DnsStart, now);
+        let phases = proxied(&[(1, ASKED), (3, ASKED), (10, connected)]);
+        let ms = |ms| Some(Duration::from_millis(ms));
+        assert_eq!((phases.queue, phases.dns), (ms(91), ms(4)));
+    }
+
+    #[test]
     fn what_did_not_happen_is_none_and_never_zero() {
         let phases = *fold(&[(K::CallStart, 0), (K::CallDone, 5)]).phases();
         assert_eq!(

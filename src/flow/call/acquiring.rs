@@ -93,7 +93,7 @@ impl Call {
             }
         };
         let legs = Legs::of(destination, &settings.connect_to);
-        let beyond = legs.is_nameless().then(|| {
+        let beyond = legs.wants_address().then(|| {
             let target = Target::of(destination.url, &settings.connect_to);
             let names = target.names(&settings.overrides, settings.is_resolver_custom);
             (target, names)

@@ -43,7 +43,7 @@ impl Call {
         match choice.proxy {
             Some(proxy) if self.plan.may_switch() => self.plan.send_via(Via::Tunnel(proxy)),
             Some(proxy) => self.plan.send_via(Via::of(proxy, &self.plan.url)),
-            None => Ok(()),
+            None => self.plan.send_past_proxy(),
         }
     }
 }

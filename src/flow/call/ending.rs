@@ -400,7 +400,7 @@ impl Call {
         let (bytes_out, bytes_in) = bytes_of(exchange);
         let url = &self.plan.url;
         Report {
-            proxy: self.plan.via().peer().map(|proxy| proxy.authority().into()),
+            proxy: (self.plan.via().peer()).map(|proxy| (proxy.scheme(), proxy.authority().into())),
             proxy_refusal: None,
             call: Some(self.id),
             conn: self.reached.as_ref().map(|reached| reached.conn),

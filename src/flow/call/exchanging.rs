@@ -61,6 +61,12 @@ impl Call {
         })
     }
 
+    /// The connection was lost, for this reason.
+    fn lost(&mut self, error: io::Error, turn: &mut Turn<'_>) {
+        let (kind, phase) = (ErrorKind::io(&error), self.phase());
+        self.broken(kind, phase, Some(Box::new(error)), Cause::Lost, turn);
+    }
+
     pub(super) fn exchange_input(&mut self, input: ExchangeInput, turn: &mut Turn<'_>) {
         let State::Exchanging(exchange, _) = &mut self.state else {
             if let (
@@ -96,14 +102,7 @@ impl Call {
                 Ok(Progress::Going)
             }
             ExchangeInput::SendFailed(_, error) if exchange.receiving().has_switched() => {
-                let phase = exchange.phase();
-                return self.broken(
-                    ErrorKind::io(&error),
-                    phase,
-                    Some(Box::new(error)),
-                    Cause::Lost,
-                    turn,
-                );
+                return self.lost(error, turn);
             }
             ExchangeInput::SendFailed(begun, error) => {
                 if error.kind() == io::ErrorKind::ConnectionReset {
@@ -122,16 +121,7 @@ impl Call {
                 Ok(Progress::Going)
             }
             ExchangeInput::Ended { clean } => exchange.ended(clean, turn),
-            ExchangeInput::ReceiveFailed(error) => {
-                let phase = exchange.phase();
-                return self.broken(
-                    ErrorKind::io(&error),
-                    phase,
-                    Some(Box::new(error)),
-                    Cause::Lost,
-                    turn,
-                );
-            }
+            ExchangeInput::ReceiveFailed(error) => return self.lost(error, turn),
             ExchangeInput::TlsBroke(fault) => {
                 let phase = exchange.phase();
                 return self.broken(

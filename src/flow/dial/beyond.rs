@@ -1,7 +1,8 @@
 //! A name that is looked up here for a proxy: SOCKS5 that is given addresses (RFC 1928 §4).
 //!
 //! It comes first, and only then the proxy is looked up and dialed. The proxy is given the address that would be tried
-//! first without it: the order of families, routes and the caller's guard count, and there is no race.
+//! first without it: the order of families, routes and the caller's guard count, and there is no race. All of this holds
+//! for a host that is an address too.
 
 use crate::error::Timer;
 use crate::flow::action::Action;

@@ -181,10 +181,18 @@ impl Dial {
             Phase::Tls => self.is_securing_proxy(),
             // What lies behind the proxy may be looked up before it.
             Phase::Lookup => self.beyond.is_none(),
-            phase => matches!(phase, Phase::Connect | Phase::Tunnel),
+            Phase::Connect | Phase::Tunnel => true,
+            Phase::Prepare
+            | Phase::Queue
+            | Phase::Send
+            | Phase::Expect
+            | Phase::FirstByte
+            | Phase::Head
+            | Phase::Receive
+            | Phase::Done => false,
         };
         match self.facts.legs.via() {
-            Some(proxy) if is_before_origin => error.with_proxy(proxy.authority()),
+            Some(proxy) if is_before_origin => error.with_proxy(proxy),
             Some(_) | None => error,
         }
     }

@@ -74,11 +74,10 @@ impl Legs {
         self.via.as_deref()
     }
 
-    /// Says whether the proxy is to be given an address, and there is only a name.
-    pub(crate) fn is_nameless(&self) -> bool {
+    /// Says whether the proxy is to be given an address, which is chosen here.
+    pub(crate) fn wants_address(&self) -> bool {
         let wants = |through: &Through| through.proxy.scheme() == ProxyScheme::Socks5;
-        (self.tunnel.as_ref())
-            .is_some_and(|through| wants(through) && through.goal.address.is_none())
+        self.tunnel.as_ref().is_some_and(wants)
     }
 
     /// The tunnel is to lead to this address.

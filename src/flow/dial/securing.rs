@@ -173,7 +173,7 @@ impl Dial {
     ) {
         let error = Error::new(ErrorKind::Tls(fault.failure), Phase::Tls);
         let error = match (handshake.0, self.facts.legs.via()) {
-            (TlsRole::Proxy, Some(proxy)) => error.with_proxy(proxy.authority()),
+            (TlsRole::Proxy, Some(proxy)) => error.with_proxy(proxy),
             (TlsRole::Proxy, None) | (TlsRole::Origin, _) => error,
         };
         let facts = ErrorFacts::of(&error);

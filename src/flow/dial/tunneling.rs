@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use crate::error::{Error, ErrorKind, Phase, TriedOutcome};
+use crate::error::{Error, ErrorKind, Phase, Timer, TriedOutcome};
 use crate::event::Emitter;
 use crate::flow::action::{Action, Moved};
 use crate::flow::dial::candidates::Candidates;
@@ -12,7 +12,8 @@ use crate::flow::dial::contestants::{Gravest, Stage};
 use crate::flow::dial::ending::End;
 use crate::flow::dial::legs::Come;
 use crate::flow::dial::{Dial, State, Step};
-use crate::flow::tunnel::{Progress, Tunnel};
+use crate::flow::timers::Timers;
+use crate::flow::tunnel::{Progress, Tunnel, spoke_early};
 use crate::message::answer::Family;
 use crate::proto::Turn;
 
@@ -45,7 +46,7 @@ impl Tunneling {
 
 impl Dial {
     /// What is to be done for the tunnel, if it is its turn.
-    pub(super) fn tunnel(&mut self, turn: &mut Turn<'_>) -> Option<Step> {
+    pub(super) fn tunnel(&mut self, turn: &mut Turn<'_>, timers: &mut Timers) -> Option<Step> {
         if let State::Tunneling(tunneling) = &mut self.state {
             return match std::mem::replace(&mut tunneling.voice, Voice::Quiet) {
                 Voice::Due => Some(Step::Do(Action::Speak {
@@ -57,15 +58,17 @@ impl Dial {
         let legs = &self.facts.legs;
         let is_next = |one: &_| legs.come(one) == Come::BeforeTunnel;
         let number = self.contestants.first(|one| is_next(&one.stage))?;
-        Some(self.enter(number, turn))
+        Some(self.enter(number, turn, timers))
     }
 
     /// The others end, one by one, and then the proxy is asked.
-    fn enter(&mut self, number: u16, turn: &mut Turn<'_>) -> Step {
+    fn enter(&mut self, number: u16, turn: &mut Turn<'_>, timers: &mut Timers) -> Step {
         if let Some(other) = self.contestants.first(|one| one.number != number) {
             self.end_one(other, End::Lost, turn.now, turn.emitter);
             return Step::Do(Action::AbortConnect { contestant: other });
         }
+        // It may still be that of a handshake that was lost.
+        timers.disarm(Timer::Tls);
         self.end_lookup(None, turn.now, turn.emitter);
         self.candidates = Candidates::new(Family::V6);
         let Some(through) = self.facts.legs.tunnel().cloned() else {
@@ -96,7 +99,7 @@ impl Dial {
     /// Takes what happened between a contestant and its proxy.
     pub(crate) fn tunneled(&mut self, number: u16, moved: Moved, turn: &mut Turn<'_>) {
         let State::Tunneling(tunneling) = &mut self.state else {
-            return;
+            return self.spoke_behind(number, &moved, turn);
         };
         if tunneling.number != number {
             return;
@@ -113,16 +116,13 @@ impl Dial {
             }
             Moved::Ended => tunneling.tunnel.ended(turn),
             Moved::Failed(error) => {
-                let failed =
-                    Error::new(ErrorKind::io(&error), Phase::Tunnel).with_source(Box::new(error));
-                tunneling.abandon(&failed, turn.now, turn.emitter);
-                Progress::Failed(failed)
+                let broken = Error::new(ErrorKind::io(&error), Phase::Tunnel);
+                (tunneling.tunnel).broke(broken.with_source(Box::new(error)), turn)
             }
             Moved::TlsBroke(fault) => {
                 let kind = ErrorKind::Tls(fault.failure);
-                let failed = Error::new(kind, Phase::Tunnel).with_source(fault.source);
-                tunneling.abandon(&failed, turn.now, turn.emitter);
-                Progress::Failed(failed)
+                let broken = Error::new(kind, Phase::Tunnel).with_source(fault.source);
+                tunneling.tunnel.broke(broken, turn)
             }
         };
         match progress {
@@ -137,6 +137,23 @@ impl Dial {
                 self.state = State::Racing;
             }
             Progress::Failed(error) => self.no_tunnel(number, error, turn),
+        }
+    }
+
+    /// Says whether it matters what the proxy of a contestant says.
+    pub(crate) fn hears_proxy(&self, number: u16) -> bool {
+        let one = self.contestants.get(number);
+        one.is_some_and(|one| matches!(one.stage, Stage::Tunneling(_) | Stage::Tunneled(_)))
+    }
+
+    /// Bytes that came with the answer, in a TLS record behind that of the answer: they are as much nobody's as those in
+    /// the same one. Taken for bytes of the tunnel they would stand before all that the origin says.
+    fn spoke_behind(&mut self, number: u16, moved: &Moved, turn: &mut Turn<'_>) {
+        let one = self.contestants.get(number);
+        let is_open = one.is_some_and(|one| matches!(one.stage, Stage::Tunneled(_)));
+        if let (true, Moved::Received(_), Some(proxy)) = (is_open, moved, self.facts.legs.via()) {
+            let error = spoke_early(proxy);
+            self.no_tunnel(number, error, turn);
         }
     }
 

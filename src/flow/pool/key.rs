@@ -54,9 +54,23 @@ impl Key {
         }
     }
 
-    /// Says whether this is the key of a server that is reached straight.
+    /// Says whether it names one origin, whose own server answers: no proxy in its place, and nobody on this machine.
+    pub(super) fn is_of_origin(&self) -> bool {
+        match self.via {
+            Via::Nobody | Via::Tunnel(_) => true,
+            Via::Forward(_) | Via::Unix(_) => false,
+        }
+    }
+
+    /// Says whether it names the origin of a URL.
     pub(super) fn is_for(&self, url: &Url) -> bool {
-        self.parts() == parts_of(Destination::straight(url))
+        let straight = parts_of(Destination::straight(url));
+        let via = straight.via;
+        self.is_of_origin()
+            && Parts {
+                via,
+                ..self.parts()
+            } == straight
     }
 }
 

@@ -12,8 +12,11 @@ const HTTP10_MAX: usize = 64;
 pub(super) struct Versions(Vec<Key>);
 
 impl Versions {
-    /// Remembers the version that an origin answered in.
+    /// Remembers the version that an origin answered in, straight or through a tunnel.
     pub(super) fn answered(&mut self, key: &Key, version: Version) {
+        if !key.is_of_origin() {
+            return;
+        }
         let known = self.0.iter().position(|origin| origin == key);
         match (version, known) {
             (Version::Http10, None) => {
@@ -32,5 +35,36 @@ impl Versions {
     /// Says whether the last response of this origin was HTTP/1.0.
     pub(super) fn speaks_http10(&self, url: &Url) -> bool {
         self.0.iter().any(|origin| origin.is_for(url))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::peer_addr::UnixAddr;
+    use crate::message::proxy::Proxy;
+    use crate::message::via::{Destination, Via};
+
+    #[test]
+    fn an_origin_behind_a_tunnel_is_remembered_and_no_proxy_in_its_place() {
+        let url = Url::parse("http://a.test/").unwrap();
+        let proxy = || Proxy::parse("http://proxy.test").unwrap().into();
+        let unix = UnixAddr::new("/run/a.sock").unwrap();
+        for (via, expected) in [
+            (Via::Nobody, true),
+            (Via::Tunnel(proxy()), true),
+            (Via::Forward(proxy()), false),
+            (Via::Unix(unix), false),
+        ] {
+            let mut versions = Versions::default();
+            let (url, via) = (&url, &via);
+            let key = Key::of(Destination { url, via });
+            versions.answered(&key, Version::Http10);
+            assert_eq!(versions.speaks_http10(url), expected, "{key}");
+            assert!(!versions.speaks_http10(&Url::parse("http://proxy.test/").unwrap()));
+            assert_eq!(versions.0.len(), usize::from(expected));
+            versions.answered(&key, Version::Http11);
+            assert!(!versions.speaks_http10(url));
+        }
     }
 }

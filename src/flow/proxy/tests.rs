@@ -26,12 +26,15 @@ fn environment(variables: &[(&str, &str)]) -> Result<Proxies, Error> {
     Environment::read(read).map(Proxies::of_environment)
 }
 
+/// Variables, URL, what is chosen.
+type Row<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a str);
+
 /// Scenario X11: variables, URL, what is chosen. The cases of Go's and curl's tables in our words.
 #[test]
 fn rfc_f26_x11_the_table_of_the_environment() {
     let http = "http://example.com/";
     let https = "https://example.com/";
-    let table: &[(&[(&str, &str)], &str, &str)] = &[
+    let table: &[Row<'_>] = &[
         (&[], http, "-"),
         (
             &[("http_proxy", "p")],

@@ -67,10 +67,12 @@ impl Told {
         emitter: &mut Emitter,
     ) {
         emitter.emit(EventKind::ProxyConnectDone, now, |redaction| {
-            let secret = self.proxy.basic();
-            let secret = secret.as_deref().and_then(|value| value.split_once(' '));
+            let basic = self.proxy.basic();
+            let given = self.proxy.connect_fields().get("proxy-authorization");
+            let secret = basic.as_deref().map(str::as_bytes).or(given);
+            let secret = secret.and_then(|value| value.rsplit(|byte| *byte == b' ').next());
             let body = match secret {
-                Some((_, secret)) if !redaction.reveals() => hide(&said.body, secret.as_bytes()),
+                Some(secret) if !redaction.reveals() => hide(&said.body, secret),
                 Some(_) | None => said.body,
             };
             Payload::ProxyConnectDone(Arc::new(ProxyConnectDone {

@@ -4,10 +4,13 @@ mod connect;
 mod rig;
 mod socks;
 
+use std::sync::Arc;
+
 use crate::error::{ErrorKind, Phase, ProxyFailure};
 use crate::event::{EventData, EventKind};
 use crate::flow::tunnel::Progress;
 use crate::flow::tunnel::tests::rig::{End, Rig, play};
+use crate::message::proxy::Proxy;
 
 const REFUSED: &str = "HTTP/1.1 403 Forbidden\r\nX-Why: rules\r\nSet-Cookie: a=secret\r\nContent-Length: 9\r\n\r\nnot here!";
 
@@ -120,6 +123,20 @@ fn credentials_that_come_back_are_in_no_event() {
         _ => None,
     });
     assert_eq!(done.unwrap().body(), b"you said Basic [redacted]");
+}
+
+#[test]
+fn credentials_of_a_field_that_come_back_are_in_no_event() {
+    let proxy = Proxy::parse("http://p").unwrap();
+    let proxy = proxy.connect_field("Proxy-Authorization", "Bearer t0ken");
+    let mut rig = Rig::new();
+    let mut tunnel = rig.begin_with(&Arc::new(proxy.unwrap()), "h", 443).unwrap();
+    rig.feed(&mut tunnel, b"HTTP/1.1 502 x\r\n\r\nyou said Bearer t0ken");
+    rig.end(&mut tunnel);
+    let events = rig.dial_events(false);
+    let text: String = events.iter().map(ToString::to_string).collect();
+    assert!(text.contains("you said Bearer [redacted]"), "{text}");
+    assert!(!text.contains("t0ken"), "{text}");
 }
 
 #[test]

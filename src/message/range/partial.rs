@@ -90,14 +90,7 @@ fn complete(fields: &Fields) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn fields(lines: &[(&str, &str)]) -> Fields {
-        let mut fields = Fields::new();
-        for (name, value) in lines {
-            fields.append(name, value).unwrap();
-        }
-        fields
-    }
+    use crate::testing::fields;
 
     fn judged(asked: &str, status: u16, lines: &[(&str, &str)]) -> Result<Partial, RangeRule> {
         let asked = Ranges::parse(asked.as_bytes());

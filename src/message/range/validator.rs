@@ -79,14 +79,7 @@ fn imf_fixdate(value: &[u8]) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn fields(lines: &[(&str, &str)]) -> Fields {
-        let mut fields = Fields::new();
-        for (name, value) in lines {
-            fields.append(name, value).unwrap();
-        }
-        fields
-    }
+    use crate::testing::fields;
 
     const CHANGED: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 

@@ -2,6 +2,7 @@ use std::cell::Cell;
 
 use proptest::prelude::*;
 
+use super::ordinary::read_fast;
 use super::*;
 
 thread_local! {

@@ -44,7 +44,7 @@ pub(super) struct Answer {
 
 /// How the peer ends its side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+pub(crate) enum End {
     /// FIN; under TLS behind a close_notify.
     Fin,
     /// FIN under TLS, without a close_notify.

@@ -15,21 +15,21 @@ use crate::support::{reset, wait_until_gone};
 
 /// What a server has put, or wanted to put, on the wire under TLS.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Sealed {
+pub(crate) struct Sealed {
     /// Ciphertext of the handshake.
-    pub(super) flight: usize,
+    pub(crate) flight: usize,
     /// Plaintext of each record behind it and its ciphertext; the last, without plaintext, is the close_notify.
-    pub(super) records: Vec<(usize, usize)>,
+    pub(crate) records: Vec<(usize, usize)>,
 }
 
 impl Sealed {
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.flight + self.records.iter().map(|(_, sealed)| sealed).sum::<usize>()
     }
 
     /// Plaintext that can be read of the first `cut` bytes, and whether the close_notify is among them. None:
     /// the handshake is not whole.
-    pub(super) fn opened(&self, cut: usize) -> Option<(usize, bool)> {
+    pub(crate) fn opened(&self, cut: usize) -> Option<(usize, bool)> {
         let mut left = cut.checked_sub(self.flight)?;
         let (mut plain, mut is_notified) = (0, false);
         for (len, sealed) in &self.records {
@@ -46,7 +46,7 @@ impl Sealed {
 
 /// The connection is over: the client left, or the cut was reached.
 #[derive(Debug)]
-pub(super) struct Over;
+pub(crate) struct Over;
 
 impl From<io::Error> for Over {
     fn from(_: io::Error) -> Self {
@@ -55,7 +55,7 @@ impl From<io::Error> for Over {
 }
 
 #[derive(Debug)]
-pub(super) struct Wire {
+pub(crate) struct Wire {
     stream: TcpStream,
     session: Option<ServerConnection>,
     inbound: Vec<u8>,
@@ -63,11 +63,11 @@ pub(super) struct Wire {
     left: usize,
     /// Bytes until the one that is to be put there with a bit turned.
     until_flip: usize,
-    pub(super) sealed: Sealed,
+    pub(crate) sealed: Sealed,
 }
 
 impl Wire {
-    pub(super) fn plain(stream: TcpStream) -> Self {
+    pub(crate) fn plain(stream: TcpStream) -> Self {
         Self {
             stream,
             session: None,
@@ -79,7 +79,7 @@ impl Wire {
     }
 
     /// A connection under TLS of whose ciphertext only `left` bytes leave.
-    pub(super) fn sealed(stream: TcpStream, config: &Arc<ServerConfig>, left: usize) -> Self {
+    pub(crate) fn sealed(stream: TcpStream, config: &Arc<ServerConfig>, left: usize) -> Self {
         Self {
             session: Some(ServerConnection::new(config.clone()).unwrap()),
             left,
@@ -88,7 +88,7 @@ impl Wire {
     }
 
     /// The same connection with one bit of the byte at that place turned.
-    pub(super) fn flipped(self, place: usize) -> Self {
+    pub(crate) fn flipped(self, place: usize) -> Self {
         Self {
             until_flip: place,
             ..self
@@ -96,7 +96,7 @@ impl Wire {
     }
 
     /// Makes the handshake. `told` sees its length before its first byte leaves.
-    pub(super) fn shake_hands(&mut self, told: impl Fn(&Sealed)) -> Result<(), Over> {
+    pub(crate) fn shake_hands(&mut self, told: impl Fn(&Sealed)) -> Result<(), Over> {
         while let Some(session) = self.session.as_mut().filter(|one| one.is_handshaking()) {
             if session.read_tls(&mut self.stream)? == 0 {
                 return Err(Over);
@@ -111,7 +111,7 @@ impl Wire {
     }
 
     /// Reads a request head; what comes behind it waits for [`Wire::skip`].
-    pub(super) fn head(&mut self) -> Result<String, Over> {
+    pub(crate) fn head(&mut self) -> Result<String, Over> {
         loop {
             let end = self.inbound.windows(4).position(|four| four == b"\r\n\r\n");
             if let Some(end) = end {
@@ -123,7 +123,7 @@ impl Wire {
     }
 
     /// Reads so many bytes.
-    pub(super) fn skip(&mut self, count: usize) -> Result<(), Over> {
+    pub(crate) fn skip(&mut self, count: usize) -> Result<(), Over> {
         while self.inbound.len() < count {
             self.fill()?;
         }
@@ -132,7 +132,7 @@ impl Wire {
     }
 
     /// Sends bytes; under TLS they are one record. `told` sees its length before its first byte leaves.
-    pub(super) fn send(&mut self, bytes: &[u8], told: impl Fn(&Sealed)) -> Result<(), Over> {
+    pub(crate) fn send(&mut self, bytes: &[u8], told: impl Fn(&Sealed)) -> Result<(), Over> {
         let Some(session) = &mut self.session else {
             self.stream.write_all(bytes)?;
             return Ok(());
@@ -142,7 +142,7 @@ impl Wire {
     }
 
     /// Says under TLS that nothing more comes.
-    pub(super) fn notify(&mut self, told: impl Fn(&Sealed)) -> Result<(), Over> {
+    pub(crate) fn notify(&mut self, told: impl Fn(&Sealed)) -> Result<(), Over> {
         let Some(session) = &mut self.session else {
             return Ok(());
         };
@@ -150,7 +150,7 @@ impl Wire {
         self.put_record(0, told)
     }
 
-    pub(super) fn end(self, end: End) {
+    pub(crate) fn end(self, end: End) {
         match end {
             End::Fin | End::Bare => {
                 let _ = self.stream.shutdown(Shutdown::Write);
@@ -216,7 +216,7 @@ impl Wire {
 }
 
 /// A configuration whose connections begin with a whole handshake and send nothing unasked behind it.
-pub(super) fn config(
+pub(crate) fn config(
     identity: &ServerIdentity,
     version: &'static SupportedProtocolVersion,
 ) -> Arc<ServerConfig> {

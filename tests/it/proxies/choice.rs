@@ -1,6 +1,6 @@
 //! Which hop goes through which proxy.
 
-use wirescope::error::{LookupFailure, ProxyRule};
+use wirescope::error::{FieldError, LookupFailure, ProxyRule};
 use wirescope::event::EventKind;
 use wirescope::testkit::RefusedPort;
 use wirescope::{ErrorKind, NoProxy, Phase};
@@ -165,6 +165,65 @@ fn x14_a_choice_that_fails_ends_the_call_before_anything_is_dialed() {
     }
 }
 
+/// Code of the caller's that chooses a proxy and panics fails its own call, and nobody else learns of it.
+#[test]
+fn a_choice_that_panics_fails_its_own_call_and_no_other() {
+    let choose = |client: ClientBuilder| {
+        client.proxy_with(|url| match url.path() {
+            "/fail" => panic!("by the test"),
+            _ => Ok(None),
+        })
+    };
+    let world = World::new(Kind::Http, false, Door::Loop, &echo_target());
+    let direct = Peer::start(echo_target()).unwrap();
+    let mut world = world.remade(choose);
+    let event_loop = world.looped.as_mut().unwrap();
+    for number in 0..6 {
+        let path = if number % 2 == 0 { "/fail" } else { "/well" };
+        let url = format!("http://{}{path}", direct.addr());
+        event_loop.submit(world.client.get(&url).unwrap()).unwrap();
+    }
+    for _ in 0..6 {
+        let done = event_loop.next().unwrap().unwrap();
+        match done.url().path() {
+            "/fail" => {
+                let error = done.into_result().unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::LocalPanic);
+                assert_eq!(error.phase(), Phase::Prepare);
+            }
+            path => assert_eq!(done.body(), path.as_bytes()),
+        }
+    }
+    assert_eq!(direct.request_count(), 3);
+    let seen = world.finish();
+    assert_eq!(seen.told.only(EventKind::CallDone).len(), 6);
+}
+
+/// A field of the caller's that is for a proxy does not go where the client was told to go without one.
+#[test]
+fn rfc_f19_credentials_of_the_callers_do_not_go_past_the_proxy() {
+    for door in DOORS {
+        let world = World::new(Kind::Http, true, door, &echo_target());
+        let direct = Peer::start(echo_target()).unwrap();
+        let proxy = world.relay.proxy().unwrap();
+        let mut world = world.remade(|client| {
+            let straight = NoProxy::parse("127.0.0.1");
+            client.proxy(proxy).no_proxy(straight)
+        });
+        let with = |request: Request| request.header("Proxy-Authorization", BASIC).unwrap();
+        let request = with(world.get("http://a.test/x"));
+        assert_eq!(world.send(request).unwrap().1, "/x");
+        let request = with(world.get(&format!("http://{}/", direct.addr())));
+        let error = world.send(request).unwrap_err();
+        assert_eq!(
+            error.kind(),
+            ErrorKind::LocalField(FieldError::ConnectionOwned)
+        );
+        assert_eq!(direct.request_count(), 0);
+        world.finish().judge();
+    }
+}
+
 /// A request may have another proxy than its client, or none; connections are not shared between them (TRUST 76).
 #[test]
 fn cve_76_a_request_has_its_own_proxy_and_its_own_connections() {
@@ -255,6 +314,9 @@ fn x10_socks5_is_given_the_address_that_is_found_here() {
         let error = world.send(request).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Lookup(LookupFailure::NotAllowed));
         assert!(error.to_string().contains("a.test"), "{error}");
+        let request = world.get("http://192.0.2.1/").proxy(by_name(&world));
+        let error = world.send(request).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Lookup(LookupFailure::NotAllowed));
         assert_eq!(world.relay.connections(), before);
         let names = world.asked.lock().unwrap().clone();
         assert_eq!(
@@ -286,7 +348,6 @@ fn x07_fields_for_connect_by_target() {
         let world = World::new(Kind::Http, false, door, &echo_target());
         let proxy = world.relay.proxy().unwrap();
         let mut world = world.remade(move |client| {
-            let proxy = proxy.clone();
             client.proxy_with(move |url| {
                 let host = url.host_str().to_owned();
                 Ok(Some(proxy.clone().connect_field("X-Target", &host)?))

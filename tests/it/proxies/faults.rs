@@ -183,7 +183,7 @@ fn asked_of(
 ) -> (Error, Peer) {
     let proxy = proxy.start().unwrap();
     let world = World::new(Kind::Http, false, door, &echo_target());
-    let url = proxy.http_url("");
+    let url = proxy.url("");
     let mut world = world.remade(|client| change(client.proxy(Proxy::parse(&url).unwrap())));
     let error = world.send(world.get("https://a.test/")).unwrap_err();
     world.finish();
@@ -231,6 +231,31 @@ fn rfc_f21_x13_bytes_behind_the_head_are_not_taken_for_the_origins() {
             let (error, _proxy) = asked_of(door, answers(answer), |client| client);
             assert_eq!(error.kind(), ErrorKind::Proxy(ProxyFailure::SpokeEarly));
         }
+    }
+}
+
+/// The same where TLS is spoken with the proxy, and a record ends with the head: what is in the next one, which came with
+/// it, would otherwise stand before all that the origin says.
+#[test]
+fn rfc_f21_x13_a_record_behind_that_of_the_head_is_not_taken_for_the_origins() {
+    const RECORD: usize = 16_384;
+    for door in DOORS {
+        let mut answer = "HTTP/1.1 200 OK\r\n".to_owned();
+        while answer.len() < RECORD - 2_000 {
+            answer.push_str(&format!("X: {}\r\n", "x".repeat(900)));
+        }
+        let rest = RECORD - answer.len() - "X: \r\n\r\n".len();
+        answer.push_str(&format!("X: {}\r\n\r\n", "x".repeat(rest)));
+        assert_eq!(answer.len(), RECORD);
+        answer.push_str("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged");
+        let identity = authority().issue(&["127.0.0.1"]).unwrap();
+        let (error, _proxy) = asked_of(door, answers(answer).tls(identity), |client| client);
+        assert_eq!(
+            error.kind(),
+            ErrorKind::Proxy(ProxyFailure::SpokeEarly),
+            "{error}"
+        );
+        assert!(error.proxy().is_some(), "{error}");
     }
 }
 

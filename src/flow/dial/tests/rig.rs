@@ -13,7 +13,7 @@ use crate::event::{
     Clock, Emitter, Event, EventData, EventKind, Interest, Observer, ObserverRef, Observers,
     Redaction, Telling, Timings, Verdict,
 };
-use crate::flow::action::{Action, TlsFault};
+use crate::flow::action::{Action, Moved, TlsFault};
 use crate::flow::dial::guard::Guard;
 use crate::flow::dial::legs::Legs;
 use crate::flow::dial::target::{Names, Target};
@@ -25,7 +25,7 @@ use crate::message::connect_to::ConnectTo;
 use crate::message::dial::{ConnectReason, DialProfile};
 use crate::message::tls::{TlsFacts, TlsHandshake, TlsVersion};
 use crate::message::url::Url;
-use crate::message::via::Destination;
+use crate::message::via::{Destination, Via};
 use crate::proto::buffers::Buffers;
 use crate::proto::{Rules, Turn};
 
@@ -76,6 +76,9 @@ pub(super) struct World {
     pub(super) deadline: Option<u64>,
     /// Whether what happens at one moment is told backwards.
     pub(super) backwards: bool,
+    /// By whom the server is reached.
+    pub(super) via: Via,
+    pub(super) tls_limit: Option<Duration>,
 }
 
 /// What came of it.
@@ -121,6 +124,8 @@ impl World {
             aaaa_asked: Some(0),
             deadline: Some(60_000),
             backwards: false,
+            via: Via::Nobody,
+            tls_limit: None,
         }
     }
 
@@ -212,24 +217,26 @@ impl<'a> Run<'a> {
         let telling = Telling::new(clock, Redaction::default());
         let mut emitter = Emitter::new(telling.into(), observers);
         let mut timers = Timers::default();
-        let url = Url::parse("http://name.test/").unwrap();
-        let secured = if world.tls.is_empty() {
-            url.clone()
+        let scheme = if world.tls.is_empty() {
+            "http"
         } else {
-            Url::parse("https://name.test/").unwrap()
+            "https"
         };
+        let url = Url::parse(&format!("{scheme}://name.test:80/")).unwrap();
+        let (url, via) = (&url, &world.via);
+        let destination = Destination { url, via };
         let facts = DialFacts {
             why: crate::event::DialReason::NoIdle,
             id: DialId::new(1),
-            target: Target::of(&url, &ConnectTo::new()),
-            is_proxied: false,
-            legs: Legs::of(Destination::straight(&secured), &ConnectTo::new()),
+            target: Target::of(url, &ConnectTo::new()),
+            is_proxied: world.via.proxy().is_some(),
+            legs: Legs::of(destination, &ConnectTo::new()),
             profile: world.profile,
             family: world.family,
             guard: world.guard.clone(),
             addresses_max: 64,
             lookup_limit: None,
-            tls_limit: None,
+            tls_limit: world.tls_limit,
         };
         let names = Names::Ask { custom: false };
         emitter.marks().note(EventKind::CallStart, origin);
@@ -331,6 +338,7 @@ impl<'a> Run<'a> {
             }
             Action::AbortConnect { contestant } => self.close(contestant),
             Action::StartTls { contestant, .. } => self.start_tls(contestant),
+            Action::Speak { contestant } => self.speak(contestant),
             other => panic!("{other:?}"),
         }
     }
@@ -398,6 +406,24 @@ impl<'a> Run<'a> {
                 let end = (self.now + byte + end, Happening::TlsEnd(contestant, true));
                 self.coming.push(end);
             }
+        }
+    }
+
+    /// The proxy answers at once, and nothing but its answer is waited for.
+    fn speak(&mut self, contestant: u16) {
+        assert_eq!(self.timers.next(), None, "whose handshake is that?");
+        let asked = self.buffers.outbound.len();
+        let answer = b"HTTP/1.1 200 OK\r\n\r\n";
+        self.buffers.inbound.append(answer);
+        for moved in [Moved::Sent(asked), Moved::Received(answer.len())] {
+            let mut turn = Turn {
+                buffers: &mut self.buffers,
+                now: self.origin + Duration::from_millis(self.now),
+                emitter: &mut self.emitter,
+                rules: &self.rules,
+            };
+            assert!(self.dial.hears_proxy(contestant));
+            self.dial.tunneled(contestant, moved, &mut turn);
         }
     }
 

@@ -1,10 +1,14 @@
 //! TLS in the race.
 
+use std::time::Duration;
+
 use super::rig::{Fate, Outcomes, Tls, World};
 use super::{ALL, FOUR, RTT, SIX, alive, wins};
 use crate::error::{ErrorKind, Phase, TlsFailure, TriedOutcome};
 use crate::event::{EventData, EventKind};
 use crate::message::dial::DialProfile;
+use crate::message::proxy::Proxy;
+use crate::message::via::Via;
 
 fn done(world: World, addresses: &[&str]) -> World {
     (addresses.iter()).fold(world, |world, one| world.tls(one, Tls::Done(20, 5)))
@@ -40,6 +44,22 @@ fn a_silent_peer_has_its_grace_and_then_others_start() {
     ];
     assert_eq!(outcomes.started(), expected);
     assert_eq!(lost(&outcomes), [TriedOutcome::TlsStalled]);
+}
+
+/// The winner has its tunnel made without the deadline of a handshake that another one lost.
+#[test]
+fn a_handshake_with_a_proxy_that_was_lost_leaves_no_deadline_behind() {
+    let world = alive(World::new(&SIX[..1], &FOUR[..1]), &ALL[..2]);
+    let world = done(world, &FOUR[..1]).tls(SIX[0], Tls::Silence);
+    let proxy = Proxy::parse("https://proxy.test").unwrap();
+    let world = World {
+        via: Via::Tunnel(proxy.into()),
+        tls_limit: Some(Duration::from_secs(10)),
+        ..world
+    };
+    let outcomes = world.run();
+    assert_eq!(outcomes.won().0, FOUR[0]);
+    assert_eq!(outcomes.of(EventKind::TlsHandshakeStart).count(), 3);
 }
 
 #[test]

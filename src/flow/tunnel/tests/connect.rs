@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::config::Strictness;
 use crate::error::{ErrorKind, HeadRule, Limit, ProxyFailure};
 use crate::event::{EventData, EventKind};
+use crate::flow::tunnel::Progress;
 use crate::flow::tunnel::tests::REFUSED;
 use crate::flow::tunnel::tests::rig::{End, Played, Rig, play, play_with};
 use crate::message::anomaly::Anomaly;
@@ -294,4 +295,25 @@ fn interim_responses_and_deviations_are_reported() {
     let rule = HeadRule::StatusLine;
     let failure = ProxyFailure::Head { rule, offset: 12 };
     assert_eq!(end, End::Failed(ErrorKind::Proxy(failure)));
+}
+
+#[test]
+fn a_refusal_that_is_reset_inside_its_body_is_a_refusal() {
+    let check = |answer: &str, expected: ErrorKind| {
+        let mut rig = Rig::new();
+        let mut tunnel = rig.begin("http://p", "h", 443).unwrap();
+        let fed = rig.feed(&mut tunnel, answer.as_bytes());
+        assert!(matches!(fed, Progress::GoesOn), "{fed:?}");
+        let Progress::Failed(error) = rig.reset(&mut tunnel) else {
+            panic!("{answer:?}");
+        };
+        assert_eq!(error.kind(), expected);
+        let status = error.proxy_refusal().map(|refusal| refusal.status());
+        assert_eq!(status.is_some(), answer.contains("403"));
+        rig.dial_events(false);
+    };
+    let reset = ErrorKind::io(&std::io::ErrorKind::ConnectionReset.into());
+    check("HTTP/1.1 40", reset);
+    let refused = ErrorKind::Proxy(ProxyFailure::Refused(403));
+    check("HTTP/1.1 403 No\r\nContent-Length: 9\r\n\r\nforb", refused);
 }

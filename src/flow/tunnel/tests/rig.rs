@@ -132,6 +132,11 @@ impl Rig {
         tunnel.ended(&mut self.turn())
     }
 
+    pub(super) fn reset(&mut self, tunnel: &mut Tunnel) -> Progress {
+        let kind = ErrorKind::io(&std::io::ErrorKind::ConnectionReset.into());
+        tunnel.broke(Error::new(kind, Phase::Tunnel), &mut self.turn())
+    }
+
     /// What a driver would send now.
     pub(super) fn sent(&mut self) -> Vec<u8> {
         let sent = self.buffers.outbound.filled().to_vec();

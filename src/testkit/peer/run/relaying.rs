@@ -185,7 +185,7 @@ impl Relayed<'_, '_> {
         }
     }
 
-    fn forward(&mut self, origin: &mut Transport, bytes: &[u8]) -> Result<(), Stop> {
+    fn forward(&self, origin: &mut Transport, bytes: &[u8]) -> Result<(), Stop> {
         origin.write(bytes)?;
         self.note(|seen| seen.forwarded.extend_from_slice(bytes));
         Ok(())
