@@ -99,6 +99,7 @@ fn squid(folder: &Folder, addr: SocketAddr, ports: &str, lines: &str) -> Program
             done\n"
         ),
     );
+    // Squid 5 takes its own full buffer for the end of the client, so it gets one that is never full.
     let config = format!(
         "http_port {addr}\n\
         pid_filename none\n\
@@ -113,6 +114,7 @@ fn squid(folder: &Folder, addr: SocketAddr, ports: &str, lines: &str) -> Program
         visible_hostname localhost\n\
         shutdown_lifetime 0 seconds\n\
         dns_timeout 3 seconds\n\
+        client_request_buffer_max_size 128 MB\n\
         {lines}\n\
         auth_param basic program /bin/sh {helper}\n\
         auth_param basic children 2\n\
@@ -338,7 +340,13 @@ fn content_of_64_mib() {
         "64 MiB up and down again, by length and chunked",
         |world, door| {
             let bytes = content(LARGE);
-            for url in world.origins.urls("/") {
+            let [plain, secure] = world.origins.urls("/");
+            let urls = match (world.kind, door) {
+                (Kind::Squid | Kind::Tinyproxy, _) => vec![plain, secure],
+                (Kind::SquidTls, Door::Client) => vec![plain],
+                (Kind::SquidTls, Door::Loop) => vec![secure],
+            };
+            for url in urls {
                 let mut caller = world.caller(door);
                 let request = with_content(caller.post(&url), bytes, door == Door::Loop);
                 let got = caller.send(request).unwrap();
@@ -346,7 +354,13 @@ fn content_of_64_mib() {
                 assert_same(&got.body, bytes, &url);
                 caller.finish();
             }
-            "whole".to_owned()
+            match world.kind {
+                Kind::Squid | Kind::SquidTls => {
+                    "whole, with client_request_buffer_max_size above it: a full buffer counts as the client's end"
+                }
+                Kind::Tinyproxy => "whole",
+            }
+            .to_owned()
         },
     );
 }
