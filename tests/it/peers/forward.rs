@@ -439,7 +439,8 @@ fn a_connection_that_the_proxy_ends_while_idle() {
 #[test]
 #[ignore = "needs squid, tinyproxy, haproxy: .ci/run"]
 fn an_upload_that_the_proxy_refuses() {
-    let squids = [Kind::Squid, Kind::SquidTls];
+    // Not over TLS: squid resets the connection behind its answer, which haproxy then may lose.
+    let squids = [Kind::Squid];
     let lines = "request_body_max_size 1 KB";
     through(
         &squids,

@@ -105,9 +105,7 @@ impl Program {
     }
 
     fn signal(&self, signal: Signal) {
-        if let Some(group) = Pid::from_raw(self.child.id().cast_signed()) {
-            kill_process_group(group, signal).ok();
-        }
+        kill_process_group(Pid::from_child(&self.child), signal).ok();
     }
 }
 
