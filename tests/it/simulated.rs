@@ -5,12 +5,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use wirescope::error::{LookupFailure, Repeat, Timer};
-use wirescope::event::EventKind;
+use wirescope::event::{EventData, EventKind};
 use wirescope::message::answer::Family;
+use wirescope::message::tls::TlsRole;
 use wirescope::testkit::Script;
 use wirescope::testkit::check::Checked;
 use wirescope::testkit::sim::{Accept, Caller, Cut, Handshake, Link, Name, Sim};
-use wirescope::{Client, ErrorKind};
+use wirescope::{Client, ErrorKind, Proxy};
 
 use crate::harness::{ok, once, serve};
 
@@ -87,6 +88,47 @@ fn tls_costs_the_round_trips_of_its_handshake() {
         assert_eq!(sim.elapsed(), ms(ended));
         sim.finish()
             .assert_sequence(["tls_handshake_start", "tls_handshake_done", "call_done"]);
+    }
+}
+
+#[test]
+fn tls_goes_through_tls_with_a_proxy() {
+    let client = Client::new().unwrap();
+    let script = Script::new()
+        .expect_contains("\r\n\r\n")
+        .send("HTTP/1.1 200 Made\r\n\r\n")
+        .start_tls()
+        .followed_by(serve(ok("hello")));
+    for trips in [1, 2] {
+        let mut sim = Sim::new(&client);
+        sim.listen("192.0.2.1:443".parse().unwrap(), script.clone())
+            .link(Link::new().latency(ms(20)))
+            .tls(Handshake::Made { trips });
+        let get = client.get("https://example.com/").unwrap();
+        let proxy = Proxy::parse("https://192.0.2.1").unwrap();
+        let response = sim.run(get.proxy(proxy)).unwrap();
+        assert_eq!(response.text(), "hello");
+        // To the proxy, TLS with it, the tunnel, TLS with the server, the request.
+        assert_eq!(sim.elapsed(), ms(40) * (3 + 2 * trips));
+        let seen = sim.finish();
+        seen.assert_sequence([
+            "connect_done",
+            "tls_handshake_start",
+            "tls_handshake_done",
+            "proxy_connect_start",
+            "proxy_connect_done",
+            "tls_handshake_start",
+            "tls_handshake_done",
+            "conn_opened",
+            "call_done",
+        ]);
+        let roles: Vec<_> = (seen.iter())
+            .filter_map(|event| match event.data() {
+                EventData::TlsHandshakeDone(done) => Some(done.to()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(roles, [TlsRole::Proxy, TlsRole::Origin]);
     }
 }
 

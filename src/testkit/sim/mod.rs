@@ -544,7 +544,8 @@ impl Listening<'_> {
         self
     }
 
-    /// Speaks TLS from the first byte on; the handshake is made before the script begins.
+    /// Speaks TLS from the first byte on; the handshake is made before the script begins. [`Script::start_tls`] then begins
+    /// TLS inside, as it is spoken through an `https` proxy.
     pub fn tls(self, handshake: Handshake) -> Self {
         self.0.tls = Some(handshake);
         self

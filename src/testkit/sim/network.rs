@@ -100,7 +100,7 @@ pub(super) enum Side {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Secured {
     Plain,
-    /// The client asked, and the peer knows or will.
+    /// The client asked, through TLS that is spoken already if there is any, and the peer knows or will.
     Asked,
     /// The handshake is under way or made.
     Tls,
@@ -379,9 +379,7 @@ impl Stream {
 
     /// The peer learns that the client wants TLS.
     pub(super) fn asked_for_tls(&mut self) {
-        if self.secured == Secured::Plain {
-            self.secured = Secured::Asked;
-        }
+        self.secured = Secured::Asked;
     }
 
     /// Says whether a handshake under way is broken by what came, and how.

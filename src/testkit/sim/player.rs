@@ -279,7 +279,7 @@ impl Player {
             Until::Room(at) => (at, down.has_room() || up.end_arrived() == End::Reset),
             Until::Moment(at) => (at, false),
             Until::Gate(at) => (at, matches!(doing, Doing::Gate(gate) if gate.is_open())),
-            Until::Hello(at) => (at, stage.stream.secured != Secured::Plain),
+            Until::Hello(at) => (at, stage.stream.secured == Secured::Asked),
         };
         if is_ready {
             Woken::Ready
@@ -586,14 +586,13 @@ impl Player {
 
     fn handshake(&self, stage: &mut Stage<'_>) -> Result<Turn, Stop> {
         match stage.stream.secured {
-            Secured::Plain => {
+            Secured::Plain | Secured::Tls => {
                 let until = Until::Hello(Self::patience(stage));
                 if !stage.stream.up.readable().is_empty() {
                     return Err(Stop::Mismatch("bytes came before the handshake".to_owned()));
                 }
                 Ok(Turn::Wait(Doing::Handshake, until))
             }
-            Secured::Tls => Err(Stop::Mismatch("TLS has been started already".to_owned())),
             Secured::Asked => {
                 stage.stream.secured = Secured::Tls;
                 let (trips, result) = match self.tls {

@@ -27,6 +27,8 @@ pub(super) enum Proxied {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tongue {
     Connect,
+    /// The same, and TLS is spoken with the proxy first.
+    SecureConnect,
     Socks,
 }
 
@@ -67,6 +69,7 @@ impl Proxied {
         match random.below(3) {
             0 => Self::Forward,
             // CONNECT is for https.
+            1 if is_tls && random.one_in(3) => Self::Tunnel(Tongue::SecureConnect, opening),
             1 if is_tls => Self::Tunnel(Tongue::Connect, opening),
             1 | 2 => Self::Tunnel(Tongue::Socks, opening),
             _ => Self::No,
@@ -78,6 +81,7 @@ impl Proxied {
         let scheme = match self {
             Self::No => return None,
             Self::Forward if is_tls => "https",
+            Self::Tunnel(Tongue::SecureConnect, _) => "https",
             Self::Forward | Self::Tunnel(Tongue::Connect, _) => "http",
             Self::Tunnel(Tongue::Socks, _) => "socks5h",
         };
@@ -95,7 +99,10 @@ impl Proxied {
 
     /// Says whether TLS begins with the connection.
     pub(super) fn secures_at_once(self) -> bool {
-        matches!(self, Self::No | Self::Forward)
+        match self {
+            Self::No | Self::Forward | Self::Tunnel(Tongue::SecureConnect, _) => true,
+            Self::Tunnel(Tongue::Connect | Tongue::Socks, _) => false,
+        }
     }
 
     /// What the proxy does before an answer of the origin can come; `secure` is what TLS with the origin needs.
@@ -104,7 +111,7 @@ impl Proxied {
             return Script::new();
         };
         let script = match tongue {
-            Tongue::Connect => Script::new().expect_contains("\r\n\r\n"),
+            Tongue::Connect | Tongue::SecureConnect => Script::new().expect_contains("\r\n\r\n"),
             Tongue::Socks => Script::new()
                 .expect_bytes([5, 1, 0])
                 .send([5, 0])
@@ -133,6 +140,14 @@ impl Proxied {
         }
     }
 
+    /// The same without TLS inside TLS, which scripted peers over TCP do not speak.
+    pub(super) fn over_tcp(self) -> Self {
+        match self {
+            Self::Tunnel(Tongue::SecureConnect, opening) => Self::Tunnel(Tongue::Connect, opening),
+            Self::No | Self::Forward | Self::Tunnel(Tongue::Connect | Tongue::Socks, _) => self,
+        }
+    }
+
     /// The same without what is done badly.
     pub(super) fn well_done(self) -> Self {
         match self {
@@ -145,14 +160,16 @@ impl Proxied {
 impl Tongue {
     fn made(self) -> Vec<u8> {
         match self {
-            Self::Connect => b"HTTP/1.1 200 Connection established\r\n\r\n".to_vec(),
+            Self::Connect | Self::SecureConnect => {
+                b"HTTP/1.1 200 Connection established\r\n\r\n".to_vec()
+            }
             Self::Socks => vec![5, 0, 0, 1, 0, 0, 0, 0, 0, 0],
         }
     }
 
     fn wordy(self) -> Vec<u8> {
         match self {
-            Self::Connect => format!(
+            Self::Connect | Self::SecureConnect => format!(
                 "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.0 201 Made\r\nSet-Cookie: {CANARY}\r\nContent-Length: 5\r\n\r\n"
             )
             .into_bytes(),
@@ -162,7 +179,7 @@ impl Tongue {
 
     fn refused(self) -> Vec<u8> {
         match self {
-            Self::Connect => format!(
+            Self::Connect | Self::SecureConnect => format!(
                 "HTTP/1.1 403 Forbidden\r\nSet-Cookie: {CANARY}\r\nContent-Length: 2\r\n\r\nno"
             )
             .into_bytes(),

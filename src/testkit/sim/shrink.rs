@@ -105,10 +105,11 @@ fn origins(origin: &OriginPlan) -> Vec<OriginPlan> {
         }),
         with(&|next| next.proxied = Proxied::No),
         with(&|next| next.proxied = next.proxied.well_done()),
+        with(&|next| next.proxied = next.proxied.over_tcp()),
         // CONNECT is for https.
         with(&|next| match next.proxied {
-            Proxied::Tunnel(Tongue::Connect, _) => {}
-            Proxied::No | Proxied::Forward | Proxied::Tunnel(..) => next.tls = None,
+            Proxied::Tunnel(Tongue::Connect | Tongue::SecureConnect, _) => {}
+            Proxied::No | Proxied::Forward | Proxied::Tunnel(Tongue::Socks, _) => next.tls = None,
         }),
         with(&|next| next.tls = next.tls.map(|_| Handshake::Made { trips: 1 })),
     ];

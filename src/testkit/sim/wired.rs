@@ -76,8 +76,12 @@ impl Scenario {
     /// # Errors
     /// What the system says against a listener.
     pub fn wire(&self, secure: Secure<'_>) -> io::Result<Wired> {
+        let mut scenario = self.clone();
+        for origin in &mut scenario.origins {
+            origin.proxied = origin.proxied.over_tcp();
+        }
         let mut origins = Vec::new();
-        for (number, origin) in self.origins.iter().enumerate() {
+        for (number, origin) in scenario.origins.iter().enumerate() {
             let port = RefusedPort::reserve()?;
             let host = match origin.named {
                 Named::Literal => ip(number, 0).to_string(),
@@ -99,7 +103,7 @@ impl Scenario {
                 port,
             });
         }
-        for (number, origin) in self.origins.iter().enumerate() {
+        for (number, origin) in scenario.origins.iter().enumerate() {
             let next = (number + 1) % origins.len();
             let answering = Answering {
                 origin: number,
@@ -107,10 +111,7 @@ impl Scenario {
             };
             origins[number].start(origin, &answering, secure)?;
         }
-        Ok(Wired {
-            scenario: self.clone(),
-            origins,
-        })
+        Ok(Wired { scenario, origins })
     }
 }
 
