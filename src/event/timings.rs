@@ -68,6 +68,51 @@ pub struct Phases {
     pub total: Duration,
 }
 
+impl Phases {
+    /// The phases by name, in the order of a call. Those that happened add up to the total.
+    #[must_use]
+    pub fn named(&self) -> [(&'static str, Option<Duration>); 13] {
+        let Self {
+            queue,
+            dns,
+            tcp,
+            proxy,
+            tls,
+            send,
+            wait100,
+            wait,
+            receive,
+            caller,
+            retry,
+            redirect,
+            other,
+            total: _,
+        } = *self;
+        [
+            ("redirect", redirect),
+            ("retry", retry),
+            ("queue", queue),
+            ("dns", dns),
+            ("tcp", tcp),
+            ("proxy", proxy),
+            ("tls", tls),
+            ("send", send),
+            ("wait100", wait100),
+            ("wait", wait),
+            ("receive", receive),
+            ("caller", caller),
+            ("other", Some(other)),
+        ]
+    }
+
+    /// What the phases add up to, which has to be the total.
+    #[cfg(test)]
+    pub(crate) fn sum(&self) -> Duration {
+        let spans = self.named().into_iter();
+        spans.filter_map(|(_, span)| span).sum()
+    }
+}
+
 /// The times of curl's `-w`, from the start of the call, in the order they pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

@@ -7,7 +7,6 @@ use crate::event::{
     EventData, ExpectOutcome, GotConn, ProxyConnectDone, ProxySelected, ProxySource, Redirect,
     RedirectRefusal, TlsRole,
 };
-use crate::export::timings::named;
 use crate::export::waterfall::Call;
 use crate::export::{server_timing, shown};
 use crate::message::anomaly::Anomaly;
@@ -38,7 +37,7 @@ pub(crate) fn notes(call: &Call<'_>) -> Vec<String> {
 
 fn slow(call: &Call<'_>) -> Option<String> {
     let total = call.timings.total();
-    let (name, length) = named(call.timings.phases())
+    let (name, length) = (call.timings.phases().named())
         .into_iter()
         .filter_map(|(name, length)| Some((name, length?)))
         .max_by_key(|(_, length)| *length)?;

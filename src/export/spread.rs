@@ -4,7 +4,6 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::event::Timings;
-use crate::export::timings::named;
 
 /// The columns, in percent of the calls: from the least to the greatest.
 const COLUMNS: [(&str, usize); 6] = [
@@ -47,7 +46,7 @@ impl Spread {
 
     /// Adds the phases of one call.
     pub fn add(&mut self, timings: &Timings) {
-        for (name, duration) in named(timings.phases()) {
+        for (name, duration) in timings.phases().named() {
             self.note(name, duration);
         }
         self.note("total", Some(timings.total()));

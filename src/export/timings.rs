@@ -3,34 +3,15 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use crate::event::Timings;
 use crate::event::show::Show;
-use crate::event::{Phases, Timings};
 use crate::export::shown;
-
-/// The phases by name, in the order of a call; together they are the total.
-pub(crate) fn named(phases: &Phases) -> [(&'static str, Option<Duration>); 13] {
-    [
-        ("redirect", phases.redirect),
-        ("retry", phases.retry),
-        ("queue", phases.queue),
-        ("dns", phases.dns),
-        ("tcp", phases.tcp),
-        ("proxy", phases.proxy),
-        ("tls", phases.tls),
-        ("send", phases.send),
-        ("wait100", phases.wait100),
-        ("wait", phases.wait),
-        ("receive", phases.receive),
-        ("caller", phases.caller),
-        ("other", Some(phases.other)),
-    ]
-}
 
 /// One line per phase that happened, then the total and what is outside the sum. Ends with a line feed.
 #[must_use]
 pub fn table(timings: &Timings) -> String {
     let mut text = String::new();
-    let phases = named(timings.phases()).into_iter();
+    let phases = timings.phases().named().into_iter();
     let summed = phases.chain([("total", Some(timings.total()))]);
     let beside = [
         ("ttfb", timings.ttfb()),

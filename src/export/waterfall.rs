@@ -6,7 +6,6 @@ use std::time::Duration;
 use crate::event::{ConnectOutcome, Event, EventData, EventKind, Timings, TlsRole};
 use crate::export::notes::notes;
 use crate::export::shown;
-use crate::export::timings::named;
 
 /// How a waterfall is drawn. Default: 80 columns, no colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,7 +154,7 @@ impl<'a> Call<'a> {
 
     fn rows(&self) -> Vec<Row> {
         let mut rows = Vec::new();
-        for (name, duration) in named(self.timings.phases()) {
+        for (name, duration) in self.timings.phases().named() {
             let Some(length) = duration else { continue };
             if name == "other" && length.is_zero() {
                 continue;

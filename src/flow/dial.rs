@@ -75,8 +75,6 @@ pub(crate) struct DialFacts {
     pub(crate) id: DialId,
     pub(crate) why: DialReason,
     pub(crate) target: Target,
-    /// Whether it is a proxy.
-    pub(crate) is_proxied: bool,
     /// What lies behind it.
     pub(crate) legs: Legs,
     pub(crate) profile: DialProfile,

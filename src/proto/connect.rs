@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use crate::message::fields::Fields;
+use crate::message::proxy::Proxy;
 use crate::proto::buffers::Buffer;
 use crate::proto::encode::{HeadPlan, RequestFraming};
 
@@ -37,28 +37,17 @@ fn is_name(host: &str) -> bool {
 }
 
 /// Appends the request for a tunnel to a target in authority-form, which is its one Host too (RFC 9112 §3.2).
-/// `authorization` is the value of `Proxy-Authorization`; `fields` are those that the proxy is to get.
-pub(crate) fn write_connect(
-    target: &str,
-    authorization: Option<&str>,
-    fields: &Fields,
-    out: &mut Buffer,
-) {
-    let mut lines = Fields::with_capacity_of(fields);
-    if let Some(value) = authorization {
-        lines.push_unchecked("Proxy-Authorization", value.as_bytes());
-    }
-    for line in fields.iter() {
-        lines.push_unchecked(line.name(), line.value());
-    }
+/// The proxy learns who asks, and gets the fields that are for it.
+pub(crate) fn write_connect(target: &str, proxy: &Proxy, out: &mut Buffer) {
+    let fields = proxy.connect_fields();
     let plan = HeadPlan {
         method: "CONNECT",
         target,
         host: target.as_bytes(),
-        proxy: None,
+        proxy: Some(proxy),
         user_agent: !fields.contains("user-agent"),
         accept: false,
-        fields: &lines,
+        fields,
         host_by_user: false,
         expect: false,
         close: false,

@@ -329,14 +329,8 @@ pub fn connect_writer(data: &[u8]) {
         }
         proxy = proxy.clone().connect_field(name, value).unwrap_or(proxy);
     }
-    let authorization = proxy.basic();
     let mut out = Buffer::default();
-    write_connect(
-        &target,
-        authorization.as_deref(),
-        proxy.connect_fields(),
-        &mut out,
-    );
+    write_connect(&target, &proxy, &mut out);
     let wire = String::from_utf8_lossy(out.filled());
     let lines = read_strictly(&wire);
     let mut expected = vec![
@@ -346,7 +340,11 @@ pub fn connect_writer(data: &[u8]) {
     if !proxy.connect_fields().contains("user-agent") {
         expected.push(format!("User-Agent: {USER_AGENT}"));
     }
-    expected.extend(authorization.map(|value| format!("Proxy-Authorization: {value}")));
+    expected.extend(
+        proxy
+            .basic()
+            .map(|value| format!("Proxy-Authorization: {value}")),
+    );
     for line in proxy.connect_fields().iter() {
         let value = String::from_utf8_lossy(line.value());
         expected.push(format!("{}: {value}", line.name()));

@@ -371,6 +371,7 @@ fn observers_that_may_wait_are_refused() {
         200,
         "on a thread it may"
     );
+    handle.shutdown(PATIENCE).unwrap();
     drop((handle, observer));
     lab.finish();
 }

@@ -16,8 +16,10 @@ use crate::message::peer_addr::PeerAddr;
 
 /// Events of one dial beside those of its contestants.
 const DIAL_MAX: usize = 16;
-/// Events of one contestant: of its connect, of TLS with its proxy, of the tunnel, of TLS with the origin.
-const CONTESTANT_MAX: usize = 8;
+/// Events of one contestant: of its connect, and of TLS with whom it reached.
+const CONTESTANT_MAX: usize = 4;
+/// Events of what lies behind a proxy, which one contestant alone comes to: a tunnel that is asked for twice, and TLS.
+const BEYOND_MAX: usize = 6;
 
 /// A dial, as far as it was seen.
 #[derive(Debug, Clone)]
@@ -67,6 +69,14 @@ impl Contestant {
             SECURED_INSIDE => self.secured && with_origin && tls,
             _ => false,
         }
+    }
+
+    /// Says whether its proxy was asked for a tunnel.
+    fn has_asked(&self) -> bool {
+        !matches!(
+            self.machine.state(),
+            "connecting" | CONNECTED | "handshaking" | SECURED
+        )
     }
 
     /// Says whether the bytes of the next handshake or question can reach whom they are for.
@@ -121,10 +131,19 @@ impl Dial {
         self.machine.step_if_known(event.kind())?;
         self.count += 1;
         ensure(
-            self.count <= DIAL_MAX + CONTESTANT_MAX * self.contestants.len(),
+            self.count <= self.max(),
             Rule::Bounded,
             "too many events for one dial",
         )
+    }
+
+    /// How many events it may have by now.
+    fn max(&self) -> usize {
+        let beyond = match self.contestants.iter().any(Contestant::has_asked) {
+            true => BEYOND_MAX,
+            false => 0,
+        };
+        DIAL_MAX + CONTESTANT_MAX * self.contestants.len() + beyond
     }
 
     /// Checks an event that is not of the dial and carries its id: the attempt still waits for it.

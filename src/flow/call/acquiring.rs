@@ -102,7 +102,6 @@ impl Call {
             id,
             why,
             target,
-            is_proxied: destination.via.proxy().is_some(),
             legs,
             profile: settings.dial_profile,
             family: settings.family,

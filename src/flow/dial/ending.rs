@@ -140,7 +140,7 @@ impl Dial {
             Payload::ConnOpened(Arc::new(ConnOpened {
                 local: reached.local,
                 remote: winner.addr.clone(),
-                proxied: self.facts.is_proxied,
+                proxied: self.facts.legs.via().is_some(),
                 tls: tls.is_some(),
                 setup,
             }))

@@ -258,15 +258,14 @@ fn spread(digest: u64, word: u64) -> u64 {
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            scheme, host, port, ..
+        } = self;
         match &self.via {
-            Via::Forward(proxy) => return write!(f, "{proxy}"),
-            Via::Nobody | Via::Tunnel(_) | Via::Unix(_) => {}
-        }
-        write!(f, "{}://{}:{}", self.scheme, self.host, self.port)?;
-        match &self.via {
-            Via::Nobody | Via::Forward(_) => Ok(()),
-            Via::Tunnel(proxy) => write!(f, " via {proxy}"),
-            Via::Unix(addr) => write!(f, " via unix:{addr}"),
+            Via::Nobody => write!(f, "{scheme}://{host}:{port}"),
+            Via::Forward(proxy) => write!(f, "{scheme}://* via {proxy}"),
+            Via::Tunnel(proxy) => write!(f, "{scheme}://{host}:{port} via {proxy}"),
+            Via::Unix(addr) => write!(f, "{scheme}://{host}:{port} via unix:{addr}"),
         }
     }
 }

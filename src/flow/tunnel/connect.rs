@@ -48,14 +48,12 @@ enum Body {
 impl Connect {
     /// Writes the request.
     pub(super) fn begin(proxy: &Proxy, target: &str, turn: &mut Turn<'_>) -> Self {
-        let authorization = proxy.basic();
-        let fields = proxy.connect_fields();
-        let outbound = &mut turn.buffers.outbound;
-        write_connect(target, authorization.as_deref(), fields, outbound);
+        write_connect(target, proxy, &mut turn.buffers.outbound);
         Self {
             said: Said::default(),
             interim_bytes: 0,
-            has_credentials: authorization.is_some() || fields.contains("proxy-authorization"),
+            has_credentials: proxy.has_credentials()
+                || proxy.connect_fields().contains("proxy-authorization"),
             state: State::Head(HeadDecoder::new()),
         }
     }

@@ -232,7 +232,6 @@ impl<'a> Run<'a> {
             why: crate::event::DialReason::NoIdle,
             id: DialId::new(1),
             target: Target::of(url, &ConnectTo::new()),
-            is_proxied: world.via.proxy().is_some(),
             legs: Legs::of(destination, &ConnectTo::new()),
             profile: world.profile,
             family: world.family,
