@@ -5,10 +5,10 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Empty};
-use hyper::Request;
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::header::{ACCEPT, HOST, USER_AGENT};
+use hyper::header::{ACCEPT, HOST, HeaderValue, USER_AGENT};
+use hyper::{Request, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
@@ -22,6 +22,12 @@ use crate::concurrency::crowd::{Crowd, Tally};
 type Ended = Outcome<Connection>;
 
 type Connection = SendRequest<Empty<Bytes>>;
+
+/// What is asked for, parsed once.
+struct Asked {
+    target: Uri,
+    host: HeaderValue,
+}
 
 /// Connections, each idle here or in a task.
 pub(super) struct Tasks {
@@ -43,6 +49,13 @@ impl Tasks {
             idle: Vec::new(),
             held: Vec::new(),
         })
+    }
+
+    fn asked(&self, path: Path) -> Outcome<Rc<Asked>> {
+        Ok(Rc::new(Asked {
+            target: Uri::from_static(path.target()),
+            host: HeaderValue::from_str(&self.addr.to_string())?,
+        }))
     }
 
     fn spawn(&self, task: impl Future<Output = Ended> + 'static) -> JoinHandle<Ended> {
@@ -73,12 +86,12 @@ async fn connect(addr: SocketAddr) -> Outcome<Connection> {
 }
 
 /// One GET, checked.
-async fn get(connection: &mut Connection, host: &str, path: Path) -> Outcome<()> {
+async fn get(connection: &mut Connection, asked: &Asked, path: Path) -> Outcome<()> {
     connection.ready().await?;
-    let request = Request::get(path.target())
-        .header(HOST, host)
-        .header(USER_AGENT, "hyper")
-        .header(ACCEPT, "*/*")
+    let request = Request::get(asked.target.clone())
+        .header(HOST, asked.host.clone())
+        .header(USER_AGENT, HeaderValue::from_static("hyper"))
+        .header(ACCEPT, HeaderValue::from_static("*/*"))
         .body(Empty::new())?;
     let response = connection.send_request(request).await?;
     let status = response.status();
@@ -104,13 +117,13 @@ impl Crowd for Tasks {
     }
 
     fn keep(&mut self, path: Path, in_flight: usize, tally: &Rc<dyn Tally>) -> Outcome<()> {
-        let host: Rc<str> = self.addr.to_string().into();
+        let asked = self.asked(path)?;
         let connections = self.idle.split_off(self.idle.len() - in_flight);
         let tasks = connections.into_iter().map(|mut connection| {
-            let (host, tally) = (host.clone(), tally.clone());
+            let (asked, tally) = (asked.clone(), tally.clone());
             self.spawn(async move {
                 loop {
-                    get(&mut connection, &host, path).await?;
+                    get(&mut connection, &asked, path).await?;
                     if !tally.ended() {
                         return Ok(connection);
                     }
@@ -121,16 +134,12 @@ impl Crowd for Tasks {
         self.join(tasks)
     }
 
-    fn hold(
-        &mut self,
-        _: usize,
-        are_held: &mut dyn FnMut() -> Outcome<bool>,
-    ) -> Outcome<()> {
-        let host: Rc<str> = self.addr.to_string().into();
+    fn hold(&mut self, _: usize, are_held: &mut dyn FnMut() -> Outcome<bool>) -> Outcome<()> {
+        let asked = self.asked(Path::Hold)?;
         for mut connection in std::mem::take(&mut self.idle) {
-            let host = host.clone();
+            let asked = asked.clone();
             let task = self.spawn(async move {
-                get(&mut connection, &host, Path::Hold).await?;
+                get(&mut connection, &asked, Path::Hold).await?;
                 Ok(connection)
             });
             self.held.push(task);

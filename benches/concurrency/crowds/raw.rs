@@ -154,11 +154,7 @@ impl Crowd for Sockets {
         self.serve(&exchange, tally.as_ref())
     }
 
-    fn hold(
-        &mut self,
-        _: usize,
-        are_held: &mut dyn FnMut() -> Outcome<bool>,
-    ) -> Outcome<()> {
+    fn hold(&mut self, _: usize, are_held: &mut dyn FnMut() -> Outcome<bool>) -> Outcome<()> {
         let exchange = self.exchange(Path::Hold)?;
         for socket in &mut self.sockets {
             socket.send(&exchange)?;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use wirescope::body::BodySink;
 use wirescope::event::{Event, Interest, Observer, ObserverRef, Verdict};
-use wirescope::{Client, Completion, EventLoop, TlsConfig};
+use wirescope::{Client, Completion, EventLoop, TlsConfig, Url};
 
 use crate::concurrency::Outcome;
 use crate::concurrency::answers::Path;
@@ -91,14 +91,17 @@ impl Calls {
         })
     }
 
-    fn url(&self, path: Path) -> String {
-        format!("{}://{}{}", self.scheme, self.addr, path.target())
+    /// It is parsed once, as what the others send is made once.
+    fn url(&self, path: Path) -> Outcome<Url> {
+        let text = format!("{}://{}{}", self.scheme, self.addr, path.target());
+        Ok(Url::parse(&text)?)
     }
 
     /// The same server by another name: calls for one name do not use the connections of another.
-    fn url_by_name(&self, name: usize, path: Path) -> String {
+    fn url_by_name(&self, name: usize, path: Path) -> Outcome<Url> {
         let (scheme, port) = (self.scheme, self.addr.port());
-        format!("{scheme}://{name}.crowd.test:{port}{}", path.target())
+        let text = format!("{scheme}://{name}.crowd.test:{port}{}", path.target());
+        Ok(Url::parse(&text)?)
     }
 
     /// The same, with sinks that throw content away, as the others do.
@@ -109,7 +112,7 @@ impl Calls {
         }
     }
 
-    fn submit(&mut self, url: &str) -> Outcome<()> {
+    fn submit(&mut self, url: &Url) -> Outcome<()> {
         let request = self.client.get(url)?;
         if self.sinks {
             self.event_loop.submit_to(request, Discard)?;
@@ -147,7 +150,7 @@ fn check(done: Completion, path: Path) -> Outcome<()> {
 
 impl Crowd for Calls {
     fn open(&mut self, connections: usize) -> Outcome<()> {
-        let url = self.url(Path::Tiny);
+        let url = self.url(Path::Tiny)?;
         let mut wanted = 0;
         while wanted < connections {
             wanted = connections.min(wanted + STEP);
@@ -168,7 +171,7 @@ impl Crowd for Calls {
     fn open_few_at_once(&mut self, connections: usize) -> Outcome<()> {
         let mut opened = 0;
         while opened < connections {
-            let url = self.url_by_name(opened / STEP, Path::Tiny);
+            let url = self.url_by_name(opened / STEP, Path::Tiny)?;
             opened = connections.min(opened + STEP);
             for _ in self.idle()..opened {
                 self.submit(&url)?;
@@ -184,7 +187,7 @@ impl Crowd for Calls {
     }
 
     fn keep(&mut self, path: Path, in_flight: usize, tally: &Rc<dyn Tally>) -> Outcome<()> {
-        let url = self.url(path);
+        let url = self.url(path)?;
         let (mut ended, before) = (0, self.told.as_ref().map(Told::count));
         for _ in 0..in_flight {
             self.submit(&url)?;
@@ -210,7 +213,7 @@ impl Crowd for Calls {
         are_held: &mut dyn FnMut() -> Outcome<bool>,
     ) -> Outcome<()> {
         for number in 0..connections {
-            let url = self.url_by_name(number / STEP, Path::Hold);
+            let url = self.url_by_name(number / STEP, Path::Hold)?;
             self.submit(&url)?;
             if number % STEP == 0 {
                 self.event_loop.turn(Some(Duration::ZERO))?;
