@@ -462,9 +462,14 @@ mod tests {
         check("--timings flat u", true);
     }
 
+    /// Lines of the help. Each flag has one, so that who looks for a flag finds it in one pass: this bound is reached,
+    /// and whoever adds a flag, or lets a text of one run over its line, raises it knowingly.
+    const HELP_LINES_MAX: usize = 84;
+
     #[test]
-    fn the_help_fits_one_screen() {
+    fn the_help_has_a_line_for_each_flag() {
         let help = Args::command().term_width(100).render_help().to_string();
-        assert!(help.lines().count() <= 96, "{} lines", help.lines().count());
+        let lines = help.lines().count();
+        assert!(lines <= HELP_LINES_MAX, "{lines} lines");
     }
 }
