@@ -180,20 +180,18 @@ pub(crate) struct Args {
     /// Through [http|https|socks5|socks5h://]host[:1080]; '' is none
     #[arg(short = 'x', long, value_name = "PROXY", help_heading = "Connection")]
     pub(crate) proxy: Option<String>,
-    /// Credentials for the proxy of -x, and for no other
+    /// Credentials for the proxy, of the environment too
     #[arg(
         short = 'U',
         long,
         value_name = "USER:PASSWORD",
-        requires = "proxy",
         help_heading = "Connection"
     )]
     pub(crate) proxy_user: Option<String>,
-    /// Field for a CONNECT to the proxy of -x, as -H
+    /// Field for the proxy, as -H; of http URLs it may go on
     #[arg(
         long = "proxy-header",
         value_name = "LINE",
-        requires = "proxy",
         help_heading = "Connection"
     )]
     pub(crate) proxy_headers: Vec<String>,
