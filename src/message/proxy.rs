@@ -187,10 +187,10 @@ impl Proxy {
     }
 
     /// Adds a field that is sent with whatever is sent to this proxy itself: with each CONNECT, as
-    /// [`connect_field`](Self::connect_field), and with each request in absolute-form. **The proxy may pass the latter
-    /// on to the origin**, which for what is meant for the proxy alone only `Proxy-Authorization` is safe from (RFC 9110
-    /// §11.7.2). What goes through a tunnel does not have it. Where a request has a field of that name itself, that one is
-    /// sent; `User-Agent` and `Accept` of the client give way to it. Events show it as they show any field of a request.
+    /// [`connect_field`](Self::connect_field), and with each request in absolute-form. **With such a request the proxy
+    /// may pass it on to the origin**, unless it is `Proxy-Authorization`, which is for the proxy alone (RFC 9110 §11.7.2).
+    /// What goes through a tunnel does not have it. Where a request has a field of that name itself, that one is sent;
+    /// `User-Agent` and `Accept` of the client give way to it. Events show it as they show any field of a request.
     ///
     /// # Errors
     /// As [`connect_field`](Self::connect_field).
