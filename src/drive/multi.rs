@@ -159,12 +159,6 @@ impl<T: Taker> Loop<T> {
     /// # Errors
     /// The system cannot wait.
     pub(crate) fn turn(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let closed = self.look_at_idle();
-        let timeout = if closed > 0 {
-            Some(Duration::ZERO)
-        } else {
-            timeout
-        };
         let wait = [timeout, self.next_wait()].into_iter().flatten().min();
         let mut news = self.ask(wait)?;
         for count in 1..=self.fresh.len() {
@@ -177,6 +171,7 @@ impl<T: Taker> Loop<T> {
                 news = self.ask(Some(Duration::ZERO)).unwrap_or_default();
             }
         }
+        self.look_at_idle();
         for _ in 0..self.ready.len() {
             let Some(number) = self.ready.pop_front() else {
                 break;
@@ -338,15 +333,14 @@ impl<T: Taker> Loop<T> {
         }
     }
 
-    /// Looks at idle connections, if something was reported of one or its time is over; says how many were closed.
-    fn look_at_idle(&self) -> usize {
+    /// Looks at idle connections, if something was reported of one or its time is over: behind the calls that begin, which
+    /// say of their own what they found.
+    fn look_at_idle(&self) {
         let now = clock::now();
         let until = self.engine().idle_until();
         let is_over = until.is_some_and(|until| until <= now);
         if self.engine().see() || is_over {
-            self.engine().tend_idle(now)
-        } else {
-            0
+            self.engine().tend_idle(now);
         }
     }
 }
