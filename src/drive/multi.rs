@@ -46,6 +46,7 @@ use crate::drive::engine::Engine;
 use crate::drive::outlook::News;
 use crate::drive::start::Ready;
 use crate::error::{Error, ErrorKind, Phase};
+use crate::flow::call::Hop;
 use crate::net::clock;
 use crate::net::poll::{Owner, Poller, Told};
 use crate::net::workers::panic_text;
@@ -62,11 +63,11 @@ pub(crate) trait Taker {
     /// How long the whole call may take, from its response on, unless it has a total of its own.
     fn limit(&self) -> Option<Duration>;
 
-    /// Learns of the response whose content follows.
+    /// Learns of the response whose content follows, and of the hops before it.
     ///
     /// # Errors
     /// Its own.
-    fn begin(&mut self, head: &FinalHead) -> io::Result<()>;
+    fn begin(&mut self, hops: &[Hop], head: &FinalHead) -> io::Result<()>;
 
     /// How many bytes it takes next at the most; none means that it has enough.
     fn room(&self) -> usize;

@@ -19,7 +19,7 @@ use crate::event::{
 use crate::flow::action::Wish;
 use crate::flow::call::ending::{Cause, repeat_of, tell_call_done, tell_canceled};
 use crate::flow::call::{Arrived, Call, Ending, Judgement, Onward, State};
-use crate::flow::redirect::{self, Answered, Verdict};
+use crate::flow::redirect::{self, Answered, Move, Verdict};
 use crate::flow::retry::{self, Asking};
 use crate::ids::ConnId;
 use crate::message::close::CloseReason;
@@ -29,6 +29,7 @@ use crate::message::method::Method;
 use crate::message::peer_addr::PeerAddr;
 use crate::message::url::Url;
 use crate::proto::Turn;
+use crate::proto::decode::Head;
 use crate::proto::plan::Plan;
 use crate::proto::receiving::FinalHead;
 use crate::proto::sending::BodyPlan;
@@ -38,9 +39,17 @@ use crate::proto::sending::BodyPlan;
 pub struct Hop {
     method: Method,
     url: Url,
-    status: u16,
+    /// Of the response, a redirect.
+    head: Arc<Head>,
     reached: Option<(ConnId, PeerAddr, bool)>,
     repeat: Repeat,
+}
+
+/// The way to the next hop: its request, and the head that asked for it.
+#[derive(Debug)]
+pub(super) struct NextHop {
+    plan: Plan,
+    head: Arc<Head>,
 }
 
 /// What was before an attempt: the hops that were left, and the bytes of all attempts.
@@ -79,7 +88,25 @@ impl Hop {
     /// The status code of the response, a redirect.
     #[must_use]
     pub fn status(&self) -> u16 {
-        self.status
+        self.head.status
+    }
+
+    /// The version of the response.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.head.version
+    }
+
+    /// The reason phrase as it came. It decides nothing (RFC 9112 §4).
+    #[must_use]
+    pub fn reason(&self) -> &[u8] {
+        self.head.reason.as_bytes()
+    }
+
+    /// The field lines of the response, in wire order and case.
+    #[must_use]
+    pub fn fields(&self) -> &Fields {
+        &self.head.fields
     }
 
     /// The connection that the response came over.
@@ -173,17 +200,23 @@ impl Call {
                 self.broken(kind, Phase::Head, None, Cause::Redirect, turn);
                 self.head = Arrived::Nothing;
             }
-            Verdict::Follow(to) => {
-                let secrets = turn.emitter.redaction();
-                let (plan, left) =
-                    self.plan
-                        .moved(to.url, to.method, to.keeps_body, to.is_relative, |name| {
-                            secrets.is_marked(name)
-                        });
-                self.tell_redirect(Some(&plan.url), Some((&plan.method, left)), None, turn);
-                self.ending = Ending::Planned(Box::new(plan));
-            }
+            Verdict::Follow(to) => self.plan_hop(to, turn),
         }
+    }
+
+    /// The redirect of the response will be followed.
+    fn plan_hop(&mut self, to: Move, turn: &mut Turn<'_>) {
+        let Some(head) = self.arrived().map(|head| Arc::new(head.head.clone())) else {
+            return;
+        };
+        let secrets = turn.emitter.redaction();
+        let (plan, left) =
+            self.plan
+                .moved(to.url, to.method, to.keeps_body, to.is_relative, |name| {
+                    secrets.is_marked(name)
+                });
+        self.tell_redirect(Some(&plan.url), Some((&plan.method, left)), None, turn);
+        self.ending = Ending::Planned(Box::new(NextHop { plan, head }));
     }
 
     fn arrived(&self) -> Option<&FinalHead> {
@@ -284,10 +317,10 @@ impl Call {
     pub(super) fn follow_redirect(&mut self, turn: &mut Turn<'_>) {
         self.back_from_caller(turn);
         match std::mem::replace(&mut self.ending, Ending::Open) {
-            Ending::Planned(plan) if matches!(self.state, State::Left(_)) => {
-                self.next_hop(*plan, turn);
+            Ending::Planned(next) if matches!(self.state, State::Left(_)) => {
+                self.next_hop(*next, turn);
             }
-            Ending::Planned(plan) => self.leave(Onward::Hop(plan), turn),
+            Ending::Planned(next) => self.leave(Onward::Hop(next), turn),
             other @ (Ending::Open
             | Ending::Well
             | Ending::Failed(_)
@@ -368,12 +401,12 @@ impl Call {
             Ending::Onward(Onward::Attempt(error, rule)) => {
                 self.again(error.map(|error| *error), rule, turn);
             }
-            Ending::Onward(Onward::Hop(plan)) => {
+            Ending::Onward(Onward::Hop(next)) => {
                 self.tell_attempt_done(None, None, turn);
-                self.next_hop(*plan, turn);
+                self.next_hop(*next, turn);
             }
-            Ending::Planned(plan) => {
-                self.ending = Ending::Planned(plan);
+            Ending::Planned(next) => {
+                self.ending = Ending::Planned(next);
                 self.tell_attempt_done(None, None, turn);
                 self.state = match std::mem::replace(&mut self.state, State::Over(None)) {
                     State::Over(Some(exchange)) => State::Left(exchange),
@@ -433,14 +466,14 @@ impl Call {
         self.begin_attempt(wish, turn);
     }
 
-    fn next_hop(&mut self, plan: Plan, turn: &mut Turn<'_>) {
-        let plan = std::mem::replace(&mut self.plan, plan);
+    fn next_hop(&mut self, next: NextHop, turn: &mut Turn<'_>) {
+        let plan = std::mem::replace(&mut self.plan, next.plan);
         let reached = self.reached.as_ref();
         let hop = Hop {
             repeat: repeat_of(&plan),
             method: plan.method,
             url: plan.url,
-            status: self.status.unwrap_or_default(),
+            head: next.head,
             reached: reached.map(|reached| (reached.conn, reached.remote.clone(), reached.reused)),
         };
         self.earlier.get_or_insert_default().hops.push(hop);
