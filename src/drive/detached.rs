@@ -32,6 +32,7 @@ impl Running {
             lease: None,
             contestants,
             waits,
+            awaits: None,
             now: self.now,
         });
         is_kept.then_some(detached)

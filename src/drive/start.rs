@@ -63,6 +63,7 @@ impl Engine {
             lease: None,
             contestants: Contestants::default(),
             waits,
+            awaits: None,
             now: clock::now(),
         })
     }
