@@ -65,6 +65,7 @@ impl Engine {
             contestants: Contestants::default(),
             waits,
             news: News::Unknown,
+            awaits: None,
             now: clock::now(),
         })
     }
