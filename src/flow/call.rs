@@ -313,7 +313,6 @@ impl Call {
             Input::Cancel(by) => self.cancel(by, turn),
             Input::Aborted(reason) => self.aborted(reason, turn),
         }
-        self.arm(turn);
     }
 
     /// The next thing to be done.

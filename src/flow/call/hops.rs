@@ -402,12 +402,12 @@ impl Call {
                 self.again(error.map(|error| *error), rule, turn);
             }
             Ending::Onward(Onward::Hop(next)) => {
-                self.tell_attempt_done(None, None, turn);
+                self.tell_attempt_done(None, turn);
                 self.next_hop(*next, turn);
             }
             Ending::Planned(next) => {
                 self.ending = Ending::Planned(next);
-                self.tell_attempt_done(None, None, turn);
+                self.tell_attempt_done(None, turn);
                 self.state = match std::mem::replace(&mut self.state, State::Over(None)) {
                     State::Over(Some(exchange)) => State::Left(exchange),
                     other @ (State::Fresh
@@ -425,7 +425,7 @@ impl Call {
                 };
             }
             Ending::Aborted(error) => {
-                self.tell_attempt_done(None, None, turn);
+                self.tell_attempt_done(None, turn);
                 tell_canceled(CanceledBy::Observer, Phase::Done, turn);
                 self.fail_between(error, turn);
             }
@@ -439,7 +439,7 @@ impl Call {
     /// The attempt is over and made again: nothing of it is left but what its events told.
     fn again(&mut self, error: Option<ErrorFacts>, rule: RetryRule, turn: &mut Turn<'_>) {
         let status = self.status;
-        self.tell_attempt_done(error.clone(), Some(rule), turn);
+        self.tell_attempt_done(Some((error.clone(), rule)), turn);
         self.forget_attempt(turn);
         if rule == RetryRule::ExpectationFailed {
             self.plan.without_expect();
@@ -505,26 +505,24 @@ impl Call {
         self.tries.saturating_sub(1)
     }
 
-    pub(super) fn call_done(&self, error: Option<ErrorFacts>, turn: &mut Turn<'_>) {
-        let (bytes_out, bytes_in) = self.bytes();
-        let earlier = self.earlier.as_deref();
-        let before = earlier.map_or((0, 0), |earlier| (earlier.bytes_out, earlier.bytes_in));
-        let bytes_out = bytes_out.saturating_add(before.0);
-        let bytes_in = bytes_in.saturating_add(before.1);
-        let (attempts, status) = (self.attempts, self.status);
-        let hops = self
-            .hops()
-            .len()
-            .saturating_add(usize::from(self.tries > 0));
-        let hops = u16::try_from(hops).unwrap_or(u16::MAX);
-        tell_call_done(turn.now, turn.emitter, |timings| CallDone {
-            status,
-            error,
-            hops,
-            attempts,
-            bytes_out,
-            bytes_in,
-            timings,
+    pub(super) fn call_done(&self, turn: &mut Turn<'_>) {
+        tell_call_done(turn.now, turn.emitter, |timings| {
+            let (bytes_out, bytes_in) = self.bytes();
+            let earlier = self.earlier.as_deref();
+            let before = earlier.map_or((0, 0), |earlier| (earlier.bytes_out, earlier.bytes_in));
+            let hops = self
+                .hops()
+                .len()
+                .saturating_add(usize::from(self.tries > 0));
+            CallDone {
+                status: self.status,
+                error: self.error().map(ErrorFacts::of),
+                hops: u16::try_from(hops).unwrap_or(u16::MAX),
+                attempts: self.attempts,
+                bytes_out: bytes_out.saturating_add(before.0),
+                bytes_in: bytes_in.saturating_add(before.1),
+                timings,
+            }
         });
     }
 }
