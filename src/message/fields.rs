@@ -20,7 +20,7 @@ pub struct Fields {
 }
 
 /// Where one field line stands in the buffer. A value always begins after its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) name: u32,
     pub(crate) name_len: u16,
@@ -48,11 +48,6 @@ impl Fields {
     /// Takes over a received header or trailer section whose lines the decoder has checked.
     pub(crate) fn from_parts(bytes: Vec<u8>, lines: Vec<Span>) -> Self {
         Self { bytes, lines }
-    }
-
-    /// Where the lines stand in the buffer.
-    pub(crate) fn spans(&self) -> &[Span] {
-        &self.lines
     }
 
     /// Creates an empty list with room for so many lines of so many bytes.
@@ -210,6 +205,13 @@ impl Fields {
         self.lines.iter().map(|span| self.line_of(*span))
     }
 
+    /// Names and values in wire order, as bytes: to compare a name, it need not be text.
+    pub(crate) fn as_bytes(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.lines
+            .iter()
+            .map(|span| (name_bytes(&self.bytes, *span), self.value_of(*span)))
+    }
+
     /// Returns the line at that place, counted from 0.
     #[must_use]
     pub fn line(&self, index: usize) -> Option<FieldLine<'_>> {
@@ -320,6 +322,16 @@ impl fmt::Debug for FieldLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: [{} B]", self.name, self.value.len())
     }
+}
+
+/// Compares a name without case with one of lower-case letters and `-` (RFC 9110 §5.1): in those, and in no other byte of a
+/// token, setting one bit makes upper case lower and changes nothing else.
+pub(crate) fn is_named<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
+    let differ = |name: &[u8; N]| {
+        let bytes = name.iter().zip(lower);
+        bytes.fold(0, |seen, (byte, lower)| seen | ((byte | 0x20) ^ lower))
+    };
+    <&[u8; N]>::try_from(name).is_ok_and(|name| differ(name) == 0)
 }
 
 /// Splits one value of a list-based field into its elements (RFC 9110 §5.6.1).
