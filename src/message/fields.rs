@@ -205,11 +205,10 @@ impl Fields {
         self.lines.iter().map(|span| self.line_of(*span))
     }
 
-    /// Names and values in wire order, as bytes: to compare a name, it need not be text.
-    pub(crate) fn as_bytes(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.lines
-            .iter()
-            .map(|span| (name_bytes(&self.bytes, *span), self.value_of(*span)))
+    /// Iterates over all lines in wire order, to look for some: what is not looked for is not cut out.
+    pub(crate) fn raw(&self) -> impl Iterator<Item = RawLine<'_>> {
+        let bytes = &self.bytes;
+        self.lines.iter().map(|span| RawLine { bytes, span: *span })
     }
 
     /// Returns the line at that place, counted from 0.
@@ -243,10 +242,7 @@ impl Fields {
     }
 
     fn value_of(&self, span: Span) -> &[u8] {
-        let start = span.value as usize;
-        self.bytes
-            .get(start..start + span.value_len as usize)
-            .unwrap_or_default()
+        value_in(&self.bytes, span)
     }
 
     fn line_of(&self, span: Span) -> FieldLine<'_> {
@@ -270,6 +266,42 @@ fn name_bytes(bytes: &[u8], span: Span) -> &[u8] {
     bytes
         .get(start..start + usize::from(span.name_len))
         .unwrap_or_default()
+}
+
+fn value_in(bytes: &[u8], span: Span) -> &[u8] {
+    let start = span.value as usize;
+    bytes
+        .get(start..start + span.value_len as usize)
+        .unwrap_or_default()
+}
+
+/// One field line of which nothing is cut out yet.
+#[derive(Clone, Copy)]
+pub(crate) struct RawLine<'a> {
+    bytes: &'a [u8],
+    span: Span,
+}
+
+impl<'a> RawLine<'a> {
+    /// Compares the name without case with one of lower-case letters and `-` (RFC 9110 §5.1): in those, and in no other
+    /// byte of a token, setting one bit makes upper case lower and changes nothing else.
+    pub(crate) fn is<const N: usize>(self, lower: &[u8; N]) -> bool {
+        if usize::from(self.span.name_len) != N {
+            return false;
+        }
+        let differ = |name: &[u8; N]| {
+            let bytes = name.iter().zip(lower);
+            bytes.fold(0, |seen, (byte, lower)| seen | ((byte | 0x20) ^ lower))
+        };
+        name_bytes(self.bytes, self.span)
+            .first_chunk()
+            .is_some_and(|name| differ(name) == 0)
+    }
+
+    /// The field value.
+    pub(crate) fn value(self) -> &'a [u8] {
+        value_in(self.bytes, self.span)
+    }
 }
 
 impl<'a> FieldLine<'a> {
@@ -322,16 +354,6 @@ impl fmt::Debug for FieldLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: [{} B]", self.name, self.value.len())
     }
-}
-
-/// Compares a name without case with one of lower-case letters and `-` (RFC 9110 §5.1): in those, and in no other byte of a
-/// token, setting one bit makes upper case lower and changes nothing else.
-pub(crate) fn is_named<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
-    let differ = |name: &[u8; N]| {
-        let bytes = name.iter().zip(lower);
-        bytes.fold(0, |seen, (byte, lower)| seen | ((byte | 0x20) ^ lower))
-    };
-    <&[u8; N]>::try_from(name).is_ok_and(|name| differ(name) == 0)
 }
 
 /// Splits one value of a list-based field into its elements (RFC 9110 §5.6.1).

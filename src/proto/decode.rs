@@ -193,8 +193,11 @@ fn read_whole(input: &[u8], limits: &Limits) -> Option<Head> {
     };
     let status = ordinary_status(digits)?;
     let (fields, section_bytes) = read_ordinary(section)?;
+    if fields.len() > limits.field_lines {
+        return None;
+    }
     let line_bytes = visible.len().saturating_sub(section.len());
-    (fields.len() <= limits.field_lines).then(|| Head {
+    Some(Head {
         status,
         version,
         reason: Reason::new(status, phrase),

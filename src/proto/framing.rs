@@ -10,7 +10,7 @@ use crate::config::Strictness;
 use crate::error::FramingRule;
 use crate::message::anomaly::{Anomalies, Anomaly};
 use crate::message::close::CloseReason;
-use crate::message::fields::{Fields, is_named, list_elements};
+use crate::message::fields::{Fields, list_elements};
 use crate::message::framing::{Framing, Persistence, Version};
 use crate::proto::decode::Head;
 use crate::proto::section::trim_ows;
@@ -131,14 +131,14 @@ impl<'a> Said<'a> {
         anomalies: &mut Anomalies,
     ) -> Result<Self, FramingRule> {
         let mut said = Self::default();
-        for (name, value) in fields.as_bytes() {
-            if is_named(name, b"content-length") {
-                said.add_length(value, strictness, anomalies)?;
-            } else if is_named(name, b"transfer-encoding") {
-                said.coding = said.coding.or(Some(value));
+        for line in fields.raw() {
+            if line.is(b"content-length") {
+                said.add_length(line.value(), strictness, anomalies)?;
+            } else if line.is(b"transfer-encoding") {
+                said.coding = said.coding.or_else(|| Some(line.value()));
                 said.codings = said.codings.saturating_add(1);
-            } else if is_named(name, b"connection") {
-                said.add_options(value);
+            } else if line.is(b"connection") {
+                said.add_options(line.value());
             }
         }
         Ok(said)
@@ -255,10 +255,8 @@ impl KeepAliveHint {
     /// Reads `Keep-Alive: timeout=N, max=M`; what is not understood is not there, of several the least counts.
     pub(crate) fn parse(fields: &Fields) -> Self {
         let mut hint = Self::default();
-        for (name, value) in fields.as_bytes() {
-            if is_named(name, b"keep-alive") {
-                list_elements(value).for_each(|element| hint.add(element));
-            }
+        for line in fields.raw().filter(|line| line.is(b"keep-alive")) {
+            list_elements(line.value()).for_each(|element| hint.add(element));
         }
         hint
     }

@@ -417,15 +417,14 @@ impl Receiving {
         let State::Head(decoder) = &mut self.state else {
             return Ok(Received::Waiting);
         };
-        let complete = decoder
-            .decode(
-                turn.buffers.inbound.filled(),
-                &turn.rules.limits,
-                turn.rules.strictness,
-            )
-            .map_err(|fault| Fault::new(fault, Phase::Head))?;
-        let Some(head) = complete else {
-            return Ok(Received::Waiting);
+        let head = match decoder.decode(
+            turn.buffers.inbound.filled(),
+            &turn.rules.limits,
+            turn.rules.strictness,
+        ) {
+            Ok(Some(head)) => head,
+            Ok(None) => return Ok(Received::Waiting),
+            Err(fault) => return Err(Fault::new(fault, Phase::Head)),
         };
         turn.buffers.inbound.consume(head.bytes);
         let asked = RequestFacts {
