@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use crate::drive::engine::{Engine, lock, next_dial};
 use crate::drive::lease::Idle;
+use crate::drive::outlook::News;
 use crate::event::ClosedBy;
 use crate::flow::action::{self, Cause, Discarded, IdleAnswer, Offer, Scarce, Wish};
 use crate::flow::connection::Connection;
@@ -53,6 +54,7 @@ impl Engine {
         to: Destination<'_>,
         call: CallId,
         wish: Wish,
+        news: News,
         now: Instant,
     ) -> (Option<(Transport, u64)>, IdleAnswer) {
         let mut discarded = Vec::new();
@@ -74,7 +76,7 @@ impl Engine {
             let evicted = taken.evicted.map(|idle| (idle, CloseReason::Evicted));
             self.close_all(evicted, now);
             let (transport, found) = match taken.found {
-                Found::Idle(mut found) => match death_of(&mut found.stream) {
+                Found::Idle(mut found) => match self.look(&mut found.stream, news, now) {
                     None => {
                         let loan = Some((found.stream, generation));
                         (loan, Offer::Connection(found.connection))
@@ -96,6 +98,14 @@ impl Engine {
                 discarded,
             };
             return (transport, answer);
+        }
+    }
+
+    /// Why the idle connection that a call is to have cannot be used, if it cannot.
+    fn look(&self, transport: &mut Transport, news: News, now: Instant) -> Option<CloseReason> {
+        match news {
+            News::Told if self.outlook.is_new(now) => death_if_reported(transport),
+            News::Told | News::Unknown => death_of(transport),
         }
     }
 
@@ -249,8 +259,8 @@ impl Engine {
     }
 
     /// Closes the idle connections that were idle for too long, and those that an event loop has something new of and
-    /// that turn out to be of no use. Says how many.
-    pub(crate) fn tend_idle(&self, now: Instant) -> usize {
+    /// that turn out to be of no use.
+    pub(crate) fn tend_idle(&self, now: Instant) {
         let useless = {
             let mut pool = lock(&self.pool);
             let timeout = pool.bounds().idle_timeout;
@@ -258,9 +268,7 @@ impl Engine {
                 death_if_reported(&mut idle.stream).or_else(|| idle.expired(timeout, now))
             })
         };
-        let closed = useless.len();
         self.close_all(useless, now);
-        closed
     }
 
     /// The moment before which the time of no idle connection is over.

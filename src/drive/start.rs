@@ -6,6 +6,7 @@ use crate::config::Timeouts;
 use crate::drive::apply::{Running, Upload};
 use crate::drive::contestants::Contestants;
 use crate::drive::engine::{Engine, next_call};
+use crate::drive::outlook::News;
 use crate::drive::waits::Waits;
 use crate::error::Error;
 use crate::event::{Emitter, ObserverRef, Observers};
@@ -63,6 +64,8 @@ impl Engine {
             lease: None,
             contestants: Contestants::default(),
             waits,
+            news: News::Unknown,
+            awaits: None,
             now: clock::now(),
         })
     }
