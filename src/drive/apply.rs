@@ -249,10 +249,15 @@ impl Running {
         self.go_to_rest()
     }
 
+    #[inline(never)]
     fn go_to_rest(&mut self) -> Rest {
         loop {
             if self.is_canceled() {
+                self.read_clock();
                 self.input(Input::Cancel(CanceledBy::Caller));
+            }
+            if self.call.is_ready() {
+                return Rest::BeginHop;
             }
             if let Some(receive) = self.awaits {
                 return Rest::Wait(self.call.wait_for(receive));
@@ -290,11 +295,8 @@ impl Running {
 
     /// Says whether the caller gave the call up and the core does not know.
     pub(crate) fn is_canceled(&self) -> bool {
-        !self.call.is_over()
-            && self
-                .cancel
-                .as_ref()
-                .is_some_and(|cancel| cancel.is_canceled())
+        let cancel = self.cancel.as_ref();
+        cancel.is_some_and(CancelHandle::is_canceled) && !self.call.is_over()
     }
 
     /// Ends a call that is not over. Never waits.

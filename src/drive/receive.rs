@@ -13,12 +13,22 @@ const ROOM: usize = 8 * 1024;
 const ROOM_BEHIND: usize = 1024;
 
 impl Running {
+    /// Says whether a receive comes next, behind which the clock is read anyway.
+    pub(crate) fn is_about_to_receive(&self) -> bool {
+        let lease = self.lease.as_ref().filter(|_| self.awaits.is_some());
+        lease.is_some_and(|lease| lease.transport.may_receive())
+    }
+
     /// Receives what is there. Under TLS it may not be enough for a record, which is neither a timeout
     /// nor progress: the core is asked again, and its deadlines stay as they are.
     pub(crate) fn receive_ready(&mut self, receive: Receive, into: &mut [u8]) -> Option<Input> {
         let now = self.now;
         let input = self.receive(receive, into, Some(now));
-        (!matches!(input, Input::Timeout)).then_some(input)
+        if matches!(input, Input::Timeout) {
+            self.read_clock();
+            return None;
+        }
+        Some(input)
     }
 
     pub(crate) fn receive(
@@ -39,6 +49,7 @@ impl Running {
                 false,
             ),
             Receive::Caller { max } => {
+                let max = usize::try_from(max).unwrap_or(usize::MAX);
                 let first = into.get_mut(..max).unwrap_or_default();
                 let behind = inbound.spare(ROOM_BEHIND);
                 let behind = behind.get_mut(..ROOM_BEHIND).unwrap_or_default();

@@ -148,7 +148,7 @@ pub(crate) enum Receive {
     /// At most `max` into the slice of the read in progress, and what follows into the inbound buffer.
     Caller {
         /// Most bytes.
-        max: usize,
+        max: u32,
     },
 }
 

@@ -68,6 +68,7 @@ mod three_runners;
 mod tls;
 mod tls_sessions;
 mod trailers;
+mod unheard;
 mod unix;
 mod upgrade;
 mod urls;

@@ -144,7 +144,9 @@ impl<T: Taker> Task<T> {
     }
 
     fn go_on(&mut self, shared: &mut [u8]) -> Advanced {
-        self.running.read_clock();
+        if !self.running.is_about_to_receive() {
+            self.running.read_clock();
+        }
         for _ in 0..STEPS {
             let next = match self.running.go() {
                 Rest::Wait(wait) => {

@@ -20,7 +20,6 @@ use crate::flow::pool::Key;
 use crate::ids::DialId;
 use crate::message::via::Via;
 use crate::proto::Turn;
-use crate::proto::encode::HeadPlan;
 use crate::proto::exchange::Exchange;
 use crate::proto::receiving::Asked;
 
@@ -274,10 +273,8 @@ impl Call {
             said_close: close,
             upgrade: self.plan.upgrade().cloned(),
         };
-        let head = HeadPlan {
-            close,
-            ..self.plan.head()
-        };
+        let mut head = self.plan.head();
+        head.close = close;
         let exchange = Exchange::begin(&head, &self.plan.body, self.plan.form(), asked, turn);
         self.state = State::Exchanging(Box::new(exchange), connection);
     }

@@ -64,7 +64,9 @@ impl Call {
             return Action::HandOut;
         }
         let receive = match receiving.direct_max(self.wanted, turn.buffers.inbound.len()) {
-            Some(max) => Receive::Caller { max },
+            Some(max) => Receive::Caller {
+                max: u32::try_from(max).unwrap_or(u32::MAX),
+            },
             None => Receive::Inbound,
         };
         let deadline = self.timers.next();

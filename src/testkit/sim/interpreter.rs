@@ -333,6 +333,7 @@ impl Stage<'_> {
         let (first, second) = match receive {
             Receive::Inbound => (inbound.spare(ROOM), &mut [][..]),
             Receive::Caller { max } => {
+                let max = usize::try_from(max).unwrap_or(usize::MAX);
                 let behind = inbound.spare(ROOM_BEHIND);
                 (
                     into.get_mut(..max).unwrap_or_default(),
