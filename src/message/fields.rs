@@ -448,6 +448,35 @@ mod tests {
     }
 
     #[test]
+    fn a_raw_line_is_named_without_case_and_by_nothing_else() {
+        let lower = b"content-length";
+        for place in 0..lower.len() {
+            for byte in (0..=u8::MAX).filter(|byte| is_token_byte(*byte)) {
+                let mut name = *lower;
+                name[place] = byte;
+                let mut fields = Fields::new();
+                fields
+                    .append_bytes(std::str::from_utf8(&name).unwrap(), b"1")
+                    .unwrap();
+                let is_same = name.eq_ignore_ascii_case(lower);
+                let found = fields.raw().filter(|line| line.is(lower)).count();
+                assert_eq!(found == 1, is_same, "{}", name.escape_ascii());
+            }
+        }
+        let fields = fields(&[
+            ("content-lengt", "1"),
+            ("content-length-", "2"),
+            ("Content-LENGTH", "3"),
+        ]);
+        let found: Vec<_> = fields
+            .raw()
+            .filter(|line| line.is(lower))
+            .map(RawLine::value)
+            .collect();
+        assert_eq!(found, [b"3"]);
+    }
+
+    #[test]
     fn rfc_a22_values_have_no_controls_and_no_space_around() {
         for good in ["", "a", "a\tb", "a b", "\"q\""] {
             assert!(Fields::new().append("n", good).is_ok(), "{good:?}");

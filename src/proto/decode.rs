@@ -9,6 +9,8 @@
 //!   Begin --first byte that is no CRLF--> StatusLine --LF--> Section --empty line--> Begin
 //! ```
 
+mod ordinary;
+
 use std::fmt;
 
 use crate::config::{Limits, Strictness};
@@ -18,9 +20,7 @@ use crate::message::fields::Fields;
 use crate::message::framing::Version;
 use crate::message::status::canonical_reason;
 pub(crate) use crate::proto::section::HeadFault;
-use crate::proto::section::{
-    Bounds, LineCursor, SectionScan, is_control, note_line_end, read_ordinary, split_at_control,
-};
+use crate::proto::section::{Bounds, LineCursor, SectionScan, is_control, note_line_end};
 
 /// Bytes of empty lines that are skipped before a status line: two CRLF.
 const SKIPPED: usize = 4;
@@ -134,7 +134,7 @@ impl HeadDecoder {
         strictness: Strictness,
     ) -> Result<Option<Head>, HeadFault> {
         if matches!(self.state, State::Begin) {
-            if let Some(head) = read_whole(input, limits) {
+            if let Some(head) = ordinary::read(input, limits) {
                 return Ok(Some(head));
             }
         }
@@ -178,59 +178,6 @@ impl HeadDecoder {
         *self = Self::new();
         Ok(Some(head))
     }
-}
-
-/// Reads an ordinary head that is there whole, and so short that no line of it can be too long; none for any other.
-fn read_whole(input: &[u8], limits: &Limits) -> Option<Head> {
-    let reach = limits.line_bytes.min(limits.head_bytes);
-    let visible = input.get(..reach).unwrap_or(input);
-    let (version, line) = split_version(visible)?;
-    let (digits, [b' ', line @ ..]) = line.split_first_chunk()? else {
-        return None;
-    };
-    let (phrase, [b'\r', b'\n', section @ ..]) = split_at_control(line)? else {
-        return None;
-    };
-    let status = ordinary_status(digits)?;
-    let (fields, section_bytes) = read_ordinary(section)?;
-    if fields.len() > limits.field_lines {
-        return None;
-    }
-    let line_bytes = visible.len().saturating_sub(section.len());
-    Some(Head {
-        status,
-        version,
-        reason: Reason::new(status, phrase),
-        fields,
-        bytes: line_bytes.saturating_add(section_bytes),
-        anomalies: Anomalies::default(),
-    })
-}
-
-/// Splits a version that has no anomaly from what follows it.
-fn split_version(line: &[u8]) -> Option<(Version, &[u8])> {
-    match line.strip_prefix(b"HTTP/1.1 ") {
-        Some(rest) => Some((Version::Http11, rest)),
-        None => Some((Version::Http10, line.strip_prefix(b"HTTP/1.0 ")?)),
-    }
-}
-
-fn ordinary_status(digits: &[u8; 3]) -> Option<u16> {
-    let [
-        hundreds @ b'1'..=b'9',
-        tens @ b'0'..=b'9',
-        ones @ b'0'..=b'9',
-    ] = digits
-    else {
-        return None;
-    };
-    let [hundreds, tens, ones] = [hundreds, tens, ones].map(|digit| u16::from(digit & 0xf));
-    Some(
-        hundreds
-            .wrapping_mul(100)
-            .wrapping_add(tens.wrapping_mul(10))
-            .wrapping_add(ones),
-    )
 }
 
 impl StatusLine {

@@ -441,7 +441,9 @@ impl Receiving {
         if verdict.persistence != Persistence::Switched && (100..200).contains(&head.status) {
             return self.interim(&head, turn);
         }
-        Ok(self.final_head(head, verdict, early, turn))
+        let framing = verdict.framing;
+        let head = Box::new(FinalHead { head, framing });
+        Ok(self.final_head(head, &verdict, early, turn))
     }
 
     fn interim(&mut self, head: &Head, turn: &mut Turn<'_>) -> Result<Received, Fault> {
@@ -480,18 +482,19 @@ impl Receiving {
 
     fn final_head(
         &mut self,
-        head: Head,
-        verdict: Verdict,
+        last: Box<FinalHead>,
+        verdict: &Verdict,
         early: bool,
         turn: &mut Turn<'_>,
     ) -> Received {
         self.final_start(early, turn);
+        let head = &last.head;
         let close = match verdict.persistence {
             Persistence::Close(reason) => Some(reason),
             Persistence::Persistent | Persistence::Switched => None,
         };
         tell_anomalies(&verdict.anomalies, turn);
-        tell_header_fields(&head, turn);
+        tell_header_fields(head, turn);
         turn.emitter
             .emit(EventKind::GotResponseHead, turn.now, |redaction| {
                 Payload::GotResponseHead(Arc::new(GotResponseHead {
@@ -500,14 +503,13 @@ impl Receiving {
                     version: head.version.tag(),
                     fields: redaction.fields(&head.fields),
                     bytes: head.bytes as u64,
-                    framing: verdict.framing,
+                    framing: last.framing,
                     close,
                     server_timing: server_timings(&head.fields),
                 }))
             });
-        let framing = verdict.framing;
-        self.state = State::Content(Stage::AfterHead, Body::new(&verdict));
-        Received::Final(Box::new(FinalHead { head, framing }), close)
+        self.state = State::Content(Stage::AfterHead, Body::new(verdict));
+        Received::Final(last, close)
     }
 
     fn complete(&mut self, turn: &mut Turn<'_>) {
