@@ -21,7 +21,6 @@ use self::reply::Reply;
 use self::takes::Takes;
 use crate::body::BodySink;
 use crate::client::Client;
-use crate::drive::engine::Engine;
 use crate::drive::multi::Loop;
 use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::event::ObserverRef;
@@ -155,7 +154,7 @@ impl EventLoop {
     }
 
     fn begin(&mut self, request: Request, takes: Takes) -> Result<Ticket> {
-        let ready = ready(&self.client, self.calls.engine(), request)?;
+        let ready = ready(&self.client, request)?;
         let number = self.calls.submit(ready, takes)?;
         Ok(Ticket {
             of: self.id,
@@ -274,13 +273,12 @@ impl fmt::Debug for EventLoop {
 }
 
 /// Checks a request for a loop of this client, and takes it apart.
-fn ready(client: &Client, engine: &Engine, request: Request) -> Result<Ready> {
+fn ready(client: &Client, request: Request) -> Result<Ready> {
     if !client.is_same(request.client()) {
         return Err(Error::setting("client"));
     }
     refuse_waiting(request.observers())?;
-    let is_to_http10 = engine.speaks_http10(request.url());
-    request.ready(is_to_http10)
+    request.ready()
 }
 
 /// Refuses observers that would make all calls of a loop wait.

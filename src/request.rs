@@ -16,7 +16,7 @@ use crate::drive::apply::Upload;
 pub(crate) use crate::drive::start::Ready;
 use crate::error::{Error, RequestRule, Result};
 use crate::event::ObserverRef;
-use crate::flow::proxy::GivenProxy;
+use crate::flow::call::Changes;
 use crate::flow::redirect::RedirectPolicy;
 use crate::message::credentials::basic;
 use crate::message::fields::{Fields, check_name};
@@ -25,7 +25,7 @@ use crate::message::peer_addr::UnixAddr;
 use crate::message::proxy::Proxy;
 use crate::message::url::{Url, percent_decode};
 use crate::net::cancel::CancelHandle;
-use crate::proto::plan::{Plan, Wish, check_protocol, connect_target};
+use crate::proto::plan::{Wish, connect_target};
 use crate::proto::sending::TrailerPlan;
 use crate::request::content::{Body, Late};
 use crate::response::Response;
@@ -49,64 +49,38 @@ use crate::response::Response;
 /// ```
 pub struct Request {
     client: Client,
-    method: Method,
-    url: Url,
-    fields: Fields,
+    wish: Wish,
+    body: Body,
+    observers: Vec<ObserverRef>,
+    cancel: Option<CancelHandle>,
+    changes: Option<Box<Changes>>,
+    rare: Option<Box<Rare>>,
+}
+
+/// What few requests have: it waits in a box, since a request is moved often.
+#[derive(Default)]
+struct Rare {
     /// The credentials in the URL, which give way to an `Authorization` of the caller's.
     url_credentials: Option<String>,
     trailers: Fields,
     late_trailers: Option<Late>,
-    body: Body,
-    expect: bool,
-    asterisk: bool,
-    /// What a CONNECT asks for.
-    target: Option<Arc<str>>,
-    /// The protocols that are offered, as a list.
-    upgrade: Option<String>,
-    allow_body: bool,
-    allow_trace: bool,
-    without_defaults: Vec<Box<str>>,
-    label: Option<Arc<str>>,
-    timeouts: Option<Box<Timeouts>>,
-    redirects: Option<RedirectPolicy>,
-    proxy: Option<GivenProxy>,
-    unix: Option<UnixAddr>,
-    observers: Vec<ObserverRef>,
-    cancel: Option<CancelHandle>,
 }
 
 impl Request {
     pub(crate) fn new(client: Client, method: Method, url: Url) -> Result<Self> {
-        let mut request = Self {
+        let rare = match url.username() {
+            Some(user) => Some(Box::new(Rare::with_credentials(user, url.password())?)),
+            None => None,
+        };
+        Ok(Self {
             client,
-            method,
-            url,
-            fields: Fields::new(),
-            url_credentials: None,
-            trailers: Fields::new(),
-            late_trailers: None,
+            wish: Wish::new(method, url),
             body: Body::Empty,
-            expect: false,
-            asterisk: false,
-            target: None,
-            upgrade: None,
-            allow_body: false,
-            allow_trace: false,
-            without_defaults: Vec::new(),
-            label: None,
-            timeouts: None,
-            redirects: None,
-            proxy: None,
-            unix: None,
             observers: Vec::new(),
             cancel: None,
-        };
-        if let Some(user) = request.url.username() {
-            let user = percent_decode(user);
-            let password = percent_decode(request.url.password().unwrap_or_default());
-            request.url_credentials = Some(authorization(&user, &password)?);
-        }
-        Ok(request)
+            changes: None,
+            rare,
+        })
     }
 
     /// A CONNECT to the server of the URL, for this target.
@@ -115,7 +89,7 @@ impl Request {
             return Err(RequestRule::ConnectTarget.into());
         }
         let mut request = Self::new(client, Method::CONNECT, url)?;
-        request.target = Some(connect_target(target)?);
+        request.wish.ask_tunnel(connect_target(target)?);
         Ok(request)
     }
 
@@ -124,7 +98,8 @@ impl Request {
     /// # Errors
     /// [`ErrorKind::LocalField`](crate::ErrorKind::LocalField) when name or value cannot be sent (RFC 9110 §5.1, RFC 9110 §5.5).
     pub fn header(mut self, name: &str, value: &str) -> Result<Self> {
-        self.fields
+        self.wish
+            .fields_mut()
             .append(name, value)
             .map_err(|rule| Error::from(rule).about(name))?;
         Ok(self)
@@ -135,7 +110,8 @@ impl Request {
     /// # Errors
     /// As [`Request::header`].
     pub fn header_bytes(mut self, name: &str, value: &[u8]) -> Result<Self> {
-        self.fields
+        self.wish
+            .fields_mut()
             .append_bytes(name, value)
             .map_err(|rule| Error::from(rule).about(name))?;
         Ok(self)
@@ -144,7 +120,7 @@ impl Request {
     /// Leaves a field out that would go out by itself: `User-Agent` or `Accept`.
     #[must_use]
     pub fn without_default(mut self, name: &str) -> Self {
-        self.without_defaults.push(name.into());
+        self.wish.leave_out(name);
         self
     }
 
@@ -181,7 +157,8 @@ impl Request {
     /// # Errors
     /// As [`Request::header`]; fields that may not stand there are refused by [`Request::send`].
     pub fn trailer(mut self, name: &str, value: &str) -> Result<Self> {
-        self.trailers
+        let trailers = &mut self.rare.get_or_insert_default().trailers;
+        trailers
             .append(name, value)
             .map_err(|rule| Error::from(rule).about(name))?;
         Ok(self)
@@ -241,7 +218,7 @@ impl Request {
         for name in names {
             check_name(name).map_err(|rule| Error::from(rule).about(name))?;
         }
-        self.late_trailers = Some(Late {
+        self.rare.get_or_insert_default().late_trailers = Some(Late {
             names: names.iter().map(|name| (*name).into()).collect(),
             make: Box::new(make),
         });
@@ -317,7 +294,7 @@ impl Request {
     /// (RFC 9110 §10.1.1). Without a body it has no effect.
     #[must_use]
     pub fn expect_continue(mut self) -> Self {
-        self.expect = true;
+        self.wish.expect_continue();
         self
     }
 
@@ -327,14 +304,14 @@ impl Request {
     /// [`RequestRule::Credentials`] when the user name has a colon, or either a control character.
     pub fn basic_auth(mut self, user: &str, password: &str) -> Result<Self> {
         let value = authorization(user.as_bytes(), password.as_bytes())?;
-        self.fields.set("Authorization", &value)?;
+        self.wish.fields_mut().set("Authorization", &value)?;
         Ok(self)
     }
 
     /// Asks about the server as a whole: the target is `*`, for OPTIONS only (RFC 9112 §3.2.4).
     #[must_use]
     pub fn asterisk(mut self) -> Self {
-        self.asterisk = true;
+        self.wish.ask_all();
         self
     }
 
@@ -365,33 +342,28 @@ impl Request {
     /// `Connection: close`, [`Request::send`] refuses it
     /// ([`RequestRule::CloseBeforeSwitch`]).
     pub fn upgrade(mut self, protocol: &str) -> Result<Self> {
-        check_protocol(protocol)?;
-        let offered = self.upgrade.get_or_insert_default();
-        if !offered.is_empty() {
-            offered.push_str(", ");
-        }
-        offered.push_str(protocol);
+        self.wish.offer(protocol)?;
         Ok(self)
     }
 
     /// Allows a body with GET, HEAD or DELETE, where it has no defined meaning (RFC 9110 §9.3.1).
     #[must_use]
     pub fn allow_body(mut self) -> Self {
-        self.allow_body = true;
+        self.wish.allow_body = true;
         self
     }
 
     /// Allows TRACE, which sends back what it got (RFC 9110 §9.3.8). Credentials are refused all the same.
     #[must_use]
     pub fn allow_trace(mut self) -> Self {
-        self.allow_trace = true;
+        self.wish.allow_trace = true;
         self
     }
 
     /// Gives the call a label that its `call_start` shows.
     #[must_use]
     pub fn label(mut self, label: &str) -> Self {
-        self.label = Some(label.into());
+        self.wish.set_label(label.into());
         self
     }
 
@@ -417,8 +389,10 @@ impl Request {
     pub fn timeouts(mut self, change: impl FnOnce(&mut Timeouts)) -> Self {
         let default = &self.client.engine().settings.timeouts;
         change(
-            self.timeouts
-                .get_or_insert_with(|| Box::new(default.clone())),
+            self.changes
+                .get_or_insert_default()
+                .timeouts
+                .get_or_insert_with(|| default.clone()),
         );
         self
     }
@@ -426,7 +400,7 @@ impl Request {
     /// Sets which redirects this call follows. Default: the policy of the client.
     #[must_use]
     pub fn redirects(mut self, policy: RedirectPolicy) -> Self {
-        self.redirects = Some(policy);
+        self.changes.get_or_insert_default().redirects = Some(policy);
         self
     }
 
@@ -449,7 +423,7 @@ impl Request {
     /// ```
     #[must_use]
     pub fn proxy(mut self, proxy: impl Into<Option<Proxy>>) -> Self {
-        self.proxy = Some(proxy.into().into());
+        self.changes.get_or_insert_default().proxy = Some(proxy.into().into());
         self
     }
 
@@ -460,7 +434,7 @@ impl Request {
     /// # Errors
     /// As there.
     pub fn unix_socket(mut self, path: impl AsRef<Path>) -> Result<Self> {
-        self.unix = Some(UnixAddr::read(path)?);
+        self.changes.get_or_insert_default().unix = Some(UnixAddr::read(path)?);
         Ok(self)
     }
 
@@ -500,60 +474,32 @@ impl Request {
     /// `Local…` before any I/O when the request contradicts itself, told by `call_start` and `call_done`; then whatever went wrong, with its phase.
     pub fn send(self) -> Result<Response> {
         let client = self.client.clone();
-        let is_to_http10 = client.engine().speaks_http10(&self.url);
-        client.start(self.ready(is_to_http10)?)
+        client.start(self.ready()?)
     }
 
-    /// Makes the plan of the call, which may refuse it, and takes the request apart for its driver.
-    pub(crate) fn ready(mut self, is_to_http10: bool) -> Result<Ready> {
-        // Whoever makes a tunnel is a proxy (RFC 9110 §11.7.2).
-        let credentials = match self.target {
-            Some(_) => "Proxy-Authorization",
-            None => "Authorization",
-        };
-        match self.url_credentials.take() {
-            Some(value) if !self.fields.contains(credentials) => {
-                self.fields.append(credentials, &value)?;
-            }
-            _ => {}
-        }
-        let late = self.late_trailers.filter(|late| !late.names.is_empty());
-        let (body, upload, is_replayable) = match late {
-            None => self.body.split(TrailerPlan::new(self.trailers, Vec::new())),
-            Some(late) => {
-                let trailers = TrailerPlan::new(self.trailers, late.names.clone());
-                let (body, upload, is_replayable) = self.body.split(trailers);
-                let upload = Upload::trailed(upload, late.into_maker());
-                (body, upload, is_replayable)
-            }
-        };
-        let wish = Wish {
-            method: self.method,
-            url: self.url,
-            fields: self.fields,
+    /// Takes the request apart for its driver, who makes the plan of the call.
+    pub(crate) fn ready(self) -> Result<Ready> {
+        let Self {
+            client,
+            mut wish,
             body,
-            is_replayable,
-            expect: self.expect,
-            asterisk: self.asterisk,
-            target: self.target,
-            upgrade: self.upgrade.map(Arc::from),
-            allow_body: self.allow_body,
-            allow_trace: self.allow_trace,
-            without_defaults: self.without_defaults,
-            keep_alive: self.client.engine().keep_alive,
-            is_to_http10,
-            is_https_only: self.client.engine().settings.https_only,
-            label: self.label,
+            observers,
+            cancel,
+            changes,
+            rare,
+        } = self;
+        wish.keep_alive = client.engine().keep_alive;
+        wish.is_https_only = client.engine().settings.https_only;
+        let upload = match rare {
+            None => body.split(TrailerPlan::default(), &mut wish),
+            Some(rare) => rare.send_with(body, &mut wish)?,
         };
         Ok(Ready {
-            plan: Plan::new(wish),
+            wish,
             upload,
-            timeouts: self.timeouts,
-            redirects: self.redirects,
-            proxy: self.proxy,
-            unix: self.unix,
-            observers: self.observers,
-            cancel: self.cancel,
+            changes,
+            observers,
+            cancel,
         })
     }
 
@@ -561,10 +507,37 @@ impl Request {
     pub(crate) fn client(&self) -> &Client {
         &self.client
     }
+}
 
-    /// The URL that is asked for.
-    pub(crate) fn url(&self) -> &Url {
-        &self.url
+impl Rare {
+    /// The credentials of a URL.
+    fn with_credentials(user: &str, password: Option<&str>) -> Result<Self> {
+        let user = percent_decode(user);
+        let password = percent_decode(password.unwrap_or_default());
+        Ok(Self {
+            url_credentials: Some(authorization(&user, &password)?),
+            ..Self::default()
+        })
+    }
+
+    /// Adds to a wish what is here, and its body.
+    fn send_with(self, body: Body, wish: &mut Wish) -> Result<Upload> {
+        // Whoever makes a tunnel is a proxy (RFC 9110 §11.7.2).
+        let credentials = match wish.asks_tunnel() {
+            true => "Proxy-Authorization",
+            false => "Authorization",
+        };
+        if let Some(value) = &self.url_credentials {
+            if !wish.fields().contains(credentials) {
+                wish.fields_mut().append(credentials, value)?;
+            }
+        }
+        let late = self.late_trailers.filter(|late| !late.names.is_empty());
+        let Some(late) = late else {
+            return Ok(body.split(TrailerPlan::new(self.trailers, Vec::new()), wish));
+        };
+        let upload = body.split(TrailerPlan::new(self.trailers, late.names.clone()), wish);
+        Ok(Upload::trailed(upload, late.into_maker()))
     }
 }
 
@@ -576,9 +549,9 @@ fn authorization(user: &[u8], password: &[u8]) -> Result<String> {
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
-            .field("method", &self.method)
-            .field("url", &self.url)
-            .field("fields", &self.fields)
+            .field("method", self.wish.method())
+            .field("url", self.wish.url())
+            .field("fields", self.wish.fields())
             .finish_non_exhaustive()
     }
 }

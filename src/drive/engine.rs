@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::drive::lease::{Idle, Memory};
 use crate::drive::waits::Alert;
 use crate::error::Error;
-use crate::event::{Emitter, ObserverRef, Observers, Redaction, Telling};
+use crate::event::{Emitter, ObserverRef, Redaction, Telling};
 use crate::flow::call::{DetachedDial, Settings};
 use crate::flow::lookup::{FlightId, Lookup};
 use crate::flow::pool::Pool;
@@ -193,8 +193,7 @@ impl Engine {
 
     /// An emitter for what happens outside any call.
     pub(super) fn own_emitter(&self) -> Emitter {
-        let observers = Observers::of_call(&[], &self.observers);
-        Emitter::new(self.telling.clone(), observers)
+        self.emitter(&[])
     }
 
     /// Memory of a call that is over, if there is any.

@@ -54,7 +54,8 @@ impl Completion {
         let upgraded = head
             .as_ref()
             .and_then(|head| Upgraded::of(&mut running, head));
-        let call = &running.call;
+        let marks = running.emitter.take_marks();
+        let call = &mut running.call;
         Self {
             ticket: Ticket { of: id, number },
             call: call.id(),
@@ -63,9 +64,9 @@ impl Completion {
             trailers: call.trailers().cloned(),
             error: error.or_else(|| taken.error.take()),
             taken,
-            marks: running.emitter.take_marks(),
+            marks,
             ended: running.now,
-            reached: call.reached().cloned(),
+            reached: call.take_reached(),
             hops: call.hops().to_vec(),
             upgraded: upgraded.map(Box::new),
             asked: call

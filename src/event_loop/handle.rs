@@ -178,7 +178,7 @@ impl Lifeline {
         to: Sender<Completion>,
     ) -> Result<Ticket> {
         let Shared { client, gate, .. } = &*self.shared;
-        let prepared = gate.prepare(ready(client, gate.engine(), request)?)?;
+        let prepared = gate.prepare(ready(client, request)?)?;
         let ticket = Ticket {
             of: self.shared.id,
             number: prepared.number(),

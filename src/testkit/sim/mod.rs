@@ -96,6 +96,7 @@ use crate::message::close::CloseReason;
 use crate::message::peer_addr::{PeerAddr, UnixAddr};
 use crate::message::tls::{TlsFacts, TlsHandshake, TlsVersion};
 use crate::net::clock;
+use crate::proto::plan::Plan;
 use crate::request::{Ready, Request};
 use crate::testkit::check::{Checked, check_with};
 use crate::testkit::script::Script;
@@ -325,30 +326,25 @@ impl Sim {
         request: Request,
         caller: Caller,
     ) -> Result<Box<Actor>, Error> {
-        let is_to_http10 = self.world.pool.speaks_http10(request.url());
         let Ready {
-            plan,
+            wish,
             upload,
-            timeouts,
-            redirects,
-            proxy,
-            unix,
+            changes,
             observers,
             cancel,
-        } = request.ready(is_to_http10)?;
+        } = request.ready()?;
         let id = self.world.ids.call();
         let mut emitter = self.world.emitter(&observers);
+        let plan = Plan::new(wish, |url| self.world.pool.speaks_http10(url));
         let plan = plan.map_err(|refused| {
             let now = self.world.now();
             call::refuse(id, &refused.plan, &refused.error, now, &mut emitter);
             emitter.deliver();
             refused.error
         })?;
-        let settings = match (timeouts, redirects, proxy, unix) {
-            (None, None, None, None) => self.settings.clone(),
-            (timeouts, redirects, proxy, unix) => {
-                Arc::new(self.settings.changed(timeouts, redirects, proxy, unix))
-            }
+        let settings = match changes {
+            None => self.settings.clone(),
+            Some(changes) => Arc::new(self.settings.changed(*changes)),
         };
         let call = Call::new(id, plan, settings.clone());
         Ok(Box::new(Actor {
