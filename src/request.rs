@@ -16,7 +16,6 @@ use crate::drive::apply::Upload;
 pub(crate) use crate::drive::start::Ready;
 use crate::error::{Error, RequestRule, Result};
 use crate::event::ObserverRef;
-use crate::flow::call::Changes;
 use crate::flow::redirect::RedirectPolicy;
 use crate::message::credentials::basic;
 use crate::message::fields::{Fields, check_name};
@@ -27,7 +26,7 @@ use crate::message::url::{Url, percent_decode};
 use crate::net::cancel::CancelHandle;
 use crate::proto::plan::{Wish, connect_target};
 use crate::proto::sending::TrailerPlan;
-use crate::request::content::{Body, Late};
+use crate::request::content::{Body, Late, Trailers};
 use crate::response::Response;
 
 /// A request being built. Each method takes it and gives it back, and fails where the mistake is.
@@ -49,37 +48,26 @@ use crate::response::Response;
 /// ```
 pub struct Request {
     client: Client,
-    wish: Wish,
+    ready: Ready,
     body: Body,
-    observers: Vec<ObserverRef>,
-    cancel: Option<CancelHandle>,
-    changes: Option<Box<Changes>>,
-    rare: Option<Box<Rare>>,
-}
-
-/// What few requests have: it waits in a box, since a request is moved often.
-#[derive(Default)]
-struct Rare {
-    /// The credentials in the URL, which give way to an `Authorization` of the caller's.
-    url_credentials: Option<String>,
-    trailers: Fields,
-    late_trailers: Option<Late>,
+    trailers: Option<Box<Trailers>>,
 }
 
 impl Request {
     pub(crate) fn new(client: Client, method: Method, url: Url) -> Result<Self> {
-        let rare = match url.username() {
-            Some(user) => Some(Box::new(Rare::with_credentials(user, url.password())?)),
-            None => None,
-        };
+        let credentials = credentials_of(&url)?;
+        let manners = client.engine().manners();
         Ok(Self {
             client,
-            wish: Wish::new(method, url),
+            ready: Ready {
+                wish: Wish::new(method, url, credentials, manners),
+                upload: Upload::Empty,
+                changes: None,
+                observers: Vec::new(),
+                cancel: None,
+            },
             body: Body::Empty,
-            observers: Vec::new(),
-            cancel: None,
-            changes: None,
-            rare,
+            trailers: None,
         })
     }
 
@@ -89,7 +77,7 @@ impl Request {
             return Err(RequestRule::ConnectTarget.into());
         }
         let mut request = Self::new(client, Method::CONNECT, url)?;
-        request.wish.ask_tunnel(connect_target(target)?);
+        request.ready.wish.ask_tunnel(connect_target(target)?);
         Ok(request)
     }
 
@@ -98,7 +86,8 @@ impl Request {
     /// # Errors
     /// [`ErrorKind::LocalField`](crate::ErrorKind::LocalField) when name or value cannot be sent (RFC 9110 §5.1, RFC 9110 §5.5).
     pub fn header(mut self, name: &str, value: &str) -> Result<Self> {
-        self.wish
+        self.ready
+            .wish
             .fields_mut()
             .append(name, value)
             .map_err(|rule| Error::from(rule).about(name))?;
@@ -110,7 +99,8 @@ impl Request {
     /// # Errors
     /// As [`Request::header`].
     pub fn header_bytes(mut self, name: &str, value: &[u8]) -> Result<Self> {
-        self.wish
+        self.ready
+            .wish
             .fields_mut()
             .append_bytes(name, value)
             .map_err(|rule| Error::from(rule).about(name))?;
@@ -120,7 +110,7 @@ impl Request {
     /// Leaves a field out that would go out by itself: `User-Agent` or `Accept`.
     #[must_use]
     pub fn without_default(mut self, name: &str) -> Self {
-        self.wish.leave_out(name);
+        self.ready.wish.leave_out(name);
         self
     }
 
@@ -157,7 +147,7 @@ impl Request {
     /// # Errors
     /// As [`Request::header`]; fields that may not stand there are refused by [`Request::send`].
     pub fn trailer(mut self, name: &str, value: &str) -> Result<Self> {
-        let trailers = &mut self.rare.get_or_insert_default().trailers;
+        let trailers = &mut self.trailers.get_or_insert_default().known;
         trailers
             .append(name, value)
             .map_err(|rule| Error::from(rule).about(name))?;
@@ -218,7 +208,7 @@ impl Request {
         for name in names {
             check_name(name).map_err(|rule| Error::from(rule).about(name))?;
         }
-        self.rare.get_or_insert_default().late_trailers = Some(Late {
+        self.trailers.get_or_insert_default().late = Some(Late {
             names: names.iter().map(|name| (*name).into()).collect(),
             make: Box::new(make),
         });
@@ -294,7 +284,7 @@ impl Request {
     /// (RFC 9110 §10.1.1). Without a body it has no effect.
     #[must_use]
     pub fn expect_continue(mut self) -> Self {
-        self.wish.expect_continue();
+        self.ready.wish.expect_continue();
         self
     }
 
@@ -304,14 +294,14 @@ impl Request {
     /// [`RequestRule::Credentials`] when the user name has a colon, or either a control character.
     pub fn basic_auth(mut self, user: &str, password: &str) -> Result<Self> {
         let value = authorization(user.as_bytes(), password.as_bytes())?;
-        self.wish.fields_mut().set("Authorization", &value)?;
+        self.ready.wish.fields_mut().set("Authorization", &value)?;
         Ok(self)
     }
 
     /// Asks about the server as a whole: the target is `*`, for OPTIONS only (RFC 9112 §3.2.4).
     #[must_use]
     pub fn asterisk(mut self) -> Self {
-        self.wish.ask_all();
+        self.ready.wish.ask_all();
         self
     }
 
@@ -342,28 +332,28 @@ impl Request {
     /// `Connection: close`, [`Request::send`] refuses it
     /// ([`RequestRule::CloseBeforeSwitch`]).
     pub fn upgrade(mut self, protocol: &str) -> Result<Self> {
-        self.wish.offer(protocol)?;
+        self.ready.wish.offer(protocol)?;
         Ok(self)
     }
 
     /// Allows a body with GET, HEAD or DELETE, where it has no defined meaning (RFC 9110 §9.3.1).
     #[must_use]
     pub fn allow_body(mut self) -> Self {
-        self.wish.allow_body = true;
+        self.ready.wish.allow_body = true;
         self
     }
 
     /// Allows TRACE, which sends back what it got (RFC 9110 §9.3.8). Credentials are refused all the same.
     #[must_use]
     pub fn allow_trace(mut self) -> Self {
-        self.wish.allow_trace = true;
+        self.ready.wish.allow_trace = true;
         self
     }
 
     /// Gives the call a label that its `call_start` shows.
     #[must_use]
     pub fn label(mut self, label: &str) -> Self {
-        self.wish.set_label(label.into());
+        self.ready.wish.set_label(label.into());
         self
     }
 
@@ -389,7 +379,8 @@ impl Request {
     pub fn timeouts(mut self, change: impl FnOnce(&mut Timeouts)) -> Self {
         let default = &self.client.engine().settings.timeouts;
         change(
-            self.changes
+            self.ready
+                .changes
                 .get_or_insert_default()
                 .timeouts
                 .get_or_insert_with(|| default.clone()),
@@ -400,7 +391,7 @@ impl Request {
     /// Sets which redirects this call follows. Default: the policy of the client.
     #[must_use]
     pub fn redirects(mut self, policy: RedirectPolicy) -> Self {
-        self.changes.get_or_insert_default().redirects = Some(policy);
+        self.ready.changes.get_or_insert_default().redirects = Some(policy);
         self
     }
 
@@ -423,7 +414,7 @@ impl Request {
     /// ```
     #[must_use]
     pub fn proxy(mut self, proxy: impl Into<Option<Proxy>>) -> Self {
-        self.changes.get_or_insert_default().proxy = Some(proxy.into().into());
+        self.ready.changes.get_or_insert_default().proxy = Some(proxy.into().into());
         self
     }
 
@@ -434,26 +425,27 @@ impl Request {
     /// # Errors
     /// As there.
     pub fn unix_socket(mut self, path: impl AsRef<Path>) -> Result<Self> {
-        self.changes.get_or_insert_default().unix = Some(UnixAddr::read(path)?);
+        self.ready.changes.get_or_insert_default().unix = Some(UnixAddr::read(path)?);
         Ok(self)
     }
 
     /// Attaches an observer to this call. It is told before those of the client, and the newest first.
     #[must_use]
     pub fn observe(mut self, observer: impl Into<ObserverRef>) -> Self {
-        self.observers.push(observer.into());
+        self.ready.observers.push(observer.into());
         self
     }
 
     /// The observers attached to this request, oldest first; those of the client are not among them.
     #[must_use]
     pub fn observers(&self) -> &[ObserverRef] {
-        &self.observers
+        &self.ready.observers
     }
 
     /// A handle that cancels this call from any thread, before or while it is sent.
     pub fn cancel_handle(&mut self) -> CancelHandle {
-        self.cancel
+        self.ready
+            .cancel
             .get_or_insert_with(CancelHandle::default)
             .clone()
     }
@@ -461,7 +453,7 @@ impl Request {
     /// Lets an existing handle cancel this call too.
     #[must_use]
     pub fn cancel_by(mut self, handle: &CancelHandle) -> Self {
-        self.cancel = Some(handle.clone());
+        self.ready.cancel = Some(handle.clone());
         self
     }
 
@@ -474,33 +466,17 @@ impl Request {
     /// `Local…` before any I/O when the request contradicts itself, told by `call_start` and `call_done`; then whatever went wrong, with its phase.
     pub fn send(self) -> Result<Response> {
         let client = self.client.clone();
-        client.start(self.ready()?)
+        client.start(self.ready())
     }
 
-    /// Takes the request apart for its driver, who makes the plan of the call.
-    pub(crate) fn ready(self) -> Result<Ready> {
-        let Self {
-            client,
-            mut wish,
-            body,
-            observers,
-            cancel,
-            changes,
-            rare,
-        } = self;
-        wish.keep_alive = client.engine().keep_alive;
-        wish.is_https_only = client.engine().settings.https_only;
-        let upload = match rare {
-            None => body.split(TrailerPlan::default(), &mut wish),
-            Some(rare) => rare.send_with(body, &mut wish)?,
+    /// Puts its body to it, as its driver takes it.
+    pub(crate) fn ready(mut self) -> Ready {
+        let wish = &mut self.ready.wish;
+        self.ready.upload = match self.trailers {
+            None => self.body.split(TrailerPlan::default(), wish),
+            Some(trailers) => trailers.end(self.body, wish),
         };
-        Ok(Ready {
-            wish,
-            upload,
-            changes,
-            observers,
-            cancel,
-        })
+        self.ready
     }
 
     /// The client that it was begun with.
@@ -509,36 +485,14 @@ impl Request {
     }
 }
 
-impl Rare {
-    /// The credentials of a URL.
-    fn with_credentials(user: &str, password: Option<&str>) -> Result<Self> {
-        let user = percent_decode(user);
-        let password = percent_decode(password.unwrap_or_default());
-        Ok(Self {
-            url_credentials: Some(authorization(&user, &password)?),
-            ..Self::default()
-        })
-    }
-
-    /// Adds to a wish what is here, and its body.
-    fn send_with(self, body: Body, wish: &mut Wish) -> Result<Upload> {
-        // Whoever makes a tunnel is a proxy (RFC 9110 §11.7.2).
-        let credentials = match wish.asks_tunnel() {
-            true => "Proxy-Authorization",
-            false => "Authorization",
-        };
-        if let Some(value) = &self.url_credentials {
-            if !wish.fields().contains(credentials) {
-                wish.fields_mut().append(credentials, value)?;
-            }
-        }
-        let late = self.late_trailers.filter(|late| !late.names.is_empty());
-        let Some(late) = late else {
-            return Ok(body.split(TrailerPlan::new(self.trailers, Vec::new()), wish));
-        };
-        let upload = body.split(TrailerPlan::new(self.trailers, late.names.clone()), wish);
-        Ok(Upload::trailed(upload, late.into_maker()))
-    }
+/// What is to be sent of the user information in a URL, if it has any.
+fn credentials_of(url: &Url) -> Result<Option<Box<str>>> {
+    let Some(user) = url.username() else {
+        return Ok(None);
+    };
+    let user = percent_decode(user);
+    let password = percent_decode(url.password().unwrap_or_default());
+    Ok(Some(authorization(&user, &password)?.into()))
 }
 
 /// Credentials by the Basic scheme.
@@ -549,9 +503,9 @@ fn authorization(user: &[u8], password: &[u8]) -> Result<String> {
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
-            .field("method", self.wish.method())
-            .field("url", self.wish.url())
-            .field("fields", self.wish.fields())
+            .field("method", self.ready.wish.method())
+            .field("url", self.ready.wish.url())
+            .field("fields", self.ready.wish.fields())
             .finish_non_exhaustive()
     }
 }

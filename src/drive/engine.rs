@@ -22,6 +22,7 @@ pub(super) use crate::net::sync::lock;
 use crate::net::sync::{Mutex, MutexGuard};
 use crate::net::tls::TlsClient;
 use crate::net::wait::{Waker, Wakers};
+use crate::proto::plan::Manners;
 
 /// Sets of memory that are kept for the next calls.
 const MEMORIES: usize = 16;
@@ -173,6 +174,14 @@ impl Engine {
             lookup: Mutex::new(Lookup::new(lookup)),
             memories: Mutex::new(Vec::new()),
             unseen: AtomicBool::new(false),
+        }
+    }
+
+    /// What is asked of all requests.
+    pub(crate) fn manners(&self) -> Manners {
+        Manners {
+            keep_alive: self.keep_alive,
+            https_only: self.settings.https_only,
         }
     }
 

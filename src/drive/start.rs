@@ -11,7 +11,7 @@ use crate::event::{Emitter, ObserverRef, Observers};
 use crate::flow::call::{self, Call, Changes};
 use crate::net::cancel::CancelHandle;
 use crate::net::clock;
-use crate::proto::plan::{Plan, Refused, Wish};
+use crate::proto::plan::Wish;
 
 /// A request as a driver takes it.
 pub(crate) struct Ready {
@@ -29,46 +29,43 @@ impl Engine {
     /// Why its plan was refused before any I/O; that is told.
     pub(crate) fn prepare(
         self: &Arc<Self>,
-        ready: Ready,
+        mut ready: Ready,
         waits: Waits,
     ) -> Result<Box<Running>, Error> {
-        let Ready {
-            wish,
-            upload,
-            changes,
-            observers,
-            cancel,
-        } = ready;
-        let plan = match Plan::new(wish, |url| self.speaks_http10(url)) {
-            Ok(plan) => plan,
-            Err(refused) => return Err(self.refuse(*refused, &observers)),
+        let settled = match ready.wish.settle(|url| self.speaks_http10(url)) {
+            Ok(settled) => settled,
+            Err(error) => return Err(self.refuse(&ready, error)),
         };
-        let settings = match changes {
+        let settings = match ready.changes {
             None => self.settings.clone(),
             Some(changes) => Arc::new(self.settings.changed(*changes)),
         };
+        let observers = Observers::of_call(&ready.observers, &self.observers);
+        let memory = self.memory();
+        let now = clock::now();
+        // The large parts come last: what can fail behind them would have to take them apart again.
         Ok(Box::new(Running {
-            call: Call::new(next_call(), plan, settings.clone()),
             engine: self.clone(),
-            settings,
-            emitter: self.emitter(&observers),
-            memory: self.memory(),
-            upload,
-            cancel,
+            settings: settings.clone(),
+            memory,
+            upload: ready.upload,
+            cancel: ready.cancel,
             ear: None,
             nudge: None,
             lease: None,
             contestants: Contestants::default(),
             waits,
-            now: clock::now(),
+            now,
+            emitter: Emitter::new(self.telling.clone(), observers),
+            call: Call::new(next_call(), ready.wish.into_plan(settled), settings),
         }))
     }
 
     /// Tells of a call that nothing comes of.
-    fn refuse(&self, refused: Refused, observers: &[ObserverRef]) -> Error {
-        let Refused { error, plan } = refused;
-        let mut emitter = self.emitter(observers);
-        call::refuse(next_call(), &plan, &error, clock::now(), &mut emitter);
+    fn refuse(&self, ready: &Ready, error: Error) -> Error {
+        let mut emitter = self.emitter(&ready.observers);
+        let plan = ready.wish.unsettled();
+        call::refuse(next_call(), plan, &error, clock::now(), &mut emitter);
         emitter.deliver();
         error
     }

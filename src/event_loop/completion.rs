@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::drive::apply::Running;
 use crate::drive::multi::Ended;
 use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::event::{Marks, Timings};
@@ -30,12 +31,12 @@ pub struct Completion {
     url: Url,
     head: Option<Box<FinalHead>>,
     taken: Taken,
-    trailers: Option<Fields>,
+    trailers: Option<Box<Fields>>,
     error: Option<Error>,
     marks: Marks,
     ended: Instant,
     reached: Option<ReachedFacts>,
-    hops: Vec<Hop>,
+    hops: Box<[Hop]>,
     upgraded: Option<Box<Upgraded>>,
     /// The ranges that the last hop asked for.
     asked: Option<Box<Ranges>>,
@@ -54,27 +55,24 @@ impl Completion {
         let upgraded = head
             .as_ref()
             .and_then(|head| Upgraded::of(&mut running, head));
-        let marks = running.emitter.take_marks();
-        let call = &mut running.call;
+        let Running {
+            call, emitter, now, ..
+        } = &mut *running;
+        let asked = call.plan().fields().get("range").and_then(Ranges::parse);
         Self {
             ticket: Ticket { of: id, number },
             call: call.id(),
             url: call.plan().url.clone(),
             head,
-            trailers: call.trailers().cloned(),
+            trailers: call.trailers().cloned().map(Box::new),
             error: error.or_else(|| taken.error.take()),
             taken,
-            marks,
-            ended: running.now,
-            reached: call.take_reached(),
-            hops: call.hops().to_vec(),
+            hops: call.hops().into(),
             upgraded: upgraded.map(Box::new),
-            asked: call
-                .plan()
-                .fields()
-                .get("range")
-                .and_then(Ranges::parse)
-                .map(Box::new),
+            asked: asked.map(Box::new),
+            ended: *now,
+            marks: emitter.take_marks(),
+            reached: call.take_reached(),
         }
     }
 
@@ -91,7 +89,7 @@ impl Completion {
             marks: Marks::default(),
             ended: clock::now(),
             reached: None,
-            hops: Vec::new(),
+            hops: Box::default(),
             upgraded: None,
             asked: None,
         }
@@ -222,7 +220,7 @@ impl Completion {
     /// left out (RFC 9110 §6.5.1).
     #[must_use]
     pub fn trailers(&self) -> Option<&Fields> {
-        self.trailers.as_ref().filter(|_| self.error.is_none())
+        self.trailers.as_deref().filter(|_| self.error.is_none())
     }
 
     /// Says whether another protocol follows: a 101 that was asked for, or a 2xx to a CONNECT.

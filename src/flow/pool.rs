@@ -505,7 +505,10 @@ impl<T: Pooled, W> Pool<T, W> {
     fn idle(&mut self, slot: Id, conn: T) -> Served<T, W> {
         let until = conn.good_until(self.bounds.idle_timeout);
         let until = until.map(|(until, _)| until);
-        self.idle_until = self.idle_until.into_iter().chain(until).min();
+        self.idle_until = match (self.idle_until, until) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
         let most = self.bounds.idle_per_key;
         let evicted = match self.slots.put(slot, conn, until, most) {
             None if self.slots.total().idle > self.bounds.idle_total => self.slots.take_oldest(),

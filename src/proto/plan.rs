@@ -18,7 +18,7 @@ use crate::message::url::Url;
 use crate::message::via::{Destination, Via};
 use crate::proto::encode::{HeadPlan, RequestFraming};
 pub(crate) use crate::proto::plan::switch::{check_protocol, connect_target};
-pub(crate) use crate::proto::plan::wish::Wish;
+pub(crate) use crate::proto::plan::wish::{Manners, Wish};
 use crate::proto::sending::BodyPlan;
 
 /// Fields that belong to one connection and need machinery that a plain request has not (RFC 9110 §7.6.1).
@@ -74,6 +74,17 @@ struct Special {
     target: Option<Arc<str>>,
     /// The protocols that are offered instead of HTTP, as a list in the order of preference.
     upgrade: Option<Arc<str>>,
+    /// Credentials of the URL, until the plan is settled.
+    credentials: Option<Box<str>>,
+}
+
+impl Special {
+    fn with_credentials(value: Box<str>) -> Box<Self> {
+        Box::new(Self {
+            credentials: Some(value),
+            ..Self::default()
+        })
+    }
 }
 
 /// What most requests have instead.
@@ -81,34 +92,10 @@ static ORDINARY: Special = Special {
     host: None,
     target: None,
     upgrade: None,
+    credentials: None,
 };
 
-/// A wish that was refused, with what is left of it for its events.
-#[derive(Debug)]
-pub(crate) struct Refused {
-    pub(crate) error: Error,
-    pub(crate) plan: Plan,
-}
-
 impl Plan {
-    /// Checks a wish and makes it ready. Whether the peer is known to speak HTTP/1.0 is asked only if that matters.
-    ///
-    /// # Errors
-    /// [`ErrorKind::LocalField`] or [`ErrorKind::LocalRequest`] with the rule that is broken, and what would
-    /// have been asked.
-    pub(crate) fn new(
-        wish: Wish,
-        speaks_http10: impl FnOnce(&Url) -> bool,
-    ) -> Result<Self, Box<Refused>> {
-        let checked = wish.check();
-        let mut plan = wish.into_unsettled();
-        let settled = checked.and_then(|()| plan.settle());
-        match settled.and_then(|()| plan.check_peer(speaks_http10)) {
-            Ok(()) => Ok(plan),
-            Err(error) => Err(Box::new(Refused { error, plan })),
-        }
-    }
-
     /// A peer that speaks HTTP/1.0 gets a length or nothing (RFC 9112 §6.1).
     fn check_peer(&self, speaks_http10: impl FnOnce(&Url) -> bool) -> Result<(), Error> {
         if self.is_chunked() && speaks_http10(&self.url) {
@@ -126,6 +113,8 @@ impl Plan {
     fn settle(&mut self) -> Result<(), Error> {
         let has_fields = !self.fields.is_empty();
         if has_fields {
+            self.user_agent &= !self.fields.contains("user-agent");
+            self.accept &= !self.fields.contains("accept");
             self.take_host()?;
             self.take_te()?;
             self.take_connection()?;
@@ -180,6 +169,7 @@ impl Plan {
             host,
             target,
             upgrade,
+            credentials: _,
         } = self.special();
         HeadPlan {
             method: self.method.as_str(),
@@ -316,6 +306,23 @@ impl Plan {
 
     pub(crate) fn is_connect(&self) -> bool {
         self.special().target.is_some()
+    }
+
+    /// The credentials of the URL give way to the caller's. Whoever makes a tunnel is a proxy (RFC 9110 §11.7.2).
+    fn take_credentials(&mut self) -> Result<(), Error> {
+        let is_connect = self.is_connect();
+        let special = self.special.as_mut();
+        let Some(value) = special.and_then(|special| special.credentials.take()) else {
+            return Ok(());
+        };
+        let name = match is_connect {
+            true => "Proxy-Authorization",
+            false => "Authorization",
+        };
+        if !self.fields.contains(name) {
+            self.fields.append(name, &value)?;
+        }
+        Ok(())
     }
 
     /// The caller's Host goes first and replaces ours (RFC 9110 §7.2).

@@ -10,6 +10,24 @@ use crate::message::fields::Fields;
 use crate::proto::plan::Wish;
 use crate::proto::sending::{BodyPlan, LateTrailers, TrailerPlan};
 
+/// What stands behind the body. Few requests have any: it waits in a box, since a request is moved often.
+#[derive(Default)]
+pub(super) struct Trailers {
+    pub(super) known: Fields,
+    pub(super) late: Option<Late>,
+}
+
+impl Trailers {
+    /// Puts a body with these trailers to a wish; gives what the driver has to hold.
+    pub(super) fn end(self, body: Body, wish: &mut Wish) -> Upload {
+        let Some(late) = self.late.filter(|late| !late.names.is_empty()) else {
+            return body.split(TrailerPlan::new(self.known, Vec::new()), wish);
+        };
+        let upload = body.split(TrailerPlan::new(self.known, late.names.clone()), wish);
+        Upload::trailed(upload, late.into_maker())
+    }
+}
+
 /// Trailers that are known at the end of the body.
 pub(super) struct Late {
     pub(super) names: Vec<Box<str>>,
@@ -39,7 +57,7 @@ pub(super) enum Body {
 }
 
 impl Body {
-    /// Tells the wish what the core has to know of the body; gives what the driver has to hold.
+    /// Puts the body to a wish, as far as the core has to know of it; gives what the driver has to hold.
     pub(super) fn split(self, trailers: TrailerPlan, wish: &mut Wish) -> Upload {
         let has_trailers = !trailers.is_empty();
         let (body, upload, is_replayable) = match self {

@@ -282,11 +282,14 @@ impl<T: Pooled> Slots<T> {
         expired
     }
 
-    /// Lends the newest idle connection of a slot.
+    /// Lends the newest idle connection of a slot. Its key has as many connections as before, so that its room is the same.
     pub(super) fn take_newest(&mut self, slot: Id) -> Option<T> {
-        let newest = self.slots.get(slot)?.idle.newest()?;
-        let conn = self.take(newest, slot)?;
-        self.count(Counted::Active, slot);
+        let of = self.slots.get_mut(slot)?;
+        let conn = self.idle.remove(of.idle.newest()?, &mut of.idle)?;
+        of.counts.idle = of.counts.idle.saturating_sub(1);
+        of.counts.active = of.counts.active.saturating_add(1);
+        self.total.idle = self.total.idle.saturating_sub(1);
+        self.total.active = self.total.active.saturating_add(1);
         Some(conn)
     }
 

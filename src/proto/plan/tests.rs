@@ -8,7 +8,11 @@ fn wish(method: &str, body: BodyPlan, lines: &[(&str, &str)]) -> Wish {
         fields.append(name, value).unwrap();
     }
     let url = Url::parse("http://user:pw@Example.com:8080/p?q").unwrap();
-    let mut wish = Wish::new(Method::new(method).unwrap(), url);
+    let manners = Manners {
+        keep_alive: true,
+        https_only: false,
+    };
+    let mut wish = Wish::new(Method::new(method).unwrap(), url, None, manners);
     *wish.fields_mut() = fields;
     wish.set_body(body, true);
     wish
@@ -24,8 +28,13 @@ fn source(length: Option<u64>) -> BodyPlan {
     BodyPlan::Source(length, Box::default())
 }
 
+fn settled(mut wish: Wish) -> Result<Plan, ErrorKind> {
+    let settled = wish.settle(|_| false).map_err(|error| error.kind())?;
+    Ok(wish.into_plan(settled))
+}
+
 fn head(wish: Wish) -> Result<String, ErrorKind> {
-    let plan = Plan::new(wish, |_| false).map_err(|refused| refused.error.kind())?;
+    let plan = settled(wish)?;
     let mut out = Buffer::default();
     plan.head().write(&mut out);
     Ok(String::from_utf8(out.filled().to_vec()).unwrap())
@@ -91,7 +100,7 @@ fn rfc_a38_if_range_goes_with_a_range_and_a_strong_validator() {
 
 #[test]
 fn rfc_a38_if_range_of_a_middleware_is_held_to_the_same_rule() {
-    let mut plan = Plan::new(wish("GET", BodyPlan::Empty, &[]), |_| false).unwrap();
+    let mut plan = settled(wish("GET", BodyPlan::Empty, &[])).unwrap();
     let kind = ErrorKind::LocalRequest(RequestRule::IfRange);
     let strong = "\"a\"";
     assert_eq!(plan.set_field("If-Range", strong).unwrap_err().kind(), kind);
@@ -343,6 +352,17 @@ fn rfc_b12_trace_is_refused_unless_allowed_and_bare() {
     assert!(head(wish("TRACE", BodyPlan::Empty, &[])).is_err());
     assert!(head(trace(BodyPlan::Empty, &[])).is_ok());
     assert!(head(trace(BodyPlan::Memory(1), &[])).is_err());
+    let with_user = but(trace(BodyPlan::Empty, &[]), |wish| {
+        let credentials = Some("Basic dTpwdw==".into());
+        let plain = Wish::new(
+            wish.method().clone(),
+            wish.url().clone(),
+            credentials,
+            wish.manners,
+        );
+        *wish = but(plain, |wish| wish.allow_trace = true);
+    });
+    assert!(head(with_user).is_err());
     for name in ["Authorization", "cookie", "Proxy-Authorization"] {
         assert!(
             head(trace(BodyPlan::Empty, &[(name, "x")])).is_err(),
@@ -397,7 +417,7 @@ fn rfc_b17_expect_never_goes_without_a_body() {
 #[test]
 fn rfc_e2_without_keep_alive_every_request_says_close_once() {
     let off = wish("GET", BodyPlan::Empty, &[("Connection", "close")]);
-    let off = but(off, |wish| wish.keep_alive = false);
+    let off = but(off, |wish| wish.manners.keep_alive = false);
     assert_eq!(
         lines_of(&head(off).unwrap(), "connection"),
         ["Connection: close"]

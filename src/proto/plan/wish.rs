@@ -10,7 +10,7 @@ use crate::message::url::{Scheme, Url};
 use crate::message::via::Via;
 use crate::proto::encode::RequestFraming;
 use crate::proto::framing::is_forbidden_trailer;
-use crate::proto::plan::{Plan, check_condition, check_protocol, refused};
+use crate::proto::plan::{Plan, Special, check_condition, check_protocol, refused};
 use crate::proto::sending::{BodyPlan, TrailerPlan};
 
 /// Fields that may stand once only (RFC 9110 §5.3).
@@ -25,23 +25,37 @@ const SINGLE: &[&str] = &[
     "if-unmodified-since",
 ];
 
-/// A request as its caller puts it together. It is the plan already, so that nothing is moved when it is checked; but
-/// only [`Plan::new`] lets the plan out.
+/// A request as its caller puts it together. It is the plan already, and is checked where it stands, since it is large;
+/// but the plan comes out only for who shows that it was checked.
 #[derive(Debug)]
 pub(crate) struct Wish {
     plan: Plan,
     /// A body may go where it has no defined meaning.
     pub(crate) allow_body: bool,
     pub(crate) allow_trace: bool,
-    /// The client keeps connections.
-    pub(crate) keep_alive: bool,
-    /// The client is for https only.
-    pub(crate) is_https_only: bool,
+    pub(crate) manners: Manners,
 }
 
+/// What a client asks of all its requests.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Manners {
+    pub(crate) keep_alive: bool,
+    pub(crate) https_only: bool,
+}
+
+/// Shows that a wish is settled.
+#[derive(Debug)]
+pub(crate) struct Settled(());
+
 impl Wish {
-    /// Wishes for nothing but this, of a client that keeps connections.
-    pub(crate) fn new(method: Method, url: Url) -> Self {
+    /// Wishes for nothing but this. The credentials are sent unless the caller's fields have some.
+    pub(crate) fn new(
+        method: Method,
+        url: Url,
+        credentials: Option<Box<str>>,
+        manners: Manners,
+    ) -> Self {
+        let special = credentials.map(Special::with_credentials);
         Self {
             plan: Plan {
                 method,
@@ -55,15 +69,14 @@ impl Wish {
                 is_replayable: true,
                 via: Via::Nobody,
                 fields: Fields::new(),
-                special: None,
+                special,
                 framing: RequestFraming::Absent,
                 user_agent: true,
                 accept: true,
             },
             allow_body: false,
             allow_trace: false,
-            keep_alive: true,
-            is_https_only: false,
+            manners,
         }
     }
 
@@ -106,10 +119,6 @@ impl Wish {
         self.plan.special.get_or_insert_default().target = Some(target);
     }
 
-    pub(crate) fn asks_tunnel(&self) -> bool {
-        self.plan.is_connect()
-    }
-
     /// Offers a protocol, which is liked less than those before.
     ///
     /// # Errors
@@ -134,8 +143,36 @@ impl Wish {
         self.plan.label = Some(label);
     }
 
+    /// Checks it and makes it ready. Whether the peer is known to speak HTTP/1.0 is asked only if that matters.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LocalField`](crate::ErrorKind::LocalField) or
+    /// [`ErrorKind::LocalRequest`](crate::ErrorKind::LocalRequest) with the rule that is broken.
+    pub(crate) fn settle(
+        &mut self,
+        speaks_http10: impl FnOnce(&Url) -> bool,
+    ) -> Result<Settled, Error> {
+        // Nothing may be sent behind a request that says close (RFC 9112 §9.6).
+        self.plan.close = !self.manners.keep_alive && !self.plan.may_switch();
+        self.plan.take_credentials()?;
+        self.check()?;
+        self.plan.settle()?;
+        self.plan.check_peer(speaks_http10)?;
+        Ok(Settled(()))
+    }
+
+    /// What would have been asked, for the events of a wish that is refused.
+    pub(crate) fn unsettled(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The plan, once it is settled.
+    pub(crate) fn into_plan(self, _: Settled) -> Plan {
+        self.plan
+    }
+
     /// Checks what does not hang on the framing.
-    pub(super) fn check(&self) -> Result<(), Error> {
+    fn check(&self) -> Result<(), Error> {
         self.check_scheme()?;
         self.check_method()?;
         let fields = &self.plan.fields;
@@ -149,21 +186,9 @@ impl Wish {
         }
     }
 
-    /// The plan, which may still contradict itself.
-    pub(super) fn into_unsettled(self) -> Plan {
-        let mut plan = self.plan;
-        if !plan.fields.is_empty() {
-            plan.user_agent &= !plan.fields.contains("user-agent");
-            plan.accept &= !plan.fields.contains("accept");
-        }
-        // Nothing may be sent behind a request that says close (RFC 9112 §9.6).
-        plan.close = !self.keep_alive && !plan.may_switch();
-        plan
-    }
-
     fn check_scheme(&self) -> Result<(), Error> {
         match self.plan.url.scheme() {
-            Scheme::Http if self.is_https_only => Err(RequestRule::HttpsOnly.into()),
+            Scheme::Http if self.manners.https_only => Err(RequestRule::HttpsOnly.into()),
             Scheme::Http | Scheme::Https => Ok(()),
         }
     }

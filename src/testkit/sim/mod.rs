@@ -96,7 +96,6 @@ use crate::message::close::CloseReason;
 use crate::message::peer_addr::{PeerAddr, UnixAddr};
 use crate::message::tls::{TlsFacts, TlsHandshake, TlsVersion};
 use crate::net::clock;
-use crate::proto::plan::Plan;
 use crate::request::{Ready, Request};
 use crate::testkit::check::{Checked, check_with};
 use crate::testkit::script::Script;
@@ -327,26 +326,25 @@ impl Sim {
         caller: Caller,
     ) -> Result<Box<Actor>, Error> {
         let Ready {
-            wish,
+            mut wish,
             upload,
             changes,
             observers,
             cancel,
-        } = request.ready()?;
+        } = request.ready();
         let id = self.world.ids.call();
         let mut emitter = self.world.emitter(&observers);
-        let plan = Plan::new(wish, |url| self.world.pool.speaks_http10(url));
-        let plan = plan.map_err(|refused| {
+        let settled = wish.settle(|url| self.world.pool.speaks_http10(url));
+        let settled = settled.inspect_err(|error| {
             let now = self.world.now();
-            call::refuse(id, &refused.plan, &refused.error, now, &mut emitter);
+            call::refuse(id, wish.unsettled(), error, now, &mut emitter);
             emitter.deliver();
-            refused.error
         })?;
         let settings = match changes {
             None => self.settings.clone(),
             Some(changes) => Arc::new(self.settings.changed(*changes)),
         };
-        let call = Call::new(id, plan, settings.clone());
+        let call = Call::new(id, wish.into_plan(settled), settings.clone());
         Ok(Box::new(Actor {
             upload,
             cancel: cancel.unwrap_or_default(),
