@@ -108,7 +108,7 @@ impl EventLoop {
         self.body_max = bytes;
     }
 
-    /// Begins a call. It goes as far as it can without waiting; the rest happens in the turns of the loop.
+    /// Takes a call, whose `call_start` is told; everything else happens in the turns of the loop.
     ///
     /// Cancel it by the ticket, or from another thread by the request's own
     /// [`CancelHandle`](crate::CancelHandle). A body that is collected may take 5 minutes in all, unless the call has a

@@ -14,6 +14,7 @@ use crate::drive::contestants::Contestants;
 use crate::drive::engine::{Engine, next_dial};
 use crate::drive::lease::{Idle, Lease, Memory};
 use crate::drive::nudge::Nudge;
+use crate::drive::outlook::News;
 use crate::drive::pool::Gone;
 use crate::drive::waits::Waits;
 use crate::error::Error;
@@ -200,6 +201,8 @@ pub(crate) struct Running {
     pub(crate) lease: Option<Lease>,
     pub(crate) contestants: Contestants,
     pub(crate) waits: Waits,
+    /// What is known of idle connections when the first one is taken.
+    pub(crate) news: News,
     pub(crate) now: Instant,
 }
 
@@ -383,9 +386,9 @@ impl Running {
     }
 
     fn take_idle(&mut self, wish: Wish) {
-        let (loan, answer) =
-            self.engine
-                .take_idle(self.call.deciding(), self.call.id(), wish, self.now);
+        let news = std::mem::take(&mut self.news);
+        let (to, call) = (self.call.deciding(), self.call.id());
+        let (loan, answer) = self.engine.take_idle(to, call, wish, news, self.now);
         if let Some((transport, generation)) = loan {
             self.adopt(transport, generation);
         }

@@ -2,6 +2,7 @@
 
 use crate::drive::apply::{Running, Upload};
 use crate::drive::engine::next_call;
+use crate::drive::outlook::News;
 use crate::drive::waits::Waits;
 use crate::flow::dial::Dial;
 
@@ -32,6 +33,7 @@ impl Running {
             lease: None,
             contestants,
             waits,
+            news: News::Unknown,
             now: self.now,
         });
         is_kept.then_some(detached)

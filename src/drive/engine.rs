@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, Weak};
 use std::time::Instant;
 
 use crate::drive::lease::{Idle, Memory};
+use crate::drive::outlook::Outlook;
 use crate::drive::waits::Alert;
 use crate::error::Error;
 use crate::event::{Emitter, ObserverRef, Redaction, Telling};
@@ -43,6 +44,8 @@ pub(crate) struct Engine {
     memories: Mutex<Vec<Box<Memory>>>,
     /// Whether something was reported of an idle connection, or was when it became idle, that nobody looked at.
     unseen: AtomicBool,
+    /// Of the connections that an event loop watches.
+    pub(super) outlook: Outlook,
 }
 
 /// Where the resolver leaves answers for one call.
@@ -146,6 +149,7 @@ impl Engine {
             lookup: Mutex::new(Lookup::new(parts.lookup)),
             memories: Mutex::new(Vec::new()),
             unseen: AtomicBool::new(false),
+            outlook: Outlook::new(clock::now()),
         };
         let mut emitter = engine.own_emitter();
         emitter.client_start(clock::now(), std::process::id());
@@ -174,6 +178,7 @@ impl Engine {
             lookup: Mutex::new(Lookup::new(lookup)),
             memories: Mutex::new(Vec::new()),
             unseen: AtomicBool::new(false),
+            outlook: Outlook::new(clock::now()),
         }
     }
 

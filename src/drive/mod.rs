@@ -13,6 +13,7 @@ mod models;
 pub(crate) mod multi;
 pub(crate) mod names;
 mod nudge;
+mod outlook;
 pub(crate) mod pool;
 mod receive;
 mod speaking;

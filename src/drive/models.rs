@@ -34,8 +34,13 @@ fn url() -> Url {
 fn client() -> Client {
     let client = Client::builder().max_connections(1).build().unwrap();
     let (engine, call) = (client.engine(), next_call());
-    let (_, answer) =
-        engine.take_idle(Destination::straight(&url()), call, Wish::Any, clock::now());
+    let (_, answer) = engine.take_idle(
+        Destination::straight(&url()),
+        call,
+        Wish::Any,
+        News::Unknown,
+        clock::now(),
+    );
     assert_eq!((answer.idle, answer.active), (0, 0));
     engine.dialed(call, true, clock::now());
     client

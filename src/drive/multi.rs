@@ -16,15 +16,18 @@
 mod deadlines;
 mod gate;
 mod look;
+mod numbers;
 mod place;
 mod scratch;
 #[cfg(all(test, target_pointer_width = "64"))]
 mod sizes;
 mod spare;
 mod task;
+#[cfg(all(test, feature = "testkit"))]
+mod tests;
 
 use std::any::Any;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -34,17 +37,22 @@ use std::time::Duration;
 
 use self::deadlines::Deadlines;
 pub(crate) use self::gate::{Gate, Prepared};
+use self::numbers::ByNumber;
 use self::scratch::Scratch;
 use self::spare::{Came, Spare};
 pub(crate) use self::task::Ended;
 use self::task::{Advanced, Task};
 use crate::drive::engine::Engine;
+use crate::drive::outlook::News;
 use crate::drive::start::Ready;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::net::clock;
-use crate::net::poll::{Owner, Poller};
+use crate::net::poll::{Owner, Poller, Told};
 use crate::net::workers::panic_text;
 use crate::proto::receiving::FinalHead;
+
+/// Calls that begin before the system is asked again what has happened.
+const BATCH: usize = 8;
 
 /// What takes the content of a response, in place of a caller that reads.
 pub(crate) trait Taker {
@@ -78,9 +86,11 @@ pub(crate) trait Taker {
 
 /// Runs calls, each with what takes its content.
 pub(crate) struct Loop<T> {
-    tasks: BTreeMap<u64, Box<Task<T>>>,
+    tasks: ByNumber<Box<Task<T>>>,
     /// Dials that go on without their calls.
-    spares: BTreeMap<u64, Spare>,
+    spares: ByNumber<Spare>,
+    /// Calls that have not gone on yet.
+    fresh: VecDeque<u64>,
     ready: VecDeque<u64>,
     deadlines: Deadlines,
     ended: VecDeque<Ended<T>>,
@@ -95,8 +105,9 @@ impl<T: Taker> Loop<T> {
         let poller = Poller::new()?;
         let gate = Gate::new(Arc::new(engine), poller.bell(Owner::Loop));
         Ok(Self {
-            tasks: BTreeMap::new(),
-            spares: BTreeMap::new(),
+            tasks: ByNumber::default(),
+            spares: ByNumber::default(),
+            fresh: VecDeque::new(),
             ready: VecDeque::new(),
             deadlines: Deadlines::new(clock::now()),
             ended: VecDeque::new(),
@@ -107,7 +118,7 @@ impl<T: Taker> Loop<T> {
         })
     }
 
-    /// Begins a call, as far as it goes without waiting, and says its number, which no other call of this loop gets.
+    /// Takes a call, which goes on in the next turn, and says its number, which no other call of this loop gets.
     ///
     /// # Errors
     /// Why its plan was refused before any I/O.
@@ -116,16 +127,12 @@ impl<T: Taker> Loop<T> {
         Ok(self.begin(prepared, taker))
     }
 
-    /// Begins a call that the gate of this loop has made, as far as it goes without waiting, and says its number.
+    /// Takes a call that the gate of this loop has made, which goes on in the next turn, and says its number.
     pub(crate) fn begin(&mut self, prepared: Prepared, taker: T) -> u64 {
-        let Prepared {
-            number,
-            mut running,
-        } = prepared;
-        self.scratch.lend(&mut running);
-        let task = Task::begin(running, taker);
+        let Prepared { number, running } = prepared;
+        let task = Task::new(running, taker, &mut self.scratch);
         self.tasks.insert(number, Box::new(task));
-        self.advance(number);
+        self.fresh.push_back(number);
         number
     }
 
@@ -141,8 +148,7 @@ impl<T: Taker> Loop<T> {
 
     /// Cancels all calls.
     pub(crate) fn cancel_all(&mut self) {
-        let all: Vec<u64> = self.tasks.keys().copied().collect();
-        for number in all {
+        for number in self.numbers(|_| true) {
             self.cancel(number);
         }
     }
@@ -160,7 +166,30 @@ impl<T: Taker> Loop<T> {
             timeout
         };
         let wait = [timeout, self.next_wait()].into_iter().flatten().min();
-        self.poller.wait(wait, &mut self.woken)?;
+        let mut news = self.ask(wait)?;
+        for count in 1..=self.fresh.len() {
+            let Some(number) = self.fresh.pop_front() else {
+                break;
+            };
+            self.advance(number, news);
+            if count % BATCH == 0 {
+                // If the system cannot say, the calls look for themselves.
+                news = self.ask(Some(Duration::ZERO)).unwrap_or_default();
+            }
+        }
+        for _ in 0..self.ready.len() {
+            let Some(number) = self.ready.pop_front() else {
+                break;
+            };
+            self.advance(number, News::Unknown);
+        }
+        Ok(())
+    }
+
+    /// Asks the system what has happened, waits for it at the most so long, and wakes those that are meant and those whose
+    /// time has come. Says whether that was all there is to know.
+    fn ask(&mut self, wait: Option<Duration>) -> io::Result<News> {
+        let told = self.poller.wait(wait, &mut self.woken)?;
         if self.woken.contains(&Owner::Everybody) {
             self.wake_canceled();
         }
@@ -175,25 +204,20 @@ impl<T: Taker> Loop<T> {
         self.woken = woken;
         let now = clock::now();
         while let Some(number) = self.deadlines.due(now) {
-            if let Some(task) = self.tasks.get_mut(&number) {
-                task.plan = None;
-            } else if let Some(spare) = self.spares.get_mut(&number) {
-                spare.plan = None;
-            }
             self.wake(number);
         }
-        for _ in 0..self.ready.len() {
-            let Some(number) = self.ready.pop_front() else {
-                break;
-            };
-            self.advance(number);
+        match told {
+            Told::Part => Ok(News::Unknown),
+            Told::All => {
+                self.engine().outlook.note(now);
+                Ok(News::Told)
+            }
         }
-        Ok(())
     }
 
     /// How long a turn may wait at the most; none means for ever.
     pub(crate) fn next_wait(&self) -> Option<Duration> {
-        let has_work = !self.ready.is_empty() || !self.ended.is_empty();
+        let has_work = !(self.fresh.is_empty() && self.ready.is_empty() && self.ended.is_empty());
         if has_work || self.engine().is_unseen() || self.poller.is_rung() {
             return Some(Duration::ZERO);
         }
@@ -226,16 +250,16 @@ impl<T: Taker> Loop<T> {
     }
 
     /// Lets a call go on. If its caller's code panics, it is given up, and no other call learns of it.
-    fn advance(&mut self, number: u64) {
+    fn advance(&mut self, number: u64, news: News) {
         let Some(task) = self.tasks.get_mut(&number) else {
             return self.advance_spare(number);
         };
         let scratch = &mut self.scratch;
-        let advanced = catch_unwind(AssertUnwindSafe(|| task.advance(scratch)));
+        let advanced = catch_unwind(AssertUnwindSafe(|| task.advance(scratch, news)));
         match advanced.unwrap_or_else(|panic| panicked(task.phase(), panic)) {
             Advanced::Parked(deadline) => {
                 if let Some(deadline) = deadline {
-                    self.deadlines.plan(deadline, number, &mut task.plan);
+                    self.deadlines.plan(deadline, number, &mut task.seat);
                 }
             }
             Advanced::Spent => self.wake(number),
@@ -244,7 +268,7 @@ impl<T: Taker> Loop<T> {
                 self.wake(number);
             }
             Advanced::Ended(result) => {
-                self.deadlines.drop_plan(number, &mut task.plan);
+                self.deadlines.leave(task.seat);
                 if let Some(task) = self.tasks.remove(&number) {
                     self.ended.push_back(task.end(number, result));
                 }
@@ -276,12 +300,12 @@ impl<T: Taker> Loop<T> {
         match came.unwrap_or(Came::Over) {
             Came::Parked(deadline) => {
                 if let Some(deadline) = deadline {
-                    self.deadlines.plan(deadline, number, &mut spare.plan);
+                    self.deadlines.plan(deadline, number, &mut spare.seat);
                 }
             }
             Came::Spent => self.wake(number),
             Came::Over => {
-                self.deadlines.drop_plan(number, &mut spare.plan);
+                self.deadlines.leave(spare.seat);
                 drop(self.spares.remove(&number));
             }
         }
@@ -299,11 +323,17 @@ impl<T: Taker> Loop<T> {
         }
     }
 
+    /// The numbers of those calls, the oldest first.
+    fn numbers(&self, of: impl Fn(&Task<T>) -> bool) -> Vec<u64> {
+        let those = self.tasks.iter().filter(|(_, task)| of(task));
+        let mut numbers: Vec<u64> = those.map(|(number, _)| *number).collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
     /// A handle that serves several calls was used.
     fn wake_canceled(&mut self) {
-        let canceled = self.tasks.iter().filter(|(_, task)| task.is_canceled());
-        let canceled: Vec<u64> = canceled.map(|(number, _)| *number).collect();
-        for number in canceled {
+        for number in self.numbers(Task::is_canceled) {
             self.wake(number);
         }
     }

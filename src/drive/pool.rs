@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use crate::drive::engine::{Engine, lock, next_dial};
 use crate::drive::lease::Idle;
+use crate::drive::outlook::News;
 use crate::event::ClosedBy;
 use crate::flow::action::{self, Cause, Discarded, IdleAnswer, Offer, Scarce, Wish};
 use crate::flow::connection::Connection;
@@ -53,6 +54,7 @@ impl Engine {
         to: Destination<'_>,
         call: CallId,
         wish: Wish,
+        news: News,
         now: Instant,
     ) -> (Option<(Transport, u64)>, IdleAnswer) {
         let mut discarded = Vec::new();
@@ -75,7 +77,7 @@ impl Engine {
                 self.close_all([(idle, CloseReason::Evicted)], now);
             }
             let (transport, found) = match taken.found {
-                Found::Idle(mut found) => match death_of(&mut found.stream) {
+                Found::Idle(mut found) => match self.look(&mut found.stream, news, now) {
                     None => {
                         let loan = Some((found.stream, generation));
                         (loan, Offer::Connection(found.connection))
@@ -97,6 +99,14 @@ impl Engine {
                 discarded,
             };
             return (transport, answer);
+        }
+    }
+
+    /// Why the idle connection that a call is to have cannot be used, if it cannot.
+    fn look(&self, transport: &mut Transport, news: News, now: Instant) -> Option<CloseReason> {
+        match news {
+            News::Told if self.outlook.is_new(now) => death_if_reported(transport),
+            News::Told | News::Unknown => death_of(transport),
         }
     }
 

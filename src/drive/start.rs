@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::drive::apply::{Running, Upload};
 use crate::drive::contestants::Contestants;
 use crate::drive::engine::{Engine, next_call};
+use crate::drive::outlook::News;
 use crate::drive::waits::Waits;
 use crate::error::Error;
 use crate::event::{Emitter, ObserverRef, Observers};
@@ -55,6 +56,7 @@ impl Engine {
             lease: None,
             contestants: Contestants::default(),
             waits,
+            news: News::Unknown,
             now,
             emitter: Emitter::new(self.telling.clone(), observers),
             call: Call::new(next_call(), ready.wish.into_plan(settled), settings),

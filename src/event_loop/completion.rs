@@ -31,7 +31,7 @@ pub struct Completion {
     url: Url,
     head: Option<Box<FinalHead>>,
     taken: Taken,
-    trailers: Option<Box<Fields>>,
+    trailers: Option<Fields>,
     error: Option<Error>,
     marks: Marks,
     ended: Instant,
@@ -64,7 +64,7 @@ impl Completion {
             call: call.id(),
             url: call.plan().url.clone(),
             head,
-            trailers: call.trailers().cloned().map(Box::new),
+            trailers: call.trailers().cloned(),
             error: error.or_else(|| taken.error.take()),
             taken,
             hops: call.hops().into(),
@@ -220,7 +220,7 @@ impl Completion {
     /// left out (RFC 9110 §6.5.1).
     #[must_use]
     pub fn trailers(&self) -> Option<&Fields> {
-        self.trailers.as_deref().filter(|_| self.error.is_none())
+        self.trailers.as_ref().filter(|_| self.error.is_none())
     }
 
     /// Says whether another protocol follows: a 101 that was asked for, or a 2xx to a CONNECT.

@@ -26,26 +26,33 @@ mod counted {
     use super::Syscall;
 
     thread_local! {
-        static COUNTS: Cell<[u64; 7]> = const { Cell::new([0; 7]) };
+        static COUNTS: [Cell<u64>; 7] = const { [const { Cell::new(0) }; 7] };
     }
 
     pub(crate) fn syscall(kind: Syscall) {
-        COUNTS.with(|cell| {
-            let mut counts = cell.get();
-            counts[kind as usize] += 1;
-            cell.set(counts);
+        COUNTS.with(|counts| {
+            let count = &counts[kind as usize];
+            count.set(count.get() + 1);
         });
+    }
+
+    /// Those of one kind.
+    #[cfg(test)]
+    pub(crate) fn on_this_thread_of(kind: Syscall) -> u64 {
+        COUNTS.with(|counts| counts[kind as usize].get())
     }
 
     /// System calls that wirescope made on this thread for connections, since the thread began.
     #[must_use]
     pub fn on_this_thread() -> u64 {
-        COUNTS.with(Cell::get).iter().sum()
+        COUNTS.with(|counts| counts.iter().map(Cell::get).sum())
     }
 }
 
 #[cfg(feature = "testkit")]
 pub use counted::on_this_thread;
+#[cfg(all(test, feature = "testkit"))]
+pub(crate) use counted::on_this_thread_of;
 #[cfg(feature = "testkit")]
 pub(crate) use counted::syscall;
 

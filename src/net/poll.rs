@@ -35,6 +35,15 @@ const WRITE: u8 = 2;
 /// The end of the stream was reported: it stays readable.
 const ENDED: u8 = 4;
 
+/// How much of what there is to report one wait took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// All there was.
+    All,
+    /// Maybe not all.
+    Part,
+}
+
 /// Whom a report or a wake-up is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Owner {
@@ -139,20 +148,25 @@ impl Poller {
     }
 
     /// Waits, at most for that long, rounded up to what the system can, and adds whom to look at. It may be nobody, and
-    /// the same one several times.
+    /// the same one several times. Says whether all was told that there was to tell.
     pub(crate) fn wait(
         &mut self,
         timeout: Option<Duration>,
         woken: &mut Vec<Owner>,
-    ) -> io::Result<()> {
+    ) -> io::Result<Told> {
         syscall(Syscall::Poll);
         match self.poll.poll(&mut self.reports, timeout) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.reports.clear(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                self.hub.wakeups.take(woken);
+                return Ok(Told::Part);
+            }
             other => other?,
         }
+        let mut count = 0;
         {
             let sources = lock(&self.hub.sources);
             for report in &self.reports {
+                count += 1;
                 let Some(source) = sources.get(number_of(report.token())) else {
                     continue;
                 };
@@ -171,7 +185,10 @@ impl Poller {
             }
         }
         self.hub.wakeups.take(woken);
-        Ok(())
+        Ok(match count < REPORTS {
+            true => Told::All,
+            false => Told::Part,
+        })
     }
 
     /// The descriptor that is readable when there may be something to do.

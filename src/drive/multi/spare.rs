@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::drive::apply::{Rest, Running};
-use crate::drive::multi::deadlines::Planned;
+use crate::drive::multi::deadlines::SeatId;
 use crate::drive::multi::look::Happened;
 use crate::drive::multi::place::{Place, STEPS};
 use crate::drive::multi::scratch::Scratch;
@@ -12,8 +12,8 @@ use crate::drive::multi::scratch::Scratch;
 pub(super) struct Spare {
     running: Box<Running>,
     place: Place,
-    /// The planned look at the deadline.
-    pub(super) plan: Option<Planned>,
+    /// Where its deadline is kept.
+    pub(super) seat: Option<SeatId>,
 }
 
 /// How far a dial came.
@@ -31,7 +31,7 @@ impl Spare {
         Self {
             running,
             place: Place::Parked,
-            plan: None,
+            seat: None,
         }
     }
 

@@ -6,10 +6,11 @@ use std::time::Instant;
 
 use crate::drive::apply::{Rest, Running};
 use crate::drive::multi::Taker;
-use crate::drive::multi::deadlines::Planned;
+use crate::drive::multi::deadlines::SeatId;
 use crate::drive::multi::look::Happened;
 use crate::drive::multi::place::{Place, STEPS};
 use crate::drive::multi::scratch::Scratch;
+use crate::drive::outlook::News;
 use crate::drive::waits::Waits;
 use crate::error::{Error, ErrorKind, Phase, Timer};
 use crate::event::CanceledBy;
@@ -24,8 +25,8 @@ pub(super) struct Task<T> {
     stage: Stage,
     place: Place,
     taker: T,
-    /// The planned look at the deadline.
-    pub(super) plan: Option<Planned>,
+    /// Where its deadline is kept.
+    pub(super) seat: Option<SeatId>,
 }
 
 /// What is wanted of the call.
@@ -86,15 +87,17 @@ enum Next {
 }
 
 impl<T: Taker> Task<T> {
-    /// A call that begins.
-    pub(super) fn begin(mut running: Box<Running>, taker: T) -> Self {
+    /// A call that begins when it first goes on, for which the loop queues it.
+    pub(super) fn new(mut running: Box<Running>, taker: T, scratch: &mut Scratch) -> Self {
+        scratch.lend(&mut running);
         running.input(Input::Start);
+        scratch.take_back(&mut running);
         Self {
             running,
             stage: Stage::Response,
-            place: Place::Parked,
+            place: Place::Queued,
             taker,
-            plan: None,
+            seat: None,
         }
     }
 
@@ -131,8 +134,9 @@ impl<T: Taker> Task<T> {
     }
 
     /// Goes on as far as possible, in the memory of the loop.
-    pub(super) fn advance(&mut self, scratch: &mut Scratch) -> Advanced {
+    pub(super) fn advance(&mut self, scratch: &mut Scratch, news: News) -> Advanced {
         self.place = Place::Parked;
+        self.running.news = news;
         scratch.lend(&mut self.running);
         let advanced = self.go_on(&mut scratch.content);
         scratch.take_back(&mut self.running);

@@ -1,0 +1,35 @@
+//! What the loop knows of idle connections without looking at each. What calls come to is tested through the door.
+
+use crate::net::count::{Syscall, on_this_thread_of};
+use crate::testkit::{Peer, Script};
+use crate::{Client, EventLoop, Url};
+
+/// Calls at a time.
+const CALLS: u64 = 20;
+
+fn round(event_loop: &mut EventLoop, client: &Client, url: &Url) -> u64 {
+    let before = on_this_thread_of(Syscall::Peek);
+    for _ in 0..CALLS {
+        event_loop.submit(client.get(url).unwrap()).unwrap();
+    }
+    while let Some(done) = event_loop.next().unwrap() {
+        assert_eq!(done.into_result().unwrap().body(), b"hello");
+    }
+    on_this_thread_of(Syscall::Peek) - before
+}
+
+#[test]
+fn calls_that_begin_together_need_no_look_of_their_own() {
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+    let peer = Peer::start(Script::new().respond_with(move |_| answer.to_vec())).unwrap();
+    let url = Url::parse(&peer.url("/")).unwrap();
+    let client = Client::new().unwrap();
+    let mut event_loop = EventLoop::new(&client).unwrap();
+    round(&mut event_loop, &client, &url);
+    // A thread that is stopped in between knows nothing new any more, and looks.
+    let mut looks = (0..200).map(|_| round(&mut event_loop, &client, &url));
+    assert!(looks.any(|looks| looks == 0));
+    drop(looks);
+    drop(event_loop);
+    peer.finish();
+}
