@@ -68,6 +68,16 @@ pub trait BodySource: Send {
 /// [`ErrorKind::LocalPanic`](crate::ErrorKind::LocalPanic); either costs the connection, unless all was received. The
 /// completion says so; events tell of it as of a response that is dropped: the body was closed early.
 pub trait BodySink: Send {
+    /// Learns of a response whose redirect was followed, by its head; of each in their order, before
+    /// [`begin`](BodySink::begin). Does nothing by default.
+    ///
+    /// # Errors
+    /// As of [`begin`](BodySink::begin).
+    fn redirected(&mut self, head: &Head<'_>) -> io::Result<()> {
+        let _ = head;
+        Ok(())
+    }
+
     /// Learns of the response whose content follows, by its head. Does nothing by default.
     ///
     /// # Errors
@@ -103,6 +113,10 @@ impl<S: BodySource + ?Sized> BodySource for Box<S> {
 }
 
 impl<S: BodySink + ?Sized> BodySink for Box<S> {
+    fn redirected(&mut self, head: &Head<'_>) -> io::Result<()> {
+        (**self).redirected(head)
+    }
+
     fn begin(&mut self, head: &Head<'_>) -> io::Result<()> {
         (**self).begin(head)
     }

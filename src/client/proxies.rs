@@ -18,12 +18,20 @@ pub(super) struct SaidOfProxies {
 }
 
 /// Where proxies come from.
-#[derive(Default)]
 enum Source {
-    #[default]
-    Environment,
+    /// The environment; the caller may change each of them.
+    Environment(Option<Box<Change>>),
     Given(GivenProxy),
     Function(Arc<Choose>),
+}
+
+/// What a caller makes of a proxy of the environment.
+type Change = dyn Fn(Proxy) -> Result<Proxy> + Send + Sync;
+
+impl Default for Source {
+    fn default() -> Self {
+        Self::Environment(None)
+    }
 }
 
 impl SaidOfProxies {
@@ -33,7 +41,10 @@ impl SaidOfProxies {
     /// [`ErrorKind::LocalProxy`](crate::ErrorKind::LocalProxy) about a variable that cannot be read.
     pub(super) fn settle(self) -> Result<Proxies> {
         let proxies = match self.source {
-            Source::Environment => Proxies::of_environment(Environment::read(variable)?),
+            Source::Environment(None) => Proxies::of_environment(Environment::read(variable, Ok)?),
+            Source::Environment(Some(change)) => {
+                Proxies::of_environment(Environment::read(variable, change)?)
+            }
             Source::Given(given) => Proxies::one(given),
             Source::Function(choose) => Proxies::function(choose),
         };
@@ -70,6 +81,34 @@ impl ClientBuilder {
     #[must_use]
     pub fn proxy(mut self, proxy: impl Into<Option<Proxy>>) -> Self {
         self.proxies.source = Source::Given(proxy.into().into());
+        self
+    }
+
+    /// Takes the proxies of the environment, as without any proxy of one's own, and has a function change each: credentials
+    /// or fields that the environment does not have. It is asked by [`build`](Self::build), once for
+    /// each variable that is set to a proxy. What it adds goes wherever the environment says, which somebody else
+    /// may have set.
+    ///
+    /// An error of the function is one of `build`, about the variable.
+    ///
+    /// ```
+    /// use wirescope::Client;
+    ///
+    /// let client = Client::builder()
+    ///     .proxy_of_environment(|proxy| match proxy.has_credentials() {
+    ///         true => Ok(proxy),
+    ///         false => proxy.with_credentials("me", "secret"),
+    ///     })
+    ///     .build()?;
+    /// # drop(client);
+    /// # Ok::<(), wirescope::Error>(())
+    /// ```
+    #[must_use]
+    pub fn proxy_of_environment(
+        mut self,
+        change: impl Fn(Proxy) -> Result<Proxy> + Send + Sync + 'static,
+    ) -> Self {
+        self.proxies.source = Source::Environment(Some(Box::new(change)));
         self
     }
 
@@ -114,7 +153,8 @@ impl ClientBuilder {
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Environment => f.write_str("Environment"),
+            Self::Environment(None) => f.write_str("Environment"),
+            Self::Environment(Some(_)) => f.write_str("Environment, changed"),
             Self::Given(given) => given.fmt(f),
             Self::Function(_) => f.write_str("Function"),
         }

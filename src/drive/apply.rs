@@ -20,7 +20,7 @@ use crate::drive::waits::Waits;
 use crate::error::Error;
 use crate::event::{CanceledBy, Emitter};
 use crate::flow::action::{
-    Action, Begun, Cause, ExchangeInput, Input, PoolInput, Scarce, TlsFault, Wait,
+    Action, Begun, Cause, ExchangeInput, Input, PoolInput, Receive, Scarce, TlsFault, Wait,
 };
 use crate::flow::call::{Call, Settings};
 use crate::flow::pool::{Found, Mail, Wish};
@@ -203,6 +203,8 @@ pub(crate) struct Running {
     pub(crate) waits: Waits,
     /// What is known of idle connections when the first one is taken.
     pub(crate) news: News,
+    /// Where the bytes go that the call waits for, if it waits for nothing else: until the core is told something.
+    pub(crate) awaits: Option<Receive>,
     pub(crate) now: Instant,
 }
 
@@ -241,12 +243,26 @@ impl Running {
     /// Goes on until the call has to wait, or its caller is asked. What the call may block on is registered by then:
     /// a cancel came before, or will end the wait.
     pub(crate) fn go(&mut self) -> Rest {
+        if self.call.is_over() {
+            return Rest::Done;
+        }
+        self.go_to_rest()
+    }
+
+    fn go_to_rest(&mut self) -> Rest {
         loop {
             if self.is_canceled() {
                 self.input(Input::Cancel(CanceledBy::Caller));
             }
+            if let Some(receive) = self.awaits {
+                return Rest::Wait(self.call.wait_for(receive));
+            }
             let rest = self.apply();
-            if !matches!(rest, Rest::Wait(_)) || !self.is_canceled() {
+            let Rest::Wait(wait) = rest else {
+                return rest;
+            };
+            if !self.is_canceled() {
+                self.awaits = wait.receive.filter(|_| !wait.send && !wait.source);
                 return rest;
             }
         }
@@ -310,7 +326,9 @@ impl Running {
         }
     }
 
+    #[inline]
     fn tell(&mut self, input: Input) {
+        self.awaits = None;
         let (call, mut turn) = self.turn();
         call.input(input, &mut turn);
     }
@@ -374,7 +392,6 @@ impl Running {
                 Action::Resume => self.input(ExchangeInput::Wake),
                 Action::Upgrade => self.upgrade(),
                 Action::AskPlace => self.ask_place(),
-                Action::PutIdle => self.put_idle(),
                 Action::Close => self.close(),
                 Action::BeginHop => return Rest::BeginHop,
                 Action::HandOut => return Rest::HandOut,
@@ -552,24 +569,28 @@ impl Running {
             _ => Err(CloseReason::ConnectionLost),
         };
         self.input(PoolInput::Place(place));
+        self.put_idle();
     }
 
+    /// Puts the connection into the pool, if the call gave it back.
     fn put_idle(&mut self) {
-        if let (Some(mut lease), Some(connection)) =
-            (self.lease.take(), self.call.take_connection())
-        {
-            let memory = self.memory.get_or_insert_default();
-            lease.transport.take_back(&mut memory.cipher);
-            lease.transport.give(Owner::Nobody);
-            if !self.waits.may_block() && !lease.transport.is_quiet() {
-                self.engine.note_unseen();
-            }
-            let idle = Idle {
-                stream: lease.transport,
-                connection,
-            };
-            self.engine.put(idle, lease.generation, self.now);
+        let Some(connection) = self.call.take_connection() else {
+            return;
+        };
+        let Some(mut lease) = self.lease.take() else {
+            return;
+        };
+        let memory = self.memory.get_or_insert_default();
+        lease.transport.take_back(&mut memory.cipher);
+        lease.transport.give(Owner::Nobody);
+        if !self.waits.may_block() && !lease.transport.is_quiet() {
+            self.engine.note_unseen();
         }
+        let idle = Idle {
+            stream: lease.transport,
+            connection,
+        };
+        self.engine.put(idle, lease.generation, self.now);
     }
 
     fn close(&mut self) {

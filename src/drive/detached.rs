@@ -34,6 +34,7 @@ impl Running {
             contestants,
             waits,
             news: News::Unknown,
+            awaits: None,
             now: self.now,
         });
         is_kept.then_some(detached)

@@ -252,6 +252,8 @@ impl Engine {
         let delivery = engine
             .lookup()
             .family_done(host, flight, family, outcome, clock::now());
+        // Who is told goes on at once, and may be the last to hold the engine.
+        drop(engine);
         for (_, mailbox) in &delivery.to {
             let outcome = delivery.outcome.clone();
             mailbox.post(Letter::Answer(family, outcome, delivery.coalesced));

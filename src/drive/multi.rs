@@ -46,6 +46,7 @@ use crate::drive::engine::Engine;
 use crate::drive::outlook::News;
 use crate::drive::start::Ready;
 use crate::error::{Error, ErrorKind, Phase};
+use crate::flow::call::Hop;
 use crate::net::clock;
 use crate::net::poll::{Owner, Poller, Told};
 use crate::net::workers::panic_text;
@@ -62,11 +63,11 @@ pub(crate) trait Taker {
     /// How long the whole call may take, from its response on, unless it has a total of its own.
     fn limit(&self) -> Option<Duration>;
 
-    /// Learns of the response whose content follows.
+    /// Learns of the response whose content follows, and of the hops before it.
     ///
     /// # Errors
     /// Its own.
-    fn begin(&mut self, head: &FinalHead) -> io::Result<()>;
+    fn begin(&mut self, hops: &[Hop], head: &FinalHead) -> io::Result<()>;
 
     /// How many bytes it takes next at the most; none means that it has enough.
     fn room(&self) -> usize;
@@ -159,12 +160,6 @@ impl<T: Taker> Loop<T> {
     /// # Errors
     /// The system cannot wait.
     pub(crate) fn turn(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let closed = self.look_at_idle();
-        let timeout = if closed > 0 {
-            Some(Duration::ZERO)
-        } else {
-            timeout
-        };
         let wait = [timeout, self.next_wait()].into_iter().flatten().min();
         let mut news = self.ask(wait)?;
         for count in 1..=self.fresh.len() {
@@ -177,6 +172,7 @@ impl<T: Taker> Loop<T> {
                 news = self.ask(Some(Duration::ZERO)).unwrap_or_default();
             }
         }
+        self.look_at_idle();
         for _ in 0..self.ready.len() {
             let Some(number) = self.ready.pop_front() else {
                 break;
@@ -338,15 +334,14 @@ impl<T: Taker> Loop<T> {
         }
     }
 
-    /// Looks at idle connections, if something was reported of one or its time is over; says how many were closed.
-    fn look_at_idle(&self) -> usize {
+    /// Looks at idle connections, if something was reported of one or its time is over: behind the calls that begin, which
+    /// say of their own what they found.
+    fn look_at_idle(&self) {
         let now = clock::now();
         let until = self.engine().idle_until();
         let is_over = until.is_some_and(|until| until <= now);
         if self.engine().see() || is_over {
-            self.engine().tend_idle(now)
-        } else {
-            0
+            self.engine().tend_idle(now);
         }
     }
 }

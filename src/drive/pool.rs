@@ -260,8 +260,8 @@ impl Engine {
     }
 
     /// Closes the idle connections that were idle for too long, and those that an event loop has something new of and
-    /// that turn out to be of no use. Says how many.
-    pub(crate) fn tend_idle(&self, now: Instant) -> usize {
+    /// that turn out to be of no use.
+    pub(crate) fn tend_idle(&self, now: Instant) {
         let useless = {
             let mut pool = lock(&self.pool);
             let timeout = pool.bounds().idle_timeout;
@@ -269,9 +269,7 @@ impl Engine {
                 death_if_reported(&mut idle.stream).or_else(|| idle.expired(timeout, now))
             })
         };
-        let closed = useless.len();
         self.close_all(useless, now);
-        closed
     }
 
     /// The moment before which the time of no idle connection is over.

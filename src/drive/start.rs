@@ -57,6 +57,7 @@ impl Engine {
             contestants: Contestants::default(),
             waits,
             news: News::Unknown,
+            awaits: None,
             now,
             emitter: Emitter::new(self.telling.clone(), observers),
             call: Call::new(next_call(), ready.wish.into_plan(settled), settings),

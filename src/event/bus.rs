@@ -165,7 +165,7 @@ thread_local! {
 /// The observers of one call, in the order in which they are told.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Observers {
-    list: Vec<(ObserverRef, Interest)>,
+    list: Box<[(ObserverRef, Interest)]>,
 }
 
 impl Observers {
@@ -179,7 +179,7 @@ impl Observers {
                 list.push((observer.clone(), interest));
             }
         }
-        Self { list }
+        Self { list: list.into() }
     }
 
     pub(crate) fn interest(&self) -> Interest {

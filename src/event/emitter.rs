@@ -222,6 +222,11 @@ impl Emitter {
         self.marks.timings(now)
     }
 
+    /// Says whether something was emitted that is not delivered.
+    pub(crate) fn has_news(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     /// Delivers what was emitted. The first observer that aborts gives the reason.
     #[inline]
     pub(crate) fn deliver(&mut self) -> Option<Abort> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::body::{BodySink, Head};
 use crate::drive::multi::Taker;
 use crate::error::Error;
+use crate::flow::call::Hop;
 use crate::message::framing::Framing;
 use crate::proto::receiving::FinalHead;
 use crate::response::{COLLECT_LIMIT, too_long};
@@ -83,7 +84,7 @@ impl Taker for Takes {
         }
     }
 
-    fn begin(&mut self, head: &FinalHead) -> io::Result<()> {
+    fn begin(&mut self, hops: &[Hop], head: &FinalHead) -> io::Result<()> {
         match self {
             Self::Collected { body, max } => {
                 if let Framing::Length(length) = head.framing {
@@ -93,6 +94,10 @@ impl Taker for Takes {
                 Ok(())
             }
             Self::Sink { sink, .. } => {
+                for hop in hops {
+                    let (version, status) = (hop.version(), hop.status());
+                    sink.redirected(&Head::new(version, status, hop.reason(), hop.fields()))?;
+                }
                 let head = &head.head;
                 let reason = head.reason.as_bytes();
                 sink.begin(&Head::new(head.version, head.status, reason, &head.fields))

@@ -108,18 +108,17 @@ pub(crate) enum Action {
         /// Whether the body begins: a source that can be made anew is.
         is_first: bool,
     },
-    /// The machine stopped at a head, or at the end of a dial, so that observers could speak; answered by
-    /// [`ExchangeInput::Wake`].
+    /// The machine stopped at a head of which somebody is told, or at the end of a dial, so that observers could speak;
+    /// answered by [`ExchangeInput::Wake`].
     Resume,
     /// The response can be handed out, and nothing more happens until the caller asks.
     HandOut,
     /// Take the connection out of what watches it and could cancel it: it is the caller's from now on. Answered by
     /// [`ExchangeInput::Upgraded`], or by what broke it.
     Upgrade,
-    /// Ask the pool for a place; answered by [`PoolInput::Place`].
+    /// Ask the pool for a place; answered by [`PoolInput::Place`]. When what came of that is told, what
+    /// [`Call::take_connection`](crate::flow::call::Call::take_connection) gives is put there.
     AskPlace,
-    /// Put the connection into the pool.
-    PutIdle,
     /// Close the connection; answered by [`PoolInput::Closed`].
     Close,
     /// Wait for the first of these.

@@ -38,8 +38,8 @@ use crate::flow::call::chore::Chore;
 use crate::flow::call::detached::Detached;
 pub(crate) use crate::flow::call::detached::DetachedDial;
 use crate::flow::call::ending::tell_call_done;
-use crate::flow::call::hops::Earlier;
 pub use crate::flow::call::hops::Hop;
+use crate::flow::call::hops::{Earlier, NextHop};
 use crate::flow::call::queueing::Queued;
 use crate::flow::call::scarcity::Scarcity;
 use crate::flow::connection::Connection;
@@ -239,7 +239,7 @@ enum Ending {
     /// With this error of an observer that spoke while the connection was being closed; told when it is.
     Aborted(Error),
     /// Not yet: the response is a redirect, and this request follows it.
-    Planned(Box<Plan>),
+    Planned(Box<NextHop>),
     /// Not yet: the attempt is left for what comes next.
     Onward(Onward),
 }
@@ -250,7 +250,7 @@ enum Onward {
     /// The same request by this rule, after this error if it was one.
     Attempt(Option<Box<ErrorFacts>>, RetryRule),
     /// The next hop.
-    Hop(Box<Plan>),
+    Hop(Box<NextHop>),
 }
 
 /// Tells of a call that was refused before any I/O: it has no hop.
@@ -322,7 +322,6 @@ impl Call {
             Input::Cancel(by) => self.cancel(by, turn),
             Input::Aborted(reason) => self.aborted(reason, turn),
         }
-        self.arm(turn);
     }
 
     /// The next thing to be done.

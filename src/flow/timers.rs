@@ -106,14 +106,16 @@ impl Timers {
         };
     }
 
-    /// The earliest deadline.
-    pub(crate) fn next(&self) -> Option<Instant> {
-        self.armed().filter_map(Armed::at).min()
+    /// Disarms all.
+    pub(crate) fn disarm_all(&mut self) {
+        *self = Self::default();
     }
 
-    /// Says whether a deadline lay before a moment.
-    pub(crate) fn had_passed(&self, moment: Instant) -> bool {
-        self.next().is_some_and(|due| due < moment)
+    /// The earliest deadline.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        let more = self.more.as_ref().and_then(|more| more.next());
+        let here = self.here.iter().flatten().filter_map(Armed::at);
+        here.chain(more).min()
     }
 
     /// Takes the timer that has passed; of several the earliest, of equals the first in the order of [`Timer`].
@@ -138,7 +140,11 @@ impl Timers {
     }
 
     fn of(&self, timer: Timer) -> Option<Armed> {
-        self.armed().find(|armed| armed.timer == timer).copied()
+        let mut here = self.here.iter().flatten();
+        match here.find(|armed| armed.timer == timer) {
+            Some(armed) => Some(*armed),
+            None => self.more.as_ref()?.of(timer),
+        }
     }
 
     fn put(&mut self, armed: Armed) {

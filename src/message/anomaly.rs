@@ -127,9 +127,8 @@ impl Anomalies {
     }
 
     /// Says whether there was none.
-    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
-        self.iter().next().is_none()
+        self.0.is_none()
     }
 
     /// Counts those of one kind.

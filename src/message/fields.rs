@@ -20,7 +20,7 @@ pub struct Fields {
 }
 
 /// Where one field line stands in the buffer. A value always begins after its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) name: u32,
     pub(crate) name_len: u16,
@@ -48,11 +48,6 @@ impl Fields {
     /// Takes over a received header or trailer section whose lines the decoder has checked.
     pub(crate) fn from_parts(bytes: Vec<u8>, lines: Vec<Span>) -> Self {
         Self { bytes, lines }
-    }
-
-    /// Where the lines stand in the buffer.
-    pub(crate) fn spans(&self) -> &[Span] {
-        &self.lines
     }
 
     /// Creates an empty list with room for so many lines of so many bytes.
@@ -210,6 +205,12 @@ impl Fields {
         self.lines.iter().map(|span| self.line_of(*span))
     }
 
+    /// Iterates over all lines in wire order, to look for some: what is not looked for is not cut out.
+    pub(crate) fn raw(&self) -> impl Iterator<Item = RawLine<'_>> {
+        let bytes = &self.bytes;
+        self.lines.iter().map(|span| RawLine { bytes, span: *span })
+    }
+
     /// Returns the line at that place, counted from 0.
     #[must_use]
     pub fn line(&self, index: usize) -> Option<FieldLine<'_>> {
@@ -241,10 +242,7 @@ impl Fields {
     }
 
     fn value_of(&self, span: Span) -> &[u8] {
-        let start = span.value as usize;
-        self.bytes
-            .get(start..start + span.value_len as usize)
-            .unwrap_or_default()
+        value_in(&self.bytes, span)
     }
 
     fn line_of(&self, span: Span) -> FieldLine<'_> {
@@ -268,6 +266,42 @@ fn name_bytes(bytes: &[u8], span: Span) -> &[u8] {
     bytes
         .get(start..start + usize::from(span.name_len))
         .unwrap_or_default()
+}
+
+fn value_in(bytes: &[u8], span: Span) -> &[u8] {
+    let start = span.value as usize;
+    bytes
+        .get(start..start + span.value_len as usize)
+        .unwrap_or_default()
+}
+
+/// One field line of which nothing is cut out yet.
+#[derive(Clone, Copy)]
+pub(crate) struct RawLine<'a> {
+    bytes: &'a [u8],
+    span: Span,
+}
+
+impl<'a> RawLine<'a> {
+    /// Compares the name without case with one of lower-case letters and `-` (RFC 9110 §5.1): in those, and in no other
+    /// byte of a token, setting one bit makes upper case lower and changes nothing else.
+    pub(crate) fn is<const N: usize>(self, lower: &[u8; N]) -> bool {
+        if usize::from(self.span.name_len) != N {
+            return false;
+        }
+        let differ = |name: &[u8; N]| {
+            let bytes = name.iter().zip(lower);
+            bytes.fold(0, |seen, (byte, lower)| seen | ((byte | 0x20) ^ lower))
+        };
+        name_bytes(self.bytes, self.span)
+            .first_chunk()
+            .is_some_and(|name| differ(name) == 0)
+    }
+
+    /// The field value.
+    pub(crate) fn value(self) -> &'a [u8] {
+        value_in(self.bytes, self.span)
+    }
 }
 
 impl<'a> FieldLine<'a> {

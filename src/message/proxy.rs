@@ -68,6 +68,8 @@ pub struct Proxy {
     authority: Box<str>,
     credentials: Option<ProxyCredentials>,
     connect_fields: Fields,
+    /// Those of them that go with whole requests too.
+    request_fields: Fields,
 }
 
 /// Who one is to a proxy. A secret.
@@ -130,6 +132,7 @@ impl Proxy {
             authority: text.into(),
             credentials: None,
             connect_fields: Fields::new(),
+            request_fields: Fields::new(),
         }
     }
 
@@ -183,6 +186,23 @@ impl Proxy {
         Ok(self)
     }
 
+    /// Adds a field that is sent with whatever is sent to this proxy itself: with each CONNECT, as
+    /// [`connect_field`](Self::connect_field), and with each request in absolute-form. **With such a request the proxy
+    /// may pass it on to the origin**, unless it is `Proxy-Authorization`, which is for the proxy alone (RFC 9110 §11.7.2).
+    /// What goes through a tunnel does not have it. Where a request has a field of that name itself, that one is sent;
+    /// `User-Agent` and `Accept` of the client give way to it. Events show it as they show any field of a request.
+    ///
+    /// # Errors
+    /// As [`connect_field`](Self::connect_field).
+    pub fn field(self, name: &str, value: &str) -> Result<Self, Error> {
+        let mut proxy = self.connect_field(name, value)?;
+        proxy
+            .request_fields
+            .append(name, value)
+            .map_err(|rule| refused(name, rule))?;
+        Ok(proxy)
+    }
+
     /// What the proxy speaks.
     #[must_use]
     pub fn scheme(&self) -> ProxyScheme {
@@ -217,6 +237,12 @@ impl Proxy {
     #[must_use]
     pub fn connect_fields(&self) -> &Fields {
         &self.connect_fields
+    }
+
+    /// The fields that are sent with requests in absolute-form. Their values may be secrets.
+    #[must_use]
+    pub fn request_fields(&self) -> &Fields {
+        &self.request_fields
     }
 
     /// The host to be dialed.
@@ -271,6 +297,7 @@ impl Ord for Proxy {
             port,
             credentials,
             connect_fields,
+            request_fields,
             // Both follow from the other parts.
             kind: _,
             authority: _,
@@ -281,6 +308,7 @@ impl Ord for Proxy {
             .then_with(|| zone.cmp(&other.zone))
             .then_with(|| credentials.cmp(&other.credentials))
             .then_with(|| lines(connect_fields).cmp(lines(&other.connect_fields)))
+            .then_with(|| lines(request_fields).cmp(lines(&other.request_fields)))
     }
 }
 
@@ -312,6 +340,7 @@ impl fmt::Debug for Proxy {
             .field("at", &format_args!("{self}"))
             .field("credentials", &self.credentials)
             .field("connect_fields", &self.connect_fields)
+            .field("request_fields", &self.request_fields)
             .finish()
     }
 }

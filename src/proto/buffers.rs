@@ -128,6 +128,7 @@ impl Buffer {
         self.memory.get_mut(from..self.end).unwrap_or_default()
     }
 
+    #[cold]
     fn make_room(&mut self, least: usize) {
         if self.start > 0 {
             self.memory.copy_within(self.start..self.end, 0);

@@ -2,7 +2,8 @@
 //!
 //! The rule guarded here: the same bytes give the same head or the same fault at the same offset, however they
 //! were cut, and every byte is looked at a bounded number of times. What may be judged by its first bytes (is
-//! this HTTP/1 at all?) is judged by them; everything else when its line is complete.
+//! this HTTP/1 at all?) is judged by them; everything else when its line is complete. An ordinary head that is there whole
+//! is read at once; a property test holds that to the long way.
 //!
 //! ```text
 //!   Begin --first byte that is no CRLF--> StatusLine --LF--> Section --empty line--> Begin
@@ -17,7 +18,9 @@ use crate::message::fields::Fields;
 use crate::message::framing::Version;
 use crate::message::status::canonical_reason;
 pub(crate) use crate::proto::section::HeadFault;
-use crate::proto::section::{Bounds, LineCursor, SectionScan, is_control, note_line_end};
+use crate::proto::section::{
+    Bounds, LineCursor, SectionScan, is_control, note_line_end, read_ordinary, split_at_control,
+};
 
 /// Bytes of empty lines that are skipped before a status line: two CRLF.
 const SKIPPED: usize = 4;
@@ -130,8 +133,22 @@ impl HeadDecoder {
         limits: &Limits,
         strictness: Strictness,
     ) -> Result<Option<Head>, HeadFault> {
+        if matches!(self.state, State::Begin) {
+            if let Some(head) = read_whole(input, limits) {
+                return Ok(Some(head));
+            }
+        }
+        self.decode_on(input, &Bounds::head(limits), strictness)
+    }
+
+    /// Reads on, line by line.
+    fn decode_on(
+        &mut self,
+        input: &[u8],
+        bounds: &Bounds,
+        strictness: Strictness,
+    ) -> Result<Option<Head>, HeadFault> {
         self.received = input.len();
-        let bounds = Bounds::head(limits);
         if matches!(self.state, State::Begin) {
             let Some(start) = skip_empty_lines(input, strictness)? else {
                 return Ok(None);
@@ -144,7 +161,7 @@ impl HeadDecoder {
         }
         if let State::StatusLine(cursor) = &mut self.state {
             let Some((line, next)) =
-                read_status_line(cursor, input, &bounds, strictness, &mut self.anomalies)?
+                read_status_line(cursor, input, bounds, strictness, &mut self.anomalies)?
             else {
                 return Ok(None);
             };
@@ -153,7 +170,7 @@ impl HeadDecoder {
         let State::Section(line, scan) = &mut self.state else {
             return Ok(None);
         };
-        let Some((fields, end)) = scan.decode(input, &bounds, strictness, &mut self.anomalies)?
+        let Some((fields, end)) = scan.decode(input, bounds, strictness, &mut self.anomalies)?
         else {
             return Ok(None);
         };
@@ -161,6 +178,59 @@ impl HeadDecoder {
         *self = Self::new();
         Ok(Some(head))
     }
+}
+
+/// Reads an ordinary head that is there whole, and so short that no line of it can be too long; none for any other.
+fn read_whole(input: &[u8], limits: &Limits) -> Option<Head> {
+    let reach = limits.line_bytes.min(limits.head_bytes);
+    let visible = input.get(..reach).unwrap_or(input);
+    let (version, line) = split_version(visible)?;
+    let (digits, [b' ', line @ ..]) = line.split_first_chunk()? else {
+        return None;
+    };
+    let (phrase, [b'\r', b'\n', section @ ..]) = split_at_control(line)? else {
+        return None;
+    };
+    let status = ordinary_status(digits)?;
+    let (fields, section_bytes) = read_ordinary(section)?;
+    if fields.len() > limits.field_lines {
+        return None;
+    }
+    let line_bytes = visible.len().saturating_sub(section.len());
+    Some(Head {
+        status,
+        version,
+        reason: Reason::new(status, phrase),
+        fields,
+        bytes: line_bytes.saturating_add(section_bytes),
+        anomalies: Anomalies::default(),
+    })
+}
+
+/// Splits a version that has no anomaly from what follows it.
+fn split_version(line: &[u8]) -> Option<(Version, &[u8])> {
+    match line.strip_prefix(b"HTTP/1.1 ") {
+        Some(rest) => Some((Version::Http11, rest)),
+        None => Some((Version::Http10, line.strip_prefix(b"HTTP/1.0 ")?)),
+    }
+}
+
+fn ordinary_status(digits: &[u8; 3]) -> Option<u16> {
+    let [
+        hundreds @ b'1'..=b'9',
+        tens @ b'0'..=b'9',
+        ones @ b'0'..=b'9',
+    ] = digits
+    else {
+        return None;
+    };
+    let [hundreds, tens, ones] = [hundreds, tens, ones].map(|digit| u16::from(digit & 0xf));
+    Some(
+        hundreds
+            .wrapping_mul(100)
+            .wrapping_add(tens.wrapping_mul(10))
+            .wrapping_add(ones),
+    )
 }
 
 impl StatusLine {

@@ -33,7 +33,7 @@ pub(crate) struct HeadPlan<'a> {
     pub(crate) method: &'a str,
     pub(crate) target: &'a str,
     pub(crate) host: &'a [u8],
-    /// The proxy that is given the request, if it wants to know who asks.
+    /// The proxy that is given the request.
     pub(crate) proxy: Option<&'a Proxy>,
     pub(crate) user_agent: bool,
     pub(crate) accept: bool,
@@ -86,19 +86,19 @@ impl HeadPlan<'_> {
         } else {
             AddedBy::Client
         };
+        let is_of_proxy = |name| {
+            let proxy = self.proxy;
+            proxy.is_some_and(|proxy| proxy.request_fields().contains(name))
+        };
         line("Host", self.host, host_by);
-        if self.user_agent {
+        if self.user_agent && !is_of_proxy("user-agent") {
             line("User-Agent", USER_AGENT.as_bytes(), AddedBy::Client);
         }
-        if self.accept {
+        if self.accept && !is_of_proxy("accept") {
             line("Accept", b"*/*", AddedBy::Client);
         }
-        if let Some(credentials) = self.proxy.and_then(Proxy::basic) {
-            line(
-                "Proxy-Authorization",
-                credentials.as_bytes(),
-                AddedBy::Client,
-            );
+        if let Some(proxy) = self.proxy {
+            self.each_line_of(proxy, &mut line);
         }
         for field in self.fields.iter() {
             line(field.name(), field.value(), AddedBy::User);
@@ -128,6 +128,19 @@ impl HeadPlan<'_> {
                 );
             }
             RequestFraming::Chunked => line("Transfer-Encoding", b"chunked", AddedBy::Client),
+        }
+    }
+
+    /// Goes through the lines that are for the proxy, but for those that the request has itself: who asks
+    /// (RFC 9110 §11.7.2), and the fields that are sent to it with whatever is.
+    fn each_line_of(&self, proxy: &Proxy, line: &mut impl FnMut(&str, &[u8], AddedBy)) {
+        const NAME: &str = "Proxy-Authorization";
+        if let Some(credentials) = proxy.basic().filter(|_| !self.fields.contains(NAME)) {
+            line(NAME, credentials.as_bytes(), AddedBy::Client);
+        }
+        let fields = proxy.request_fields().iter();
+        for field in fields.filter(|field| !self.fields.contains(field.name())) {
+            line(field.name(), field.value(), AddedBy::User);
         }
     }
 }

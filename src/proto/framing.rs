@@ -57,12 +57,15 @@ pub(crate) fn response_framing(
         _ => {}
     }
     let mut anomalies = Anomalies::default();
-    let length = content_length(&head.fields, strictness, &mut anomalies)?;
-    let coding = transfer_coding(head, strictness, &mut anomalies)?;
+    let said = Said::read(&head.fields, strictness, &mut anomalies)?;
+    let coding = said.coding(head.version, strictness, &mut anomalies)?;
     let has_body = !request.is_head && !matches!(head.status, 204 | 304);
     let (framing, fault) = match coding {
-        Coding::None => (length.map_or(Framing::UntilClose, Framing::Length), None),
-        Coding::Chunked if length.is_none() => (Framing::Chunked, None),
+        Coding::None => (
+            said.length.map_or(Framing::UntilClose, Framing::Length),
+            None,
+        ),
+        Coding::Chunked if said.length.is_none() => (Framing::Chunked, None),
         Coding::Chunked if strictness == Strictness::Strict => {
             return Err(FramingRule::LengthAndCoding);
         }
@@ -79,7 +82,7 @@ pub(crate) fn response_framing(
         ),
     };
     let framing = if has_body { framing } else { Framing::None };
-    let reason = fault.or_else(|| close_reason(request, head, framing));
+    let reason = fault.or_else(|| close_reason(request, head.version, &said, framing));
     Ok(Verdict {
         framing,
         persistence: reason.map_or(Persistence::Persistent, Persistence::Close),
@@ -108,18 +111,50 @@ fn switches_as_asked(request: RequestFacts<'_>, head: &Head) -> bool {
     head.version == Version::Http11 && named.peek().is_some() && named.all(is_offered)
 }
 
-/// Reads the length from all lines (RFC 9110 §8.6). Equal values count as one (RFC 9112 §6.3).
-fn content_length(
-    fields: &Fields,
-    strictness: Strictness,
-    anomalies: &mut Anomalies,
-) -> Result<Option<u64>, FramingRule> {
-    let mut length = None;
-    for value in fields.get_all("content-length") {
+/// What the field lines say that decide on framing and persistence.
+#[derive(Default)]
+struct Said<'a> {
+    length: Option<u64>,
+    /// The first Transfer-Encoding line.
+    coding: Option<&'a [u8]>,
+    codings: usize,
+    /// The connection options (RFC 9110 §7.6.1) that matter.
+    close: bool,
+    keep_alive: bool,
+}
+
+impl<'a> Said<'a> {
+    /// Reads all lines once.
+    fn read(
+        fields: &'a Fields,
+        strictness: Strictness,
+        anomalies: &mut Anomalies,
+    ) -> Result<Self, FramingRule> {
+        let mut said = Self::default();
+        for line in fields.raw() {
+            if line.is(b"content-length") {
+                said.add_length(line.value(), strictness, anomalies)?;
+            } else if line.is(b"transfer-encoding") {
+                said.coding = said.coding.or_else(|| Some(line.value()));
+                said.codings = said.codings.saturating_add(1);
+            } else if line.is(b"connection") {
+                said.add_options(line.value());
+            }
+        }
+        Ok(said)
+    }
+
+    /// Adds a Content-Length line (RFC 9110 §8.6). Equal values count as one (RFC 9112 §6.3).
+    fn add_length(
+        &mut self,
+        value: &[u8],
+        strictness: Strictness,
+        anomalies: &mut Anomalies,
+    ) -> Result<(), FramingRule> {
         for element in value.split(|byte| *byte == b',') {
             let next = decimal(trim_ows(element))?;
-            match length {
-                None => length = Some(next),
+            match self.length {
+                None => self.length = Some(next),
                 Some(first) if first != next => return Err(FramingRule::LengthsDiffer),
                 Some(_) if strictness == Strictness::Strict => {
                     return Err(FramingRule::LengthSyntax);
@@ -127,8 +162,39 @@ fn content_length(
                 Some(_) => anomalies.note(Anomaly::EqualLengths, 0),
             }
         }
+        Ok(())
     }
-    Ok(length)
+
+    /// Adds a Connection line. Options compare without case.
+    fn add_options(&mut self, value: &[u8]) {
+        for option in list_elements(value) {
+            self.close |= option.eq_ignore_ascii_case(b"close");
+            self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+        }
+    }
+
+    /// Accepts exactly one Transfer-Encoding line with exactly `chunked`, in any case (RFC 9112 §6.1).
+    fn coding(
+        &self,
+        version: Version,
+        strictness: Strictness,
+        anomalies: &mut Anomalies,
+    ) -> Result<Coding, FramingRule> {
+        let Some(coding) = self.coding else {
+            return Ok(Coding::None);
+        };
+        if version == Version::Http10 {
+            if strictness == Strictness::Strict {
+                return Err(FramingRule::CodingInHttp10);
+            }
+            anomalies.note(Anomaly::TransferEncodingInHttp10, 0);
+            return Ok(Coding::InHttp10);
+        }
+        if self.codings > 1 || !coding.eq_ignore_ascii_case(b"chunked") {
+            return Err(FramingRule::TransferCoding);
+        }
+        Ok(Coding::Chunked)
+    }
 }
 
 /// Reads decimal digits, and nothing but digits, into 64 bits.
@@ -153,51 +219,26 @@ enum Coding {
     InHttp10,
 }
 
-/// Accepts exactly one line with exactly `chunked`, in any case (RFC 9112 §6.1).
-fn transfer_coding(
-    head: &Head,
-    strictness: Strictness,
-    anomalies: &mut Anomalies,
-) -> Result<Coding, FramingRule> {
-    let mut values = head.fields.get_all("transfer-encoding");
-    let Some(value) = values.next() else {
-        return Ok(Coding::None);
-    };
-    if head.version == Version::Http10 {
-        if strictness == Strictness::Strict {
-            return Err(FramingRule::CodingInHttp10);
-        }
-        anomalies.note(Anomaly::TransferEncodingInHttp10, 0);
-        return Ok(Coding::InHttp10);
-    }
-    if values.next().is_some() || !value.eq_ignore_ascii_case(b"chunked") {
-        return Err(FramingRule::TransferCoding);
-    }
-    Ok(Coding::Chunked)
-}
-
 /// Says why a well-framed response ends its connection (RFC 9112 §9.3); none when it does not.
-fn close_reason(request: RequestFacts<'_>, head: &Head, framing: Framing) -> Option<CloseReason> {
+fn close_reason(
+    request: RequestFacts<'_>,
+    version: Version,
+    said: &Said<'_>,
+    framing: Framing,
+) -> Option<CloseReason> {
     if framing == Framing::UntilClose {
         Some(CloseReason::DelimitedByClose)
     } else if request.is_connect {
         Some(CloseReason::ConnectRefused)
     } else if request.said_close {
         Some(CloseReason::CloseRequested)
-    } else if has_option(&head.fields, "close") {
+    } else if said.close {
         Some(CloseReason::PeerClose)
-    } else if head.version == Version::Http10 && !has_option(&head.fields, "keep-alive") {
+    } else if version == Version::Http10 && !said.keep_alive {
         Some(CloseReason::Http10)
     } else {
         None
     }
-}
-
-/// Looks for a connection option in all Connection lines, without case (RFC 9110 §7.6.1).
-pub(crate) fn has_option(fields: &Fields, option: &str) -> bool {
-    fields
-        .elements("connection")
-        .any(|element| element.eq_ignore_ascii_case(option.as_bytes()))
 }
 
 /// What a server says about how long it keeps an idle connection. Only ever shortens our own time
@@ -214,20 +255,24 @@ impl KeepAliveHint {
     /// Reads `Keep-Alive: timeout=N, max=M`; what is not understood is not there, of several the least counts.
     pub(crate) fn parse(fields: &Fields) -> Self {
         let mut hint = Self::default();
-        for element in fields.elements("keep-alive") {
-            let mut parts = element.splitn(2, |byte| *byte == b'=');
-            let name = trim_ows(parts.next().unwrap_or_default());
-            let Ok(value) = decimal(trim_ows(parts.next().unwrap_or_default())) else {
-                continue;
-            };
-            if name.eq_ignore_ascii_case(b"timeout") {
-                let timeout = Duration::from_secs(value);
-                hint.timeout = Some(hint.timeout.map_or(timeout, |least| least.min(timeout)));
-            } else if name.eq_ignore_ascii_case(b"max") {
-                hint.max = Some(hint.max.map_or(value, |least| least.min(value)));
-            }
+        for line in fields.raw().filter(|line| line.is(b"keep-alive")) {
+            list_elements(line.value()).for_each(|element| hint.add(element));
         }
         hint
+    }
+
+    fn add(&mut self, element: &[u8]) {
+        let mut parts = element.splitn(2, |byte| *byte == b'=');
+        let name = trim_ows(parts.next().unwrap_or_default());
+        let Ok(value) = decimal(trim_ows(parts.next().unwrap_or_default())) else {
+            return;
+        };
+        if name.eq_ignore_ascii_case(b"timeout") {
+            let timeout = Duration::from_secs(value);
+            self.timeout = Some(self.timeout.map_or(timeout, |least| least.min(timeout)));
+        } else if name.eq_ignore_ascii_case(b"max") {
+            self.max = Some(self.max.map_or(value, |least| least.min(value)));
+        }
     }
 }
 

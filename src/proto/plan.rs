@@ -180,8 +180,8 @@ impl Plan {
                 (None, None) => self.url.authority().as_bytes(),
             },
             proxy: match &self.via {
-                Via::Forward(proxy) if !self.fields.contains(PROXY_AUTHORIZATION) => Some(proxy),
-                Via::Forward(_) | Via::Nobody | Via::Tunnel(_) | Via::Unix(_) => None,
+                Via::Forward(proxy) => Some(proxy),
+                Via::Nobody | Via::Tunnel(_) | Via::Unix(_) => None,
             },
             user_agent: self.user_agent,
             accept: self.accept,

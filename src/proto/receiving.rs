@@ -368,14 +368,11 @@ impl Receiving {
 
     /// The tenth byte of a head is the first digit of its status: it tells a final response as it begins.
     fn notice_final_start(&mut self, early: bool, turn: &mut Turn<'_>) {
-        let first_digit = turn
-            .buffers
-            .inbound
-            .filled()
-            .iter()
-            .skip_while(|byte| matches!(byte, b'\r' | b'\n'))
-            .nth(9);
-        if first_digit.is_some_and(|digit| *digit != b'1') {
+        let mut head = turn.buffers.inbound.filled();
+        while let [b'\r' | b'\n', rest @ ..] = head {
+            head = rest;
+        }
+        if head.get(9).is_some_and(|digit| *digit != b'1') {
             self.final_start(early, turn);
         }
     }
@@ -420,15 +417,14 @@ impl Receiving {
         let State::Head(decoder) = &mut self.state else {
             return Ok(Received::Waiting);
         };
-        let complete = decoder
-            .decode(
-                turn.buffers.inbound.filled(),
-                &turn.rules.limits,
-                turn.rules.strictness,
-            )
-            .map_err(|fault| Fault::new(fault, Phase::Head))?;
-        let Some(head) = complete else {
-            return Ok(Received::Waiting);
+        let head = match decoder.decode(
+            turn.buffers.inbound.filled(),
+            &turn.rules.limits,
+            turn.rules.strictness,
+        ) {
+            Ok(Some(head)) => head,
+            Ok(None) => return Ok(Received::Waiting),
+            Err(fault) => return Err(Fault::new(fault, Phase::Head)),
         };
         turn.buffers.inbound.consume(head.bytes);
         let asked = RequestFacts {
@@ -529,6 +525,9 @@ impl Receiving {
 }
 
 fn tell_anomalies(anomalies: &Anomalies, turn: &mut Turn<'_>) {
+    if anomalies.is_empty() {
+        return;
+    }
     for seen in anomalies.iter() {
         let offset = u32::try_from(seen.offset).unwrap_or(u32::MAX);
         let count = seen.count;

@@ -4,12 +4,13 @@
 //! judged when it is complete, a bound when the first byte beyond it has arrived, and of several faults the
 //! one that is certain first is told.
 //!
-//! Two parsers stand side by side. httparse reads an ordinary section, at the first look if it is there whole; whatever
-//! it refuses or cannot hold is read again by [`Builder`], line by line, which knows folds, the lenient mode and where a
-//! fault is. What httparse accepts the builder accepts with the same result: a property test holds them to it.
+//! Two parsers stand side by side. [`read_ordinary`] reads an ordinary section in one pass; whatever it does not take is read
+//! by [`Builder`], line by line, which knows folds, the lenient mode and where a fault is. What the first accepts the
+//! second accepts with the same result, and so does httparse: a property test holds them to it.
 
 mod bounds;
 mod ordinary;
+mod words;
 
 use crate::config::{Limits, Strictness};
 use crate::error::{ErrorKind, HeadRule, Limit};
@@ -17,7 +18,7 @@ use crate::message::anomaly::{Anomalies, Anomaly};
 use crate::message::fields::{Fields, Span, is_token_byte};
 use crate::proto::section::bounds::Bound;
 pub(crate) use crate::proto::section::bounds::Bounds;
-use crate::proto::section::ordinary::{has_crlf_only, read_front};
+pub(crate) use crate::proto::section::ordinary::{read_ordinary, split_at_control};
 
 /// The longest name that a span can hold; matters only where the bound on lines was raised beyond it.
 const LONGEST_NAME: Bound = Bound::new(Limit::LineBytes, u16::MAX as usize);
@@ -127,9 +128,6 @@ impl SectionScan {
         strictness: Strictness,
         anomalies: &mut Anomalies,
     ) -> Result<Option<(Fields, usize)>, HeadFault> {
-        if let Some(whole) = self.read_at_once(input, bounds) {
-            return Ok(Some(whole));
-        }
         let end = match self.scan(input, bounds, strictness, anomalies) {
             Ok(Some(end)) => end,
             Ok(None) => {
@@ -142,8 +140,8 @@ impl SectionScan {
             }
         };
         let section = input.get(self.start..end).unwrap_or_default();
-        let fields = match ordinary::read_fast(section, self.fields) {
-            Some(fields) => fields,
+        let fields = match read_ordinary(section) {
+            Some((fields, _)) => fields,
             None => Builder::new(
                 self.start,
                 section.len(),
@@ -154,25 +152,6 @@ impl SectionScan {
             .read(section)?,
         };
         Ok(Some((fields, end)))
-    }
-
-    /// Reads an ordinary section that is there whole when it is first looked at, and whose bytes are within the bound on
-    /// one line, without looking for its lines before.
-    fn read_at_once(&self, input: &[u8], bounds: &Bounds) -> Option<(Fields, usize)> {
-        if self.line.searched > self.start {
-            return None;
-        }
-        let reach = self.start.saturating_add(bounds.line.max);
-        let reach = reach.min(bounds.bytes.max).min(input.len());
-        let visible = input.get(self.start..reach)?;
-        if let [] | [b'\r' | b'\n', ..] = visible {
-            return None;
-        }
-        let (fields, used) = read_front(visible)?;
-        let end = self.start.saturating_add(used);
-        let is_plain =
-            fields.len() <= bounds.fields.max && has_crlf_only(visible.get(..used)?, &fields);
-        is_plain.then_some((fields, end))
     }
 
     /// Finds line ends up to the empty line; returns the offset behind it.
@@ -466,9 +445,10 @@ use tests::work;
 #[cfg(not(test))]
 const fn work(_bytes: usize) {}
 
-/// Finds the first LF from an offset on, eight bytes at a time.
+/// Finds the first LF from an offset on.
 fn find_lf(bytes: &[u8], from: usize) -> Option<usize> {
-    let found = find_lf_in(bytes, from);
+    let found = words::split(bytes.get(from..)?, words::line_feed)
+        .map(|(before, _)| before.len().saturating_add(from));
     work(
         found
             .unwrap_or(bytes.len())
@@ -476,25 +456,6 @@ fn find_lf(bytes: &[u8], from: usize) -> Option<usize> {
             .saturating_sub(from),
     );
     found
-}
-
-fn find_lf_in(bytes: &[u8], from: usize) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = 0x8080_8080_8080_8080;
-    const LFS: u64 = ONES.wrapping_mul(b'\n' as u64);
-    let mut at = from;
-    let mut words = bytes.get(from..)?.chunks_exact(8);
-    for word in words.by_ref() {
-        let difference = <[u8; 8]>::try_from(word).map_or(0, u64::from_le_bytes) ^ LFS;
-        // The lowest bit set marks the first byte that is zero; only bits above it can be wrong.
-        let zeros = difference.wrapping_sub(ONES) & !difference & HIGHS;
-        if zeros != 0 {
-            return Some(at.saturating_add(zeros.trailing_zeros() as usize / 8));
-        }
-        at = at.saturating_add(8);
-    }
-    let rest = words.remainder().iter().position(|byte| *byte == b'\n')?;
-    Some(at.saturating_add(rest))
 }
 
 /// Reads the trailer section of a chunked body (RFC 9112 §7.1.2). As for a head, the input always begins at

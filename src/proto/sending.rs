@@ -353,21 +353,20 @@ impl Sending {
         turn: &mut Turn<'_>,
     ) {
         self.unblocked(turn.now);
-        match std::mem::replace(&mut self.state, State::Failed(failure)) {
-            State::Finished => self.state = State::Finished,
-            State::Failed(earlier) => self.state = State::Failed(earlier),
-            State::Head { .. } => self.wrote_request(Some(failure), turn),
+        match &self.state {
+            State::Finished | State::Failed(_) => return,
+            State::Head { .. } => {}
             State::Waiting { since, .. } => {
-                let waited = turn.now.saturating_duration_since(since);
+                let waited = turn.now.saturating_duration_since(*since);
                 self.expect_done(outcome, waited, turn);
-                self.wrote_request(Some(failure), turn);
             }
             State::Body(body) => {
                 let bytes = body.accepted(turn.buffers.outbound.len());
                 self.body_done(bytes, true, turn);
-                self.wrote_request(Some(failure), turn);
             }
         }
+        self.state = State::Failed(failure);
+        self.wrote_request(Some(failure), turn);
     }
 
     /// Says that the source is not asked again; bytes that were pulled still go out.

@@ -420,6 +420,26 @@ fn bodies_heads_and_timings_go_where_they_belong() {
     assert_eq!(Summary::read(&ran.out).count("errors"), "aborted 1");
 }
 
+/// As without `-Z`, and as curl does: those of redirects too.
+#[test]
+fn heads_of_redirects_are_written_wherever_content_goes() {
+    let peer = moving();
+    let own = file("heads.txt", b"");
+    let url = peer.url("/a");
+    let heads = "HTTP/1.1 302 Found\r\nLocation: /b\r\nContent-Length: 0\r\n\r\n\
+                 HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n";
+    for flags in [&["-L", "-i"][..], &["-L", "-i", "-Z", "2"]] {
+        let ran = run(&[flags, &["-o", own.to_str().unwrap(), &url]].concat());
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        let written = fs::read_to_string(&*own).unwrap();
+        assert_eq!(written, format!("{heads}ok"), "{flags:?}");
+        let ran = run(&[flags, &["-o", "-", &url]].concat());
+        assert_eq!(ran.out, format!("{heads}ok"), "{flags:?}");
+        let ran = run(&[flags, &[&*url]].concat());
+        assert_eq!(ran.out, heads, "{flags:?}");
+    }
+}
+
 #[test]
 fn options_of_the_request_hold_for_all_calls() {
     let peer = hello();

@@ -107,6 +107,57 @@ fn fields_and_credentials_go_to_the_proxy() {
     well(&run(&["-k", "-x", &proxy, "-U", "you:wrong", url]));
 }
 
+/// `-U` and `--proxy-header` hold for a proxy of the environment, and for requests that it is given whole.
+#[test]
+fn a_proxy_of_the_environment_gets_them_too() {
+    let origin = hello();
+    let relay = leading(Relay::http().credentials("me", "pw"), &origin);
+    let flags = [
+        "-U",
+        "me:pw",
+        "--proxy-header",
+        "X-Zone: 7",
+        "--proxy-header",
+        "X-Own: theirs",
+        "--proxy-header",
+        "User-Agent: theirs",
+        "-H",
+        "X-Own: mine",
+    ];
+    let through = |variable, args: &[&str]| -> Ran {
+        let args = [args, &flags, &["-k", URL]].concat();
+        let ran = command(&args).env(variable, relay.url()).output();
+        ran.unwrap().into()
+    };
+    for (variable, args) in [
+        ("http_proxy", &[][..]),
+        ("all_proxy", &["-Z", "2"]),
+        ("unused", &["-x", &relay.url()]),
+    ] {
+        well(&through(variable, args));
+        let asked = String::from_utf8(relay.seen().pop().unwrap().asked).unwrap();
+        let lines: Vec<_> = asked.split("\r\n").collect();
+        assert_eq!(lines[0], "GET http://origin.test/a?b HTTP/1.1");
+        let starting = |name| -> Vec<_> { lines.iter().filter(|l| l.starts_with(name)).collect() };
+        assert_eq!(
+            starting("Proxy-Auth"),
+            [&"Proxy-Authorization: Basic bWU6cHc="]
+        );
+        assert_eq!(starting("X-Zone"), [&"X-Zone: 7"], "{asked}");
+        // The request's own field goes before, and a default gives way.
+        assert_eq!(starting("X-Own"), [&"X-Own: mine"], "{asked}");
+        assert_eq!(starting("User-Agent"), [&"User-Agent: theirs"], "{asked}");
+    }
+    // Without a proxy nobody gets anything.
+    let ran = run(&[&flags[..], &[&origin.url("/")]].concat());
+    well(&ran);
+    let head = String::from_utf8(origin.requests().pop().unwrap().head).unwrap();
+    assert!(
+        !head.contains("Proxy") && !head.contains("X-Zone") && !head.contains("theirs"),
+        "{head}"
+    );
+}
+
 #[test]
 fn what_a_proxy_says_instead_of_a_tunnel_is_shown() {
     let answer = "HTTP/1.1 403 No\r\nX-Why: closed\r\nContent-Length: 0\r\n\r\n";
@@ -298,9 +349,7 @@ fn exit_codes_of_proxies_are_those_of_curl() {
         assert_eq!(ran.code, code, "{proxy}: {}", ran.err);
     }
     for args in [
-        &["-U", "a:b"][..],
-        &["--proxy-header", "X: y"],
-        &["-x", "p", "--proxy-header", "Host: y"],
+        &["-x", "p", "--proxy-header", "Host: y"][..],
         &["-x", "p", "--proxy-header", "X"],
         &["-x", "socks5://p", "-U", "a"],
     ] {

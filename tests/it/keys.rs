@@ -211,6 +211,7 @@ const OF_A_CLIENT: &[&str] = &[
     "dial_profile",
     "address_family",
     "proxy",
+    "proxy_of_environment",
     "no_proxy",
     "proxy_with",
     "local_address",

@@ -43,6 +43,8 @@ fn d07_a_redirect_is_followed_over_the_same_connection() {
         .map(|hop| (hop.url().path(), hop.status(), hop.is_connection_reused()))
         .collect();
     assert_eq!(hops, [("/a/x", 302, false), ("/b", 301, true)]);
+    let locations = (response.history().iter()).map(|hop| hop.fields().get_str("location"));
+    assert!(locations.eq([Some("/b?q#f"), Some("c")]));
     let timings = response.timings();
     assert_eq!(timings.hops().len(), 2);
     assert!(timings.phases().redirect.is_some());

@@ -180,20 +180,18 @@ pub(crate) struct Args {
     /// Through [http|https|socks5|socks5h://]host[:1080]; '' is none
     #[arg(short = 'x', long, value_name = "PROXY", help_heading = "Connection")]
     pub(crate) proxy: Option<String>,
-    /// Credentials for the proxy of -x, and for no other
+    /// Credentials for the proxy, of the environment too
     #[arg(
         short = 'U',
         long,
         value_name = "USER:PASSWORD",
-        requires = "proxy",
         help_heading = "Connection"
     )]
     pub(crate) proxy_user: Option<String>,
-    /// Field for a CONNECT to the proxy of -x, as -H
+    /// Field for the proxy, as -H; of http URLs it may go on
     #[arg(
         long = "proxy-header",
         value_name = "LINE",
-        requires = "proxy",
         help_heading = "Connection"
     )]
     pub(crate) proxy_headers: Vec<String>,
@@ -462,9 +460,14 @@ mod tests {
         check("--timings flat u", true);
     }
 
+    /// Lines of the help. Each flag has one, so that who looks for a flag finds it in one pass: this bound is reached,
+    /// and whoever adds a flag, or lets a text of one run over its line, raises it knowingly.
+    const HELP_LINES_MAX: usize = 84;
+
     #[test]
-    fn the_help_fits_one_screen() {
+    fn the_help_has_a_line_for_each_flag() {
         let help = Args::command().term_width(100).render_help().to_string();
-        assert!(help.lines().count() <= 96, "{} lines", help.lines().count());
+        let lines = help.lines().count();
+        assert!(lines <= HELP_LINES_MAX, "{lines} lines");
     }
 }

@@ -49,10 +49,10 @@ pub(crate) struct Content {
 #[derive(Debug)]
 enum To {
     Nowhere,
-    /// Made when the head is in, so that a failed call leaves none; it may begin with the head.
+    /// Made when the final head is in, so that a failed call leaves none; it may begin with the heads that came.
     Path {
         path: PathBuf,
-        with_head: bool,
+        heads: Option<Vec<u8>>,
     },
     File(File),
 }
@@ -89,7 +89,7 @@ impl Content {
     pub(crate) fn to_file(args: &Args, path: &Path, again: &Again) -> Self {
         let to = To::Path {
             path: path.to_owned(),
-            with_head: args.include || args.head,
+            heads: (args.include || args.head).then(Vec::new),
         };
         let unwanted = Unwanted {
             errors: args.fail,
@@ -100,14 +100,25 @@ impl Content {
 }
 
 impl BodySink for Content {
+    fn redirected(&mut self, head: &Head<'_>) -> io::Result<()> {
+        if let To::Path {
+            heads: Some(heads), ..
+        } = &mut self.to
+        {
+            heads.extend(head_as_it_came(head));
+        }
+        Ok(())
+    }
+
     fn begin(&mut self, head: &Head<'_>) -> io::Result<()> {
         if self.unwanted.has(head.status()) {
             self.to = To::Nowhere;
         }
-        if let To::Path { path, with_head } = &self.to {
+        if let To::Path { path, heads } = &mut self.to {
             let mut file = File::create(path)?;
-            if *with_head {
-                file.write_all(&head_as_it_came(head))?;
+            if let Some(heads) = heads {
+                heads.extend(head_as_it_came(head));
+                file.write_all(heads)?;
             }
             self.to = To::File(file);
         }

@@ -67,7 +67,7 @@ impl FieldLines {
     /// Gives a proxy its fields.
     pub(crate) fn apply_to_proxy(&self, mut proxy: Proxy) -> Result<Proxy, wirescope::Error> {
         for (name, value) in &self.lines {
-            proxy = proxy.connect_field(name, value)?;
+            proxy = proxy.field(name, value)?;
         }
         Ok(proxy)
     }

@@ -122,7 +122,7 @@ impl<'a> Many<'a> {
             observers.push(observer);
             Told::new(events)
         });
-        let client = order::client(args, observers, None)?;
+        let client = order::client(args, observers)?;
         let mut board = Board::new(args, screen, urls.count());
         if let Some(most) = room::make(args, at_once) {
             let text = format!(

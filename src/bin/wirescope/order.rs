@@ -14,7 +14,6 @@ use crate::connect_to;
 use crate::exit::Failure;
 use crate::fields::FieldLines;
 use crate::interface;
-use crate::output::Heads;
 use crate::proxy;
 use crate::tls;
 use crate::verbose::Verbose;
@@ -107,12 +106,8 @@ fn range_field(range: &str) -> Result<String, Failure> {
     }
 }
 
-/// The client of the command line. Without a place for them, the heads of redirects that are followed are not kept.
-pub(crate) fn client(
-    args: &Args,
-    observers: Vec<ObserverRef>,
-    heads: Option<&Heads>,
-) -> Result<Client, Failure> {
+/// The client of the command line.
+pub(crate) fn client(args: &Args, observers: Vec<ObserverRef>) -> Result<Client, Failure> {
     let mut overrides = Overrides::new();
     for text in &args.resolve {
         overrides
@@ -159,10 +154,6 @@ pub(crate) fn client(
         }
         None if args.verbose => builder = builder.observe(ObserverRef::new(Verbose::default())),
         None => {}
-    }
-    if let Some(heads) = heads.filter(|_| args.location && (args.include || args.head)) {
-        let heads = heads.clone();
-        builder = builder.wrap(move |next| heads.keeping(next));
     }
     for observer in observers {
         builder = builder.observe(observer);

@@ -3,84 +3,52 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use wirescope::body::Head;
-use wirescope::{Completion, HopRequest, Response, RoundTrip};
+use wirescope::{Completion, Hop, Response};
 
 use crate::args::Args;
 use crate::exit::Failure;
-
-/// The heads of responses whose redirects were followed, until they are written.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Heads(Arc<Mutex<Vec<u8>>>);
-
-impl Heads {
-    /// Keeps the heads of all responses that a round trip gives.
-    pub(crate) fn keeping<R: RoundTrip>(self, next: R) -> impl RoundTrip + use<R> {
-        Keeping(self, next)
-    }
-
-    /// Takes what was kept, but for the head that is handed out in the end.
-    fn take(&self, last: &[u8]) -> Vec<u8> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut heads = std::mem::take(&mut *kept);
-        if heads.ends_with(last) {
-            heads.truncate(heads.len() - last.len());
-        }
-        heads
-    }
-}
-
-struct Keeping<R>(Heads, R);
-
-impl<R: RoundTrip> RoundTrip for Keeping<R> {
-    fn round_trip(&self, hop: HopRequest) -> wirescope::Result<Response> {
-        let response = self.1.round_trip(hop)?;
-        let mut kept = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.extend_from_slice(&head_of(&response));
-        Ok(response)
-    }
-}
 
 /// Writes what is wanted of a response, and reads its body to the end in any case.
 ///
 /// Without `-o` the body goes nowhere, and the head of `-i` or `-I` to standard output. A file is made when
 /// the head is in, so that a failed call leaves none.
-pub(crate) fn write(
-    args: &Args,
-    index: usize,
-    response: &mut Response,
-    heads: &Heads,
-) -> Result<(), Failure> {
-    let last = head_of(response);
-    let (mut body, name) = begin(args, index, || [heads.take(&last), last].concat())?;
+pub(crate) fn write(args: &Args, index: usize, response: &mut Response) -> Result<(), Failure> {
+    let (mut body, name) = begin(args, index, || {
+        let (version, status) = (response.version(), response.status());
+        let (reason, fields) = (response.reason(), response.fields());
+        heads(
+            response.history(),
+            Head::new(version, status, reason, fields),
+        )
+    })?;
     response
         .copy_to(&mut body)
         .and_then(|_| body.flush())
         .map_err(|error| told_apart(name, error))
 }
 
-/// As [`write`], for a response that is over: its body is there as a whole, or went nowhere. The heads of redirects are
-/// not kept.
+/// As [`write`], for a response that is over: its body is there as a whole, or went nowhere.
 pub(crate) fn write_done(args: &Args, index: usize, done: &Completion) -> Result<(), Failure> {
-    let head = || match (done.version(), done.status(), done.fields()) {
-        (Some(version), Some(status), Some(fields)) => {
-            head_as_it_came(&Head::new(version, status, done.reason(), fields))
-        }
+    let heads = || match (done.version(), done.status(), done.fields()) {
+        (Some(version), Some(status), Some(fields)) => heads(
+            done.history(),
+            Head::new(version, status, done.reason(), fields),
+        ),
         _ => Vec::new(),
     };
-    let (mut body, name) = begin(args, index, head)?;
+    let (mut body, name) = begin(args, index, heads)?;
     body.write_all(done.body())
         .and_then(|()| body.flush())
         .map_err(|error| Failure::write(name, &error))
 }
 
-/// Writes the head, where it is wanted, and says where the body goes.
+/// Writes the heads, where they are wanted, and says where the body goes.
 fn begin(
     args: &Args,
     index: usize,
-    head: impl FnOnce() -> Vec<u8>,
+    heads: impl FnOnce() -> Vec<u8>,
 ) -> Result<(Box<dyn Write>, &Path), Failure> {
     let to = args.output.get(index).map(|file| &**file);
     let name = to.unwrap_or_else(|| Path::new("-"));
@@ -90,8 +58,8 @@ fn begin(
     };
     if args.include || args.head {
         let result = match to {
-            Some(_) => body.write_all(&head()),
-            None => io::stdout().lock().write_all(&head()),
+            Some(_) => body.write_all(&heads()),
+            None => io::stdout().lock().write_all(&heads()),
         };
         result.map_err(|error| Failure::write(name, &error))?;
     }
@@ -116,10 +84,15 @@ fn told_apart(to: &Path, error: io::Error) -> Failure {
     }
 }
 
-fn head_of(response: &Response) -> Vec<u8> {
-    let (version, status) = (response.version(), response.status());
-    let (reason, fields) = (response.reason(), response.fields());
-    head_as_it_came(&Head::new(version, status, reason, fields))
+/// The heads of all responses of a call: of those whose redirects were followed, and of the last.
+fn heads(followed: &[Hop], last: Head<'_>) -> Vec<u8> {
+    let head = |hop: &Hop| {
+        let (version, status) = (hop.version(), hop.status());
+        head_as_it_came(&Head::new(version, status, hop.reason(), hop.fields()))
+    };
+    let mut heads: Vec<u8> = followed.iter().flat_map(head).collect();
+    heads.extend(head_as_it_came(&last));
+    heads
 }
 
 /// The head as it came: status line, field lines, empty line.

@@ -11,8 +11,10 @@ const PORT: u16 = 1080;
 
 /// Gives a client its proxies.
 pub(crate) fn apply(args: &Args, builder: ClientBuilder) -> Result<ClientBuilder, Failure> {
+    let gets = Gets::read(args)?;
     let exempt = args.noproxy.clone();
     let Some(text) = &args.proxy else {
+        let builder = builder.proxy_of_environment(move |proxy| gets.give(proxy));
         return Ok(match exempt {
             Some(list) => builder.no_proxy(NoProxy::parse(&list)),
             None => builder,
@@ -22,20 +24,33 @@ pub(crate) fn apply(args: &Args, builder: ClientBuilder) -> Result<ClientBuilder
         return Ok(builder.proxy(None));
     }
     let list = exempt.or_else(of_environment).unwrap_or_default();
-    let proxy = proxy(args, text)?;
+    let proxy = gets.give(Proxy::parse(&with_port(text))?)?;
     Ok(builder.proxy(proxy).no_proxy(NoProxy::parse(&list)))
 }
 
-fn proxy(args: &Args, text: &str) -> Result<Proxy, Failure> {
-    let mut proxy = Proxy::parse(&with_port(text))?;
-    // As in curl, those of the URL come first.
-    let user = args.proxy_user.as_ref();
-    if let Some(user) = user.filter(|_| !proxy.has_credentials()) {
-        let (user, password) = user.split_once(':').unwrap_or((user, ""));
-        proxy = proxy.with_credentials(user, password)?;
+/// What every proxy gets, wherever it is named.
+struct Gets {
+    user: Option<String>,
+    fields: FieldLines,
+}
+
+impl Gets {
+    fn read(args: &Args) -> Result<Self, Failure> {
+        Ok(Self {
+            user: args.proxy_user.clone(),
+            fields: FieldLines::read(&args.proxy_headers)?,
+        })
     }
-    let lines = FieldLines::read(&args.proxy_headers)?;
-    Ok(lines.apply_to_proxy(proxy)?)
+
+    fn give(&self, mut proxy: Proxy) -> Result<Proxy, wirescope::Error> {
+        // As in curl, those of the URL come first.
+        let user = self.user.as_ref();
+        if let Some(user) = user.filter(|_| !proxy.has_credentials()) {
+            let (user, password) = user.split_once(':').unwrap_or((user, ""));
+            proxy = proxy.with_credentials(user, password)?;
+        }
+        self.fields.apply_to_proxy(proxy)
+    }
 }
 
 /// The proxy with the port that curl takes where there is none. What cannot be read stays, for its reader to say why.

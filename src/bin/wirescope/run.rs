@@ -12,7 +12,7 @@ use crate::args::Args;
 use crate::exit::{self, Failure};
 use crate::lines::EventLines;
 use crate::order::{self, Order};
-use crate::output::{self, Heads};
+use crate::output;
 use crate::show::{Screen, has_connection, print_timings, timings_of};
 use crate::urls::{Asked, Urls};
 
@@ -35,12 +35,10 @@ fn prepare(args: &Args, screen: Screen) -> Result<Run<'_>, Failure> {
     let (all, events) = channel_with(0, Overflow::Unbounded, Interest::DEFAULT);
     let mut observers = vec![all];
     observers.extend(lines.observer());
-    let heads = Heads::default();
-    let client = order::client(args, observers, Some(&heads))?;
+    let client = order::client(args, observers)?;
     Ok(Run {
         args,
         urls,
-        heads,
         order,
         client,
         events,
@@ -53,7 +51,6 @@ fn prepare(args: &Args, screen: Screen) -> Result<Run<'_>, Failure> {
 struct Run<'a> {
     args: &'a Args,
     urls: Urls<'a>,
-    heads: Heads,
     order: Order<'a>,
     client: Client,
     events: Events,
@@ -151,7 +148,7 @@ impl Run<'_> {
         if self.args.fail && response.status() >= 400 {
             return refuse(response).map(|()| None);
         }
-        output::write(self.args, asked.index, &mut response, &self.heads).map(|()| None)
+        output::write(self.args, asked.index, &mut response).map(|()| None)
     }
 
     fn events_of_call(&self) -> Vec<Event> {

@@ -213,7 +213,7 @@ impl<T: Taker> Task<T> {
             let Running { call, emitter, .. } = &mut *self.running;
             call.limit_total(limit, emitter);
         }
-        let begun = self.taker.begin(&head);
+        let begun = self.taker.begin(self.running.call.hops(), &head);
         self.stage = Stage::Content(Content {
             head,
             rest: Vec::new(),

@@ -2,7 +2,7 @@
 
 mod proxied;
 
-use self::proxied::PROXIED;
+use self::proxied::{PROXIED, THROUGH_PROXY, THROUGH_SOCKS};
 use crate::event::grammar::{Grammar, Rule, check};
 use crate::event::script::{events, events_of};
 use crate::event::{Event, EventKind};
@@ -144,66 +144,6 @@ const FAILED_CONNECT: &str = "
     c1 a0 get_conn_failed error=connect
     c1 a0 attempt_done error=connect
     c1 call_done error=connect";
-
-/// An https URL through an https proxy that asks who one is.
-const THROUGH_PROXY: &str = "
-    c1 call_start
-    c1 proxy_selected
-    c1 a0 get_conn
-    c1 a0 d1 dial_start
-    c1 a0 d1 dns_skipped
-    c1 a0 d1 connect_start
-    c1 a0 d1 connect_done
-    c1 a0 d1 tls_handshake_start to=proxy
-    c1 a0 d1 tls_handshake_done to=proxy
-    c1 a0 d1 proxy_connect_start
-    c1 a0 d1 proxy_connect_done status=407 fields=2 error=proxy
-    c1 a0 d1 proxy_connect_start
-    c1 a0 d1 proxy_connect_done status=200
-    c1 a0 d1 tls_handshake_start
-    c1 a0 d1 tls_handshake_done
-    c1 a0 d1 n1 conn_opened tls
-    c1 a0 d1 n1 dial_done winner=0 connection=1
-    c1 a0 n1 got_conn
-    c1 a0 n1 wrote_request error=connection_lost head=0
-    c1 a0 n1 put_idle_conn error=connection_lost
-    n1 conn_closed
-    c1 a0 attempt_done error=peer_closed
-    c1 call_done error=peer_closed";
-
-/// An http URL through a SOCKS proxy: there is no status, and no TLS.
-const THROUGH_SOCKS: &str = "
-    c1 call_start
-    c1 a0 get_conn
-    c1 a0 d1 dial_start
-    c1 a0 d1 dns_skipped
-    c1 a0 d1 connect_start
-    c1 a0 d1 connect_done
-    c1 a0 d1 proxy_connect_start kind=socks5
-    c1 a0 d1 proxy_connect_done
-    c1 a0 d1 n1 conn_opened
-    c1 a0 d1 n1 dial_done winner=0 connection=1
-    c1 a0 n1 got_conn
-    c1 a0 n1 wrote_request error=connection_lost head=0
-    c1 a0 n1 put_idle_conn error=connection_lost
-    n1 conn_closed
-    c1 a0 attempt_done error=peer_closed
-    c1 call_done error=peer_closed";
-
-/// A proxy that makes no tunnel.
-const REFUSED_TUNNEL: &str = "
-    c1 call_start
-    c1 a0 get_conn
-    c1 a0 d1 dial_start
-    c1 a0 d1 dns_skipped
-    c1 a0 d1 connect_start
-    c1 a0 d1 connect_done
-    c1 a0 d1 proxy_connect_start
-    c1 a0 d1 proxy_connect_done status=403 error=proxy
-    c1 a0 d1 dial_done error=proxy
-    c1 a0 get_conn_failed error=proxy
-    c1 a0 attempt_done error=proxy
-    c1 call_done error=proxy";
 
 /// The first of two overlapping contestants is too slow.
 const TWO_CONTESTANTS: &str = "
@@ -472,9 +412,6 @@ fn legal() -> Vec<(&'static str, String)> {
         ("expect timed out", expecting(EXPECT_TIMED_OUT)),
         ("expect refused", expecting(EXPECT_REFUSED)),
         ("failed connect", FAILED_CONNECT.to_owned()),
-        ("through a proxy", THROUGH_PROXY.to_owned()),
-        ("through a socks proxy", THROUGH_SOCKS.to_owned()),
-        ("refused tunnel", REFUSED_TUNNEL.to_owned()),
         ("two contestants", TWO_CONTESTANTS.to_owned()),
         ("canceled upload", plain(CANCELED_UPLOAD)),
         ("canceled wait", expecting(CANCELED_WAIT)),

@@ -15,6 +15,8 @@ use crate::event::timings::{Moments, Phases, Timings};
 pub(super) struct Moment(NonZeroU64);
 
 impl Moment {
+    const FIRST: Self = Self(NonZeroU64::MIN);
+
     fn since(origin: Instant, now: Instant) -> Self {
         let elapsed = now.saturating_duration_since(origin);
         let nanos = elapsed
@@ -236,7 +238,13 @@ impl Marks {
         match self.counted {
             Some((at, moment)) if at == now => moment,
             _ => {
-                let moment = Moment::since(*self.origin.get_or_insert(now), now);
+                let moment = match self.origin {
+                    Some(origin) => Moment::since(origin, now),
+                    None => {
+                        self.origin = Some(now);
+                        Moment::FIRST
+                    }
+                };
                 self.counted = Some((now, moment));
                 moment
             }

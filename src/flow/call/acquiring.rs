@@ -181,7 +181,7 @@ impl Call {
     pub(super) fn follow_dial(&mut self, step: Step, turn: &mut Turn<'_>) -> Action {
         match step {
             Step::Do(action) => action,
-            Step::Wait(_) if self.is_overdue() => self.time_out(turn),
+            Step::Wait(_) if self.is_overdue(self.timers.next()) => self.time_out(turn),
             Step::Wait(until) => Action::Wait(Wait {
                 send: false,
                 receive: None,

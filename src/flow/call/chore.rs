@@ -25,7 +25,6 @@ pub(super) enum Chore {
         contestant: u16,
     },
     LeavePool,
-    PutIdle,
 }
 
 impl Chore {
@@ -54,7 +53,6 @@ impl Call {
                 addr: self.dialing()?.addr_of(contestant)?,
             },
             Chore::LeavePool => Action::LeavePool,
-            Chore::PutIdle => Action::PutIdle,
         })
     }
 }

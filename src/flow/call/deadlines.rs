@@ -76,21 +76,20 @@ impl Call {
         self.broken(ErrorKind::Timeout(timer), phase, None, Cause::Timeout, turn);
     }
 
-    /// Says whether bytes last came or went when a deadline had passed. What they complete counts; but nothing more is
-    /// waited for or asked of a source.
-    pub(super) fn is_overdue(&self) -> bool {
-        self.moved
-            .is_some_and(|moved| self.timers.had_passed(moved))
+    /// Says whether bytes last came or went when this, the earliest deadline, had passed. What they complete counts; but
+    /// nothing more is waited for or asked of a source.
+    pub(super) fn is_overdue(&self, deadline: Option<Instant>) -> bool {
+        matches!((deadline, self.moved), (Some(due), Some(moved)) if due < moved)
     }
 
     /// Lets a deadline fire, and says what comes next.
     pub(super) fn time_out(&mut self, turn: &mut Turn<'_>) -> Action {
         self.timeout(turn);
-        self.arm(turn);
         self.next(turn)
     }
 
-    /// Arms and disarms the deadlines of the exchange as it now stands.
+    /// Arms and disarms the deadlines of the exchange as it now stands. To be called before anybody looks at them: what
+    /// moves the exchange does not, since it says when it did.
     pub(super) fn arm(&mut self, turn: &Turn<'_>) {
         let State::Exchanging(exchange, _) = &mut self.state else {
             return;

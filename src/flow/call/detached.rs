@@ -151,7 +151,6 @@ impl Call {
                 connection.seq = turn.emitter.next_seq();
                 connection.last_event = turn.emitter.leave_connection();
                 self.returned = Some(connection);
-                self.chore = Some(Chore::PutIdle);
             }
             (PoolInput::Place(Err(reason)), Detached::Spare(connection)) => {
                 self.discard_spare(connection, reason, turn);

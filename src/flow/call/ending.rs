@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, ErrorKind, Phase, Repeat, Report, Timer};
+use crate::error::{Error, ErrorKind, Phase, Repeat, Report};
 use crate::event::{
     Abort, AttemptDone, BodyEnd, CallCanceled, CallDone, CanceledBy, ClosedBy, Emitter, ErrorFacts,
     EventKind, ExpectOutcome, GetConnFailed, Payload, PutIdleConn, QueueOutcome, RetryRule,
@@ -68,7 +68,6 @@ impl Call {
                 connection.last_event = turn.emitter.leave_connection();
                 self.returned = Some(connection);
                 self.state = State::Over(Some(exchange));
-                self.chore = Some(Chore::PutIdle);
                 self.attempt_over(turn);
             }
             Err(reason) => self.close(exchange, connection, reason, turn),
@@ -123,16 +122,19 @@ impl Call {
         })
     }
 
+    /// Tells that the attempt is over, with the error of the call or with one that does not end it.
     pub(super) fn tell_attempt_done(
         &self,
-        error: Option<ErrorFacts>,
-        retry: Option<RetryRule>,
+        again: Option<(Option<ErrorFacts>, RetryRule)>,
         turn: &mut Turn<'_>,
     ) {
-        let status = self.status;
         turn.emitter.emit(EventKind::AttemptDone, turn.now, |_| {
+            let (error, retry) = again.map_or_else(
+                || (self.error().map(ErrorFacts::of), None),
+                |(error, rule)| (error, Some(rule)),
+            );
             Payload::AttemptDone(Arc::new(AttemptDone {
-                status,
+                status: self.status,
                 error,
                 retry,
             }))
@@ -142,11 +144,9 @@ impl Call {
 
     /// The last two events of a call.
     pub(super) fn done(&mut self, turn: &mut Turn<'_>) {
-        self.timers.keep_total();
-        self.timers.disarm(Timer::Total);
-        let error = self.error().map(ErrorFacts::of);
-        self.tell_attempt_done(error.clone(), None, turn);
-        self.call_done(error, turn);
+        self.timers.disarm_all();
+        self.tell_attempt_done(None, turn);
+        self.call_done(turn);
     }
 
     pub(super) fn bytes(&self) -> (u64, u64) {
@@ -162,10 +162,9 @@ impl Call {
             .map_or(Duration::ZERO, |since| {
                 turn.now.saturating_duration_since(since)
             });
-        let facts = ErrorFacts::of(&error);
         turn.emitter.emit(EventKind::GetConnFailed, turn.now, |_| {
             Payload::GetConnFailed(Arc::new(GetConnFailed {
-                error: facts,
+                error: ErrorFacts::of(&error),
                 elapsed,
             }))
         });
@@ -176,11 +175,9 @@ impl Call {
 
     /// The call is given up between two attempts.
     pub(super) fn fail_between(&mut self, error: Error, turn: &mut Turn<'_>) {
-        let facts = ErrorFacts::of(&error);
         self.ending = Ending::Failed(error);
-        self.timers.keep_total();
-        self.timers.disarm(Timer::Total);
-        self.call_done(Some(facts), turn);
+        self.timers.disarm_all();
+        self.call_done(turn);
     }
 
     /// Something ended the call before its time: every span gets its end, and the connection is closed.
@@ -361,7 +358,7 @@ impl Call {
                 State::Left(exchange) => {
                     self.ending = Ending::Well;
                     self.state = State::Over(Some(exchange));
-                    return self.call_done(None, turn);
+                    return self.call_done(turn);
                 }
                 other @ (State::Fresh
                 | State::Ready

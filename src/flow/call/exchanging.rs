@@ -15,8 +15,6 @@ use crate::proto::{Fault, Turn};
 
 impl Call {
     pub(super) fn next_of_exchange(&mut self, turn: &mut Turn<'_>) -> Action {
-        let (moved, timers) = (self.moved, &self.timers);
-        let is_overdue = || moved.is_some_and(|moved| timers.had_passed(moved));
         let State::Exchanging(exchange, _) = &mut self.state else {
             return Action::Done;
         };
@@ -27,19 +25,38 @@ impl Call {
             return Action::Upgrade;
         }
         if let Some(max) = exchange.pull_due(turn.buffers) {
-            if is_overdue() {
-                return self.time_out(turn);
-            }
-            let is_first = exchange.is_first_pull();
-            exchange.begin_pull(max, turn.buffers);
-            return Action::PullBody { max, is_first };
+            return self.pull(max, turn);
         }
         let due = exchange.send_due(turn.buffers);
         let is_stuck = exchange.sending().stuck_since().is_some();
-        if let Some(body) = due.clone().filter(|_| !is_stuck) {
-            return Action::Send { body };
+        match due {
+            Some(body) if !is_stuck => Action::Send { body },
+            Some(_) => self.wait_in_exchange(true, turn),
+            None => self.wait_in_exchange(false, turn),
         }
-        let awaits_source = exchange.sending().awaits_source();
+    }
+
+    /// The caller's source is asked, unless there is no more time for that.
+    fn pull(&mut self, max: u64, turn: &mut Turn<'_>) -> Action {
+        self.arm(turn);
+        if self.is_overdue(self.timers.next()) {
+            return self.time_out(turn);
+        }
+        let State::Exchanging(exchange, _) = &mut self.state else {
+            return Action::Done;
+        };
+        let is_first = exchange.is_first_pull();
+        exchange.begin_pull(max, turn.buffers);
+        Action::PullBody { max, is_first }
+    }
+
+    /// The caller has control, or the peer is waited for, and room in the kernel's buffer if something is to be sent.
+    fn wait_in_exchange(&mut self, send: bool, turn: &mut Turn<'_>) -> Action {
+        self.arm(turn);
+        let State::Exchanging(exchange, _) = &mut self.state else {
+            return Action::Done;
+        };
+        let source = exchange.sending().awaits_source();
         let receiving = exchange.receiving();
         let is_left = matches!(self.ending, Ending::Onward(_));
         let is_handed_out = receiving.has_head() && !receiving.has_switched() && !is_left;
@@ -50,15 +67,26 @@ impl Call {
             Some(max) => Receive::Caller { max },
             None => Receive::Inbound,
         };
-        if is_overdue() {
+        let deadline = self.timers.next();
+        if self.is_overdue(deadline) {
             return self.time_out(turn);
         }
         Action::Wait(Wait {
-            send: due.is_some(),
+            send,
             receive: Some(receive),
-            source: awaits_source,
-            deadline: self.timers.next(),
+            source,
+            deadline,
         })
+    }
+
+    /// The wait for the peer alone that was asked for last, as long as nothing has happened since.
+    pub(crate) fn wait_for(&self, receive: Receive) -> Wait {
+        Wait {
+            send: false,
+            receive: Some(receive),
+            source: false,
+            deadline: self.timers.next(),
+        }
     }
 
     /// The connection was lost, for this reason.
@@ -77,13 +105,6 @@ impl Call {
                 let _ = exchange.consume(count, turn);
             }
             return;
-        };
-        let input = match (input, self.reset.take()) {
-            (ExchangeInput::Ended { .. }, Some(reset)) => ExchangeInput::ReceiveFailed(reset),
-            (input, reset) => {
-                self.reset = reset;
-                input
-            }
         };
         let result = match input {
             ExchangeInput::Sent(count) => {
@@ -120,7 +141,10 @@ impl Call {
                 exchange.drain();
                 Ok(Progress::Going)
             }
-            ExchangeInput::Ended { clean } => exchange.ended(clean, turn),
+            ExchangeInput::Ended { clean } => match self.reset.take() {
+                Some(reset) => return self.lost(reset, turn),
+                None => exchange.ended(clean, turn),
+            },
             ExchangeInput::ReceiveFailed(error) => return self.lost(error, turn),
             ExchangeInput::TlsBroke(fault) => {
                 let phase = exchange.phase();
@@ -146,12 +170,29 @@ impl Call {
                 Ok(Progress::Going)
             }
             ExchangeInput::Consumed(count) => exchange.consume(count, turn),
-            ExchangeInput::Wake if matches!(self.head, Arrived::Head(_, Judgement::Due)) => {
-                return self.judge(turn);
-            }
-            ExchangeInput::Wake => exchange.resume(turn),
+            ExchangeInput::Wake => return self.pass_head(turn),
             ExchangeInput::Upgraded => return self.handed_over(turn),
         };
+        self.follow(result, turn);
+        while self.is_at_head() && !turn.emitter.has_news() {
+            self.pass_head(turn);
+        }
+        self.drain_on(turn);
+    }
+
+    fn is_at_head(&self) -> bool {
+        matches!(&self.state, State::Exchanging(exchange, _) if exchange.receiving().is_at_head())
+    }
+
+    /// Goes on behind a head: observers have spoken, or none is told anything of it.
+    fn pass_head(&mut self, turn: &mut Turn<'_>) {
+        if matches!(self.head, Arrived::Head(_, Judgement::Due)) {
+            return self.judge(turn);
+        }
+        let State::Exchanging(exchange, _) = &mut self.state else {
+            return;
+        };
+        let result = exchange.resume(turn);
         self.follow(result, turn);
         self.drain_on(turn);
     }

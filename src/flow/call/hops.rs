@@ -19,7 +19,7 @@ use crate::event::{
 use crate::flow::action::Wish;
 use crate::flow::call::ending::{Cause, repeat_of, tell_call_done, tell_canceled};
 use crate::flow::call::{Arrived, Call, Ending, Judgement, Onward, State};
-use crate::flow::redirect::{self, Answered, Verdict};
+use crate::flow::redirect::{self, Answered, Move, Verdict};
 use crate::flow::retry::{self, Asking};
 use crate::ids::ConnId;
 use crate::message::close::CloseReason;
@@ -29,6 +29,7 @@ use crate::message::method::Method;
 use crate::message::peer_addr::PeerAddr;
 use crate::message::url::Url;
 use crate::proto::Turn;
+use crate::proto::decode::Head;
 use crate::proto::plan::Plan;
 use crate::proto::receiving::FinalHead;
 use crate::proto::sending::BodyPlan;
@@ -38,9 +39,17 @@ use crate::proto::sending::BodyPlan;
 pub struct Hop {
     method: Method,
     url: Url,
-    status: u16,
+    /// Of the response, a redirect.
+    head: Arc<Head>,
     reached: Option<(ConnId, PeerAddr, bool)>,
     repeat: Repeat,
+}
+
+/// The way to the next hop: its request, and the head that asked for it.
+#[derive(Debug)]
+pub(super) struct NextHop {
+    plan: Plan,
+    head: Arc<Head>,
 }
 
 /// What was before an attempt: the hops that were left, and the bytes of all attempts.
@@ -79,7 +88,25 @@ impl Hop {
     /// The status code of the response, a redirect.
     #[must_use]
     pub fn status(&self) -> u16 {
-        self.status
+        self.head.status
+    }
+
+    /// The version of the response.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.head.version
+    }
+
+    /// The reason phrase as it came. It decides nothing (RFC 9112 §4).
+    #[must_use]
+    pub fn reason(&self) -> &[u8] {
+        self.head.reason.as_bytes()
+    }
+
+    /// The field lines of the response, in wire order and case.
+    #[must_use]
+    pub fn fields(&self) -> &Fields {
+        &self.head.fields
     }
 
     /// The connection that the response came over.
@@ -173,17 +200,23 @@ impl Call {
                 self.broken(kind, Phase::Head, None, Cause::Redirect, turn);
                 self.head = Arrived::Nothing;
             }
-            Verdict::Follow(to) => {
-                let secrets = turn.emitter.redaction();
-                let (plan, left) =
-                    self.plan
-                        .moved(to.url, to.method, to.keeps_body, to.is_relative, |name| {
-                            secrets.is_marked(name)
-                        });
-                self.tell_redirect(Some(&plan.url), Some((&plan.method, left)), None, turn);
-                self.ending = Ending::Planned(Box::new(plan));
-            }
+            Verdict::Follow(to) => self.plan_hop(to, turn),
         }
+    }
+
+    /// The redirect of the response will be followed.
+    fn plan_hop(&mut self, to: Move, turn: &mut Turn<'_>) {
+        let Some(head) = self.arrived().map(|head| Arc::new(head.head.clone())) else {
+            return;
+        };
+        let secrets = turn.emitter.redaction();
+        let (plan, left) =
+            self.plan
+                .moved(to.url, to.method, to.keeps_body, to.is_relative, |name| {
+                    secrets.is_marked(name)
+                });
+        self.tell_redirect(Some(&plan.url), Some((&plan.method, left)), None, turn);
+        self.ending = Ending::Planned(Box::new(NextHop { plan, head }));
     }
 
     fn arrived(&self) -> Option<&FinalHead> {
@@ -284,10 +317,10 @@ impl Call {
     pub(super) fn follow_redirect(&mut self, turn: &mut Turn<'_>) {
         self.back_from_caller(turn);
         match std::mem::replace(&mut self.ending, Ending::Open) {
-            Ending::Planned(plan) if matches!(self.state, State::Left(_)) => {
-                self.next_hop(*plan, turn);
+            Ending::Planned(next) if matches!(self.state, State::Left(_)) => {
+                self.next_hop(*next, turn);
             }
-            Ending::Planned(plan) => self.leave(Onward::Hop(plan), turn),
+            Ending::Planned(next) => self.leave(Onward::Hop(next), turn),
             other @ (Ending::Open
             | Ending::Well
             | Ending::Failed(_)
@@ -368,13 +401,13 @@ impl Call {
             Ending::Onward(Onward::Attempt(error, rule)) => {
                 self.again(error.map(|error| *error), rule, turn);
             }
-            Ending::Onward(Onward::Hop(plan)) => {
-                self.tell_attempt_done(None, None, turn);
-                self.next_hop(*plan, turn);
+            Ending::Onward(Onward::Hop(next)) => {
+                self.tell_attempt_done(None, turn);
+                self.next_hop(*next, turn);
             }
-            Ending::Planned(plan) => {
-                self.ending = Ending::Planned(plan);
-                self.tell_attempt_done(None, None, turn);
+            Ending::Planned(next) => {
+                self.ending = Ending::Planned(next);
+                self.tell_attempt_done(None, turn);
                 self.state = match std::mem::replace(&mut self.state, State::Over(None)) {
                     State::Over(Some(exchange)) => State::Left(exchange),
                     other @ (State::Fresh
@@ -392,7 +425,7 @@ impl Call {
                 };
             }
             Ending::Aborted(error) => {
-                self.tell_attempt_done(None, None, turn);
+                self.tell_attempt_done(None, turn);
                 tell_canceled(CanceledBy::Observer, Phase::Done, turn);
                 self.fail_between(error, turn);
             }
@@ -406,7 +439,7 @@ impl Call {
     /// The attempt is over and made again: nothing of it is left but what its events told.
     fn again(&mut self, error: Option<ErrorFacts>, rule: RetryRule, turn: &mut Turn<'_>) {
         let status = self.status;
-        self.tell_attempt_done(error.clone(), Some(rule), turn);
+        self.tell_attempt_done(Some((error.clone(), rule)), turn);
         self.forget_attempt(turn);
         if rule == RetryRule::ExpectationFailed {
             self.plan.without_expect();
@@ -433,14 +466,14 @@ impl Call {
         self.begin_attempt(wish, turn);
     }
 
-    fn next_hop(&mut self, plan: Plan, turn: &mut Turn<'_>) {
-        let plan = std::mem::replace(&mut self.plan, plan);
+    fn next_hop(&mut self, next: NextHop, turn: &mut Turn<'_>) {
+        let plan = std::mem::replace(&mut self.plan, next.plan);
         let reached = self.reached.as_ref();
         let hop = Hop {
             repeat: repeat_of(&plan),
             method: plan.method,
             url: plan.url,
-            status: self.status.unwrap_or_default(),
+            head: next.head,
             reached: reached.map(|reached| (reached.conn, reached.remote.clone(), reached.reused)),
         };
         self.earlier.get_or_insert_default().hops.push(hop);
@@ -472,26 +505,24 @@ impl Call {
         self.tries.saturating_sub(1)
     }
 
-    pub(super) fn call_done(&self, error: Option<ErrorFacts>, turn: &mut Turn<'_>) {
-        let (bytes_out, bytes_in) = self.bytes();
-        let earlier = self.earlier.as_deref();
-        let before = earlier.map_or((0, 0), |earlier| (earlier.bytes_out, earlier.bytes_in));
-        let bytes_out = bytes_out.saturating_add(before.0);
-        let bytes_in = bytes_in.saturating_add(before.1);
-        let (attempts, status) = (self.attempts, self.status);
-        let hops = self
-            .hops()
-            .len()
-            .saturating_add(usize::from(self.tries > 0));
-        let hops = u16::try_from(hops).unwrap_or(u16::MAX);
-        tell_call_done(turn.now, turn.emitter, |timings| CallDone {
-            status,
-            error,
-            hops,
-            attempts,
-            bytes_out,
-            bytes_in,
-            timings,
+    pub(super) fn call_done(&self, turn: &mut Turn<'_>) {
+        tell_call_done(turn.now, turn.emitter, |timings| {
+            let (bytes_out, bytes_in) = self.bytes();
+            let earlier = self.earlier.as_deref();
+            let before = earlier.map_or((0, 0), |earlier| (earlier.bytes_out, earlier.bytes_in));
+            let hops = self
+                .hops()
+                .len()
+                .saturating_add(usize::from(self.tries > 0));
+            CallDone {
+                status: self.status,
+                error: self.error().map(ErrorFacts::of),
+                hops: u16::try_from(hops).unwrap_or(u16::MAX),
+                attempts: self.attempts,
+                bytes_out: bytes_out.saturating_add(before.0),
+                bytes_in: bytes_in.saturating_add(before.1),
+                timings,
+            }
         });
     }
 }

@@ -34,11 +34,15 @@ struct Set {
 const REQUEST_METHOD: &str = "REQUEST_METHOD";
 
 impl Environment {
-    /// Reads the variables that are asked for by name.
+    /// Reads the variables that are asked for by name, and changes each proxy that is there.
     ///
     /// # Errors
-    /// [`ErrorKind::LocalProxy`](crate::ErrorKind::LocalProxy) about the variable whose proxy cannot be read.
-    pub(crate) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
+    /// [`ErrorKind::LocalProxy`](crate::ErrorKind::LocalProxy) about the variable whose proxy cannot be read; what the
+    /// change fails with.
+    pub(crate) fn read(
+        variable: impl Fn(&str) -> Option<String>,
+        change: impl Fn(Proxy) -> Result<Proxy, Error>,
+    ) -> Result<Self, Error> {
         let filled = |name: &str| variable(name).filter(|value| !value.is_empty());
         let first = |names: &[&str]| {
             let set = |name: &&str| {
@@ -48,6 +52,7 @@ impl Environment {
         };
         let proxy = |found: Option<(Arc<str>, String)>| match found {
             Some((variable, value)) => Proxy::parse(&value)
+                .and_then(&change)
                 .map_err(|error| error.about(&variable))
                 .map(|proxy| {
                     Some(Set {

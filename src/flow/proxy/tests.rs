@@ -23,7 +23,29 @@ fn environment(variables: &[(&str, &str)]) -> Result<Proxies, Error> {
         let found = variables.iter().find(|(one, _)| *one == name);
         found.map(|(_, value)| (*value).to_owned())
     };
-    Environment::read(read).map(Proxies::of_environment)
+    Environment::read(read, Ok).map(Proxies::of_environment)
+}
+
+/// Each variable that is set to a proxy is changed, and an error of the change names it.
+#[test]
+fn proxies_of_the_environment_can_be_changed() {
+    let read = |name: &str| {
+        ["https_proxy", "all_proxy"]
+            .contains(&name)
+            .then(|| "p".to_owned())
+    };
+    let known = |proxy: Proxy| proxy.with_credentials("u", "p");
+    let proxies = Environment::read(read, known)
+        .map(Proxies::of_environment)
+        .unwrap();
+    for url in ["http://a.test/", "https://a.test/"] {
+        let choice = proxies.choose(&Url::parse(url).unwrap()).unwrap().unwrap();
+        assert!(choice.proxy.unwrap().has_credentials(), "{url}");
+    }
+    let refused = |proxy: Proxy| proxy.with_credentials("a:b", "p");
+    let error = Environment::read(read, refused).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::LocalProxy(ProxyRule::Credentials));
+    assert!(error.to_string().contains("https_proxy"), "{error}");
 }
 
 #[test]

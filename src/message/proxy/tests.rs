@@ -193,7 +193,19 @@ fn fields_for_connect_are_checked() {
         .unwrap()
         .connect_field("X-A", "2")
         .unwrap();
-    assert_eq!(two.connect_fields().len(), 2);
+    assert_eq!(
+        (two.connect_fields().len(), two.request_fields().len()),
+        (2, 0)
+    );
+    let three = two.field("X-A", "3").unwrap();
+    assert_eq!(
+        (three.connect_fields().len(), three.request_fields().len()),
+        (3, 1)
+    );
+    assert_eq!(
+        parsed("p").field("Host", "x").unwrap_err().kind(),
+        ErrorKind::LocalField(FieldError::ConnectionOwned)
+    );
 }
 
 /// What differs in anything that goes to the proxy shares no connection (TRUST 76).
@@ -217,6 +229,7 @@ fn proxies_are_equal_in_all_or_not_at_all() {
     let mut all: Vec<Proxy> = texts.iter().map(|text| parsed(text)).collect();
     for (name, value) in [("X-A", "1"), ("X-A", "2"), ("X-B", "1")] {
         all.push(parsed("p").connect_field(name, value).unwrap());
+        all.push(parsed("p").field(name, value).unwrap());
     }
     for (i, one) in all.iter().enumerate() {
         for (k, other) in all.iter().enumerate() {
@@ -232,6 +245,8 @@ fn proxies_are_equal_in_all_or_not_at_all() {
 fn secrets_are_never_shown() {
     let proxy = parsed("http://canary-user:canary-pass@p")
         .connect_field("X-Secret", "canary-field")
+        .unwrap()
+        .field("X-Other", "canary-too")
         .unwrap();
     assert!(proxy.has_credentials());
     let shown = format!("{proxy} {proxy:?} {proxy:#?} {:?}", proxy.credentials());

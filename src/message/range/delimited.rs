@@ -1,7 +1,8 @@
 //! The parts of `multipart/byteranges`, found in bytes that come piece by piece (RFC 9110 §14.6, RFC 2046 §5.1.1).
 //!
 //! The rule guarded here: a byte is given as one of a part only when it is sure that no delimiter begins with it, a part
-//! ends exactly where its own range says, and nothing is looked for without a bound.
+//! ends exactly where its own range says, nothing is looked for without a bound, and no content is looked at twice, be it
+//! taken in pieces however small.
 //!
 //! ```text
 //!   Preamble ─► Line ─► Head ─► Data ─► Between ─► Line ─► …
@@ -48,8 +49,8 @@ enum State {
     Line,
     /// The fields of a part.
     Head,
-    /// The content of a part.
-    Data { left: u64 },
+    /// The content of a part, of whose next bytes so many are sure: no delimiter begins in them.
+    Data { left: u64, sure: usize },
     /// Behind the content of a part, where its delimiter has to stand.
     Between,
     /// Behind the last delimiter.
@@ -76,7 +77,8 @@ impl Delimited {
             State::Preamble { skipped } => self.preamble(skipped, input, is_end),
             State::Line => self.line(input, is_end),
             State::Head => self.head(input, is_end),
-            State::Data { left } => self.data(left, input, is_end),
+            State::Data { sure: 0, left } => self.data(left, input, is_end),
+            State::Data { sure, .. } => Ok(Step::Content(sure)),
             State::Between => self.between(input, is_end),
             State::Epilogue { skipped } => {
                 let skipped = skipped.saturating_add(input.len());
@@ -93,8 +95,9 @@ impl Delimited {
 
     /// Takes that so many bytes of the content were taken.
     pub(super) fn took(&mut self, count: u64) {
-        if let State::Data { left } = &mut self.state {
+        if let State::Data { left, sure } = &mut self.state {
             *left = left.saturating_sub(count);
+            *sure = sure.saturating_sub(usize::try_from(count).unwrap_or(usize::MAX));
             if *left == 0 {
                 self.state = State::Between;
             }
@@ -181,22 +184,24 @@ impl Delimited {
         }
         self.complete = complete;
         let left = range.bytes();
-        self.state = State::Data { left };
+        self.state = State::Data { left, sure: 0 };
         Ok(Step::Part(lines.len() + FIELDS_END.len(), range, fields))
     }
 
     /// No delimiter begins in the content.
-    fn data(&self, left: u64, input: &[u8], is_end: bool) -> Result<Step, RangeRule> {
+    fn data(&mut self, left: u64, input: &[u8], is_end: bool) -> Result<Step, RangeRule> {
         let whole = usize::try_from(left).unwrap_or(usize::MAX);
         let enough = whole.saturating_add(self.delimiter.len());
         let looked_at = input.get(..enough).unwrap_or(input);
         if find(looked_at, &self.delimiter).is_some_and(|place| place < whole) {
             return Err(RangeRule::Length);
         }
-        match (safe(looked_at, &self.delimiter).min(whole), is_end) {
+        let sure = safe(looked_at, &self.delimiter).min(whole);
+        self.state = State::Data { left, sure };
+        match (sure, is_end) {
             (0, true) => Err(RangeRule::Cut),
             (0, false) => Ok(Step::More),
-            (count, _) => Ok(Step::Content(count)),
+            (sure, _) => Ok(Step::Content(sure)),
         }
     }
 

@@ -208,7 +208,6 @@ impl Stage<'_> {
                 Action::Resume => self.input(ExchangeInput::Wake),
                 Action::Upgrade => self.upgrade(),
                 Action::AskPlace => self.ask_place(),
-                Action::PutIdle => self.put_idle(),
                 Action::Close => self.close(),
                 Action::HandOut => return Rest::HandOut,
                 Action::Wait(wait) => return Rest::Wait(wait),

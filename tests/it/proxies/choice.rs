@@ -224,6 +224,28 @@ fn rfc_f19_credentials_of_the_callers_do_not_go_past_the_proxy() {
     }
 }
 
+/// A field of the caller's that is for a proxy stays with the origin it was sent for, even if the same proxy is given the
+/// next request: a field does not say whose it is. What is the proxy's own goes along (docs/decisions.md).
+#[test]
+fn credentials_of_the_callers_do_not_go_on_to_another_origin() {
+    for door in DOORS {
+        let script = moving(vec![("/go", "http://b.test/end".to_owned())]);
+        let mut world = World::new(Kind::Http, false, door, &script);
+        let proxy = world.relay.proxy().unwrap().field("X-Zone", "7").unwrap();
+        let request = world.get("http://a.test/go").proxy(proxy);
+        let request = request.header("Proxy-Authorization", BASIC).unwrap();
+        assert_eq!(world.send(request).unwrap().1, "/end");
+        let seen = world.finish();
+        let asked = String::from_utf8_lossy(&seen.relay[0].asked);
+        let (first, second) = asked.split_once("GET http://b.test/end ").unwrap();
+        assert!(first.contains("Proxy-Authorization"), "{asked}");
+        assert!(!second.contains("Proxy-Authorization"), "{asked}");
+        for one in [first, second] {
+            assert!(one.contains("\r\nX-Zone: 7\r\n"), "{asked}");
+        }
+    }
+}
+
 /// A request may have another proxy than its client, or none; connections are not shared between them (TRUST 76).
 #[test]
 fn cve_76_a_request_has_its_own_proxy_and_its_own_connections() {

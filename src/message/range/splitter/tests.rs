@@ -187,6 +187,41 @@ fn rfc_d26_what_stands_around_and_between_is_bounded() {
     }
 }
 
+/// What was found to be content stays so: it is not looked at again, or content that is taken byte by byte would be
+/// looked at as often as it has bytes.
+#[test]
+fn content_is_looked_at_once_however_it_is_taken() {
+    let asked = Ranges::parse(b"bytes=0-999").unwrap();
+    let mut splitter = Splitter::new(&several("SEP"), asked).unwrap();
+    let head = b"\r\n--SEP\r\nContent-Range: bytes 0-999/1000\r\n\r\n";
+    let mut from = 0;
+    while !splitter.is_inside() {
+        from += match splitter.step(&head[from..], false).unwrap() {
+            Step::Skip(count) | Step::Part(count, ..) => count,
+            other => panic!("{other:?}"),
+        };
+    }
+    let mut left = 1000;
+    let content = "x".repeat(left);
+    assert_eq!(
+        splitter.step(content.as_bytes(), false),
+        Ok(Step::Content(left))
+    );
+    // Whoever looked again would find a delimiter.
+    let changed = "\r\n--SEP".repeat(left);
+    while left > 1 {
+        splitter.took(1);
+        left -= 1;
+        let there = &changed.as_bytes()[..left];
+        assert_eq!(splitter.step(there, false), Ok(Step::Content(left)));
+    }
+    splitter.took(1);
+    assert_eq!(
+        splitter.step(b"\r\n--SEP--", false),
+        Ok(Step::PartEnd(b"\r\n--SEP".len()))
+    );
+}
+
 #[test]
 fn what_is_not_partial_is_not_taken_apart() {
     let asked = || Ranges::parse(b"bytes=0-").unwrap();

@@ -176,12 +176,14 @@ impl Stage<'_> {
             _ => Err(CloseReason::ConnectionLost),
         };
         self.input(PoolInput::Place(place));
+        self.put_idle();
     }
 
-    pub(super) fn put_idle(&mut self) {
-        let (Some(lease), Some(connection)) =
-            (self.actor.lease.take(), self.actor.call.take_connection())
-        else {
+    fn put_idle(&mut self) {
+        let Some(connection) = self.actor.call.take_connection() else {
+            return;
+        };
+        let Some(lease) = self.actor.lease.take() else {
             return;
         };
         self.world.net.streams[lease.stream].owner = None;
