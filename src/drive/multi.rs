@@ -320,6 +320,7 @@ impl<T: Taker> Loop<T> {
     }
 
     /// The numbers of those calls, the oldest first.
+    #[expect(clippy::disallowed_methods, reason = "they are put in order")]
     fn numbers(&self, of: impl Fn(&Task<T>) -> bool) -> Vec<u64> {
         let those = self.tasks.iter().filter(|(_, task)| of(task));
         let mut numbers: Vec<u64> = those.map(|(number, _)| *number).collect();
