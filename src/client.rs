@@ -288,7 +288,7 @@ impl Client {
     /// Starts a call and waits for its response or its error.
     pub(crate) fn start(&self, ready: Ready) -> Result<Response> {
         let running = self.engine.prepare(ready, Waits::OnThread(None))?;
-        round_trip::run(Box::new(running), self.chain.as_ref())
+        round_trip::run(running, self.chain.as_ref())
     }
 }
 

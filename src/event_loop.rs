@@ -21,13 +21,12 @@ use self::reply::Reply;
 use self::takes::Takes;
 use crate::body::BodySink;
 use crate::client::Client;
-use crate::drive::engine::Engine;
 use crate::drive::multi::Loop;
 use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::event::ObserverRef;
 use crate::message::pool::PoolStats;
 use crate::net::clock;
-use crate::request::{Ready, Request};
+use crate::request::Request;
 
 /// Bytes of a body that are collected unless the loop was told otherwise.
 const BODY_MAX: usize = 16 * 1024 * 1024;
@@ -155,8 +154,8 @@ impl EventLoop {
     }
 
     fn begin(&mut self, request: Request, takes: Takes) -> Result<Ticket> {
-        let ready = ready(&self.client, self.calls.engine(), request)?;
-        let number = self.calls.submit(ready, takes)?;
+        admit(&self.client, &request)?;
+        let number = self.calls.submit(request.ready(), takes)?;
         Ok(Ticket {
             of: self.id,
             number,
@@ -215,10 +214,8 @@ impl EventLoop {
 
     /// Takes a call that has completed, without a turn.
     pub fn try_next(&mut self) -> Option<Completion> {
-        let id = self.id;
-        self.calls
-            .take_ended()
-            .map(|ended| Completion::of(id, ended))
+        let ended = self.calls.take_ended()?;
+        Some(Completion::of(self.id, ended))
     }
 
     /// Waits until something happens, for `timeout` at the most, then lets all calls that are ready go on once. Without a
@@ -273,14 +270,12 @@ impl fmt::Debug for EventLoop {
     }
 }
 
-/// Checks a request for a loop of this client, and takes it apart.
-fn ready(client: &Client, engine: &Engine, request: Request) -> Result<Ready> {
+/// Checks a request for a loop of this client.
+fn admit(client: &Client, request: &Request) -> Result<()> {
     if !client.is_same(request.client()) {
         return Err(Error::setting("client"));
     }
-    refuse_waiting(request.observers())?;
-    let is_to_http10 = engine.speaks_http10(request.url());
-    request.ready(is_to_http10)
+    refuse_waiting(request.observers())
 }
 
 /// Refuses observers that would make all calls of a loop wait.

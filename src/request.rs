@@ -16,7 +16,6 @@ use crate::drive::apply::Upload;
 pub(crate) use crate::drive::start::Ready;
 use crate::error::{Error, RequestRule, Result};
 use crate::event::ObserverRef;
-use crate::flow::proxy::GivenProxy;
 use crate::flow::redirect::RedirectPolicy;
 use crate::message::credentials::basic;
 use crate::message::fields::{Fields, check_name};
@@ -25,9 +24,9 @@ use crate::message::peer_addr::UnixAddr;
 use crate::message::proxy::Proxy;
 use crate::message::url::{Url, percent_decode};
 use crate::net::cancel::CancelHandle;
-use crate::proto::plan::{Plan, Wish, check_protocol, connect_target};
+use crate::proto::plan::{Wish, connect_target};
 use crate::proto::sending::TrailerPlan;
-use crate::request::content::{Body, Late};
+use crate::request::content::{Body, Late, Trailers};
 use crate::response::Response;
 
 /// A request being built. Each method takes it and gives it back, and fails where the mistake is.
@@ -49,64 +48,27 @@ use crate::response::Response;
 /// ```
 pub struct Request {
     client: Client,
-    method: Method,
-    url: Url,
-    fields: Fields,
-    /// The credentials in the URL, which give way to an `Authorization` of the caller's.
-    url_credentials: Option<String>,
-    trailers: Fields,
-    late_trailers: Option<Late>,
+    ready: Ready,
     body: Body,
-    expect: bool,
-    asterisk: bool,
-    /// What a CONNECT asks for.
-    target: Option<Arc<str>>,
-    /// The protocols that are offered, as a list.
-    upgrade: Option<String>,
-    allow_body: bool,
-    allow_trace: bool,
-    without_defaults: Vec<Box<str>>,
-    label: Option<Arc<str>>,
-    timeouts: Option<Box<Timeouts>>,
-    redirects: Option<RedirectPolicy>,
-    proxy: Option<GivenProxy>,
-    unix: Option<UnixAddr>,
-    observers: Vec<ObserverRef>,
-    cancel: Option<CancelHandle>,
+    trailers: Option<Box<Trailers>>,
 }
 
 impl Request {
     pub(crate) fn new(client: Client, method: Method, url: Url) -> Result<Self> {
-        let mut request = Self {
+        let credentials = credentials_of(&url)?;
+        let manners = client.engine().manners();
+        Ok(Self {
             client,
-            method,
-            url,
-            fields: Fields::new(),
-            url_credentials: None,
-            trailers: Fields::new(),
-            late_trailers: None,
+            ready: Ready {
+                wish: Wish::new(method, url, credentials, manners),
+                upload: Upload::Empty,
+                changes: None,
+                observers: Vec::new(),
+                cancel: None,
+            },
             body: Body::Empty,
-            expect: false,
-            asterisk: false,
-            target: None,
-            upgrade: None,
-            allow_body: false,
-            allow_trace: false,
-            without_defaults: Vec::new(),
-            label: None,
-            timeouts: None,
-            redirects: None,
-            proxy: None,
-            unix: None,
-            observers: Vec::new(),
-            cancel: None,
-        };
-        if let Some(user) = request.url.username() {
-            let user = percent_decode(user);
-            let password = percent_decode(request.url.password().unwrap_or_default());
-            request.url_credentials = Some(authorization(&user, &password)?);
-        }
-        Ok(request)
+            trailers: None,
+        })
     }
 
     /// A CONNECT to the server of the URL, for this target.
@@ -115,7 +77,7 @@ impl Request {
             return Err(RequestRule::ConnectTarget.into());
         }
         let mut request = Self::new(client, Method::CONNECT, url)?;
-        request.target = Some(connect_target(target)?);
+        request.ready.wish.ask_tunnel(connect_target(target)?);
         Ok(request)
     }
 
@@ -124,7 +86,9 @@ impl Request {
     /// # Errors
     /// [`ErrorKind::LocalField`](crate::ErrorKind::LocalField) when name or value cannot be sent (RFC 9110 §5.1, RFC 9110 §5.5).
     pub fn header(mut self, name: &str, value: &str) -> Result<Self> {
-        self.fields
+        self.ready
+            .wish
+            .fields_mut()
             .append(name, value)
             .map_err(|rule| Error::from(rule).about(name))?;
         Ok(self)
@@ -135,7 +99,9 @@ impl Request {
     /// # Errors
     /// As [`Request::header`].
     pub fn header_bytes(mut self, name: &str, value: &[u8]) -> Result<Self> {
-        self.fields
+        self.ready
+            .wish
+            .fields_mut()
             .append_bytes(name, value)
             .map_err(|rule| Error::from(rule).about(name))?;
         Ok(self)
@@ -144,7 +110,7 @@ impl Request {
     /// Leaves a field out that would go out by itself: `User-Agent` or `Accept`.
     #[must_use]
     pub fn without_default(mut self, name: &str) -> Self {
-        self.without_defaults.push(name.into());
+        self.ready.wish.leave_out(name);
         self
     }
 
@@ -181,7 +147,8 @@ impl Request {
     /// # Errors
     /// As [`Request::header`]; fields that may not stand there are refused by [`Request::send`].
     pub fn trailer(mut self, name: &str, value: &str) -> Result<Self> {
-        self.trailers
+        let trailers = &mut self.trailers.get_or_insert_default().known;
+        trailers
             .append(name, value)
             .map_err(|rule| Error::from(rule).about(name))?;
         Ok(self)
@@ -241,7 +208,7 @@ impl Request {
         for name in names {
             check_name(name).map_err(|rule| Error::from(rule).about(name))?;
         }
-        self.late_trailers = Some(Late {
+        self.trailers.get_or_insert_default().late = Some(Late {
             names: names.iter().map(|name| (*name).into()).collect(),
             make: Box::new(make),
         });
@@ -317,7 +284,7 @@ impl Request {
     /// (RFC 9110 §10.1.1). Without a body it has no effect.
     #[must_use]
     pub fn expect_continue(mut self) -> Self {
-        self.expect = true;
+        self.ready.wish.expect_continue();
         self
     }
 
@@ -327,14 +294,14 @@ impl Request {
     /// [`RequestRule::Credentials`] when the user name has a colon, or either a control character.
     pub fn basic_auth(mut self, user: &str, password: &str) -> Result<Self> {
         let value = authorization(user.as_bytes(), password.as_bytes())?;
-        self.fields.set("Authorization", &value)?;
+        self.ready.wish.fields_mut().set("Authorization", &value)?;
         Ok(self)
     }
 
     /// Asks about the server as a whole: the target is `*`, for OPTIONS only (RFC 9112 §3.2.4).
     #[must_use]
     pub fn asterisk(mut self) -> Self {
-        self.asterisk = true;
+        self.ready.wish.ask_all();
         self
     }
 
@@ -365,33 +332,28 @@ impl Request {
     /// `Connection: close`, [`Request::send`] refuses it
     /// ([`RequestRule::CloseBeforeSwitch`]).
     pub fn upgrade(mut self, protocol: &str) -> Result<Self> {
-        check_protocol(protocol)?;
-        let offered = self.upgrade.get_or_insert_default();
-        if !offered.is_empty() {
-            offered.push_str(", ");
-        }
-        offered.push_str(protocol);
+        self.ready.wish.offer(protocol)?;
         Ok(self)
     }
 
     /// Allows a body with GET, HEAD or DELETE, where it has no defined meaning (RFC 9110 §9.3.1).
     #[must_use]
     pub fn allow_body(mut self) -> Self {
-        self.allow_body = true;
+        self.ready.wish.allow_body = true;
         self
     }
 
     /// Allows TRACE, which sends back what it got (RFC 9110 §9.3.8). Credentials are refused all the same.
     #[must_use]
     pub fn allow_trace(mut self) -> Self {
-        self.allow_trace = true;
+        self.ready.wish.allow_trace = true;
         self
     }
 
     /// Gives the call a label that its `call_start` shows.
     #[must_use]
     pub fn label(mut self, label: &str) -> Self {
-        self.label = Some(label.into());
+        self.ready.wish.set_label(label.into());
         self
     }
 
@@ -417,8 +379,11 @@ impl Request {
     pub fn timeouts(mut self, change: impl FnOnce(&mut Timeouts)) -> Self {
         let default = &self.client.engine().settings.timeouts;
         change(
-            self.timeouts
-                .get_or_insert_with(|| Box::new(default.clone())),
+            self.ready
+                .changes
+                .get_or_insert_default()
+                .timeouts
+                .get_or_insert_with(|| default.clone()),
         );
         self
     }
@@ -426,7 +391,7 @@ impl Request {
     /// Sets which redirects this call follows. Default: the policy of the client.
     #[must_use]
     pub fn redirects(mut self, policy: RedirectPolicy) -> Self {
-        self.redirects = Some(policy);
+        self.ready.changes.get_or_insert_default().redirects = Some(policy);
         self
     }
 
@@ -449,7 +414,7 @@ impl Request {
     /// ```
     #[must_use]
     pub fn proxy(mut self, proxy: impl Into<Option<Proxy>>) -> Self {
-        self.proxy = Some(proxy.into().into());
+        self.ready.changes.get_or_insert_default().proxy = Some(proxy.into().into());
         self
     }
 
@@ -460,26 +425,27 @@ impl Request {
     /// # Errors
     /// As there.
     pub fn unix_socket(mut self, path: impl AsRef<Path>) -> Result<Self> {
-        self.unix = Some(UnixAddr::read(path)?);
+        self.ready.changes.get_or_insert_default().unix = Some(UnixAddr::read(path)?);
         Ok(self)
     }
 
     /// Attaches an observer to this call. It is told before those of the client, and the newest first.
     #[must_use]
     pub fn observe(mut self, observer: impl Into<ObserverRef>) -> Self {
-        self.observers.push(observer.into());
+        self.ready.observers.push(observer.into());
         self
     }
 
     /// The observers attached to this request, oldest first; those of the client are not among them.
     #[must_use]
     pub fn observers(&self) -> &[ObserverRef] {
-        &self.observers
+        &self.ready.observers
     }
 
     /// A handle that cancels this call from any thread, before or while it is sent.
     pub fn cancel_handle(&mut self) -> CancelHandle {
-        self.cancel
+        self.ready
+            .cancel
             .get_or_insert_with(CancelHandle::default)
             .clone()
     }
@@ -487,7 +453,7 @@ impl Request {
     /// Lets an existing handle cancel this call too.
     #[must_use]
     pub fn cancel_by(mut self, handle: &CancelHandle) -> Self {
-        self.cancel = Some(handle.clone());
+        self.ready.cancel = Some(handle.clone());
         self
     }
 
@@ -500,72 +466,33 @@ impl Request {
     /// `Local…` before any I/O when the request contradicts itself, told by `call_start` and `call_done`; then whatever went wrong, with its phase.
     pub fn send(self) -> Result<Response> {
         let client = self.client.clone();
-        let is_to_http10 = client.engine().speaks_http10(&self.url);
-        client.start(self.ready(is_to_http10)?)
+        client.start(self.ready())
     }
 
-    /// Makes the plan of the call, which may refuse it, and takes the request apart for its driver.
-    pub(crate) fn ready(mut self, is_to_http10: bool) -> Result<Ready> {
-        // Whoever makes a tunnel is a proxy (RFC 9110 §11.7.2).
-        let credentials = match self.target {
-            Some(_) => "Proxy-Authorization",
-            None => "Authorization",
+    /// Puts its body to it, as its driver takes it.
+    pub(crate) fn ready(mut self) -> Ready {
+        let wish = &mut self.ready.wish;
+        self.ready.upload = match self.trailers {
+            None => self.body.split(TrailerPlan::default(), wish),
+            Some(trailers) => trailers.end(self.body, wish),
         };
-        match self.url_credentials.take() {
-            Some(value) if !self.fields.contains(credentials) => {
-                self.fields.append(credentials, &value)?;
-            }
-            _ => {}
-        }
-        let late = self.late_trailers.filter(|late| !late.names.is_empty());
-        let (body, upload, is_replayable) = match late {
-            None => self.body.split(TrailerPlan::new(self.trailers, Vec::new())),
-            Some(late) => {
-                let trailers = TrailerPlan::new(self.trailers, late.names.clone());
-                let (body, upload, is_replayable) = self.body.split(trailers);
-                let upload = Upload::trailed(upload, late.into_maker());
-                (body, upload, is_replayable)
-            }
-        };
-        let wish = Wish {
-            method: self.method,
-            url: self.url,
-            fields: self.fields,
-            body,
-            is_replayable,
-            expect: self.expect,
-            asterisk: self.asterisk,
-            target: self.target,
-            upgrade: self.upgrade.map(Arc::from),
-            allow_body: self.allow_body,
-            allow_trace: self.allow_trace,
-            without_defaults: self.without_defaults,
-            keep_alive: self.client.engine().keep_alive,
-            is_to_http10,
-            is_https_only: self.client.engine().settings.https_only,
-            label: self.label,
-        };
-        Ok(Ready {
-            plan: Plan::new(wish),
-            upload,
-            timeouts: self.timeouts,
-            redirects: self.redirects,
-            proxy: self.proxy,
-            unix: self.unix,
-            observers: self.observers,
-            cancel: self.cancel,
-        })
+        self.ready
     }
 
     /// The client that it was begun with.
     pub(crate) fn client(&self) -> &Client {
         &self.client
     }
+}
 
-    /// The URL that is asked for.
-    pub(crate) fn url(&self) -> &Url {
-        &self.url
-    }
+/// What is to be sent of the user information in a URL, if it has any.
+fn credentials_of(url: &Url) -> Result<Option<Box<str>>> {
+    let Some(user) = url.username() else {
+        return Ok(None);
+    };
+    let user = percent_decode(user);
+    let password = percent_decode(url.password().unwrap_or_default());
+    Ok(Some(authorization(&user, &password)?.into()))
 }
 
 /// Credentials by the Basic scheme.
@@ -576,9 +503,9 @@ fn authorization(user: &[u8], password: &[u8]) -> Result<String> {
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
-            .field("method", &self.method)
-            .field("url", &self.url)
-            .field("fields", &self.fields)
+            .field("method", self.ready.wish.method())
+            .field("url", self.ready.wish.url())
+            .field("fields", self.ready.wish.fields())
             .finish_non_exhaustive()
     }
 }

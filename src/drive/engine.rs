@@ -8,7 +8,7 @@ use crate::drive::lease::{Idle, Memory};
 use crate::drive::outlook::Outlook;
 use crate::drive::waits::Alert;
 use crate::error::Error;
-use crate::event::{Emitter, ObserverRef, Observers, Redaction, Telling};
+use crate::event::{Emitter, ObserverRef, Redaction, Telling};
 use crate::flow::call::{DetachedDial, Settings};
 use crate::flow::lookup::{FlightId, Lookup};
 use crate::flow::pool::Pool;
@@ -23,6 +23,7 @@ pub(super) use crate::net::sync::lock;
 use crate::net::sync::{Mutex, MutexGuard};
 use crate::net::tls::TlsClient;
 use crate::net::wait::{Waker, Wakers};
+use crate::proto::plan::Manners;
 
 /// Sets of memory that are kept for the next calls.
 const MEMORIES: usize = 16;
@@ -181,6 +182,14 @@ impl Engine {
         }
     }
 
+    /// What is asked of all requests.
+    pub(crate) fn manners(&self) -> Manners {
+        Manners {
+            keep_alive: self.keep_alive,
+            https_only: self.settings.https_only,
+        }
+    }
+
     /// Notes that an idle connection has to be looked at.
     pub(crate) fn note_unseen(&self) {
         self.unseen.store(true, Ordering::Relaxed);
@@ -198,8 +207,7 @@ impl Engine {
 
     /// An emitter for what happens outside any call.
     pub(super) fn own_emitter(&self) -> Emitter {
-        let observers = Observers::of_call(&[], &self.observers);
-        Emitter::new(self.telling.clone(), observers)
+        self.emitter(&[])
     }
 
     /// Memory of a call that is over, if there is any.

@@ -73,8 +73,9 @@ impl Engine {
                     .into_iter()
                     .map(|(idle, reason)| discard(idle, reason)),
             );
-            let evicted = taken.evicted.map(|idle| (idle, CloseReason::Evicted));
-            self.close_all(evicted, now);
+            if let Some(idle) = taken.evicted {
+                self.close_all([(idle, CloseReason::Evicted)], now);
+            }
             let (transport, found) = match taken.found {
                 Found::Idle(mut found) => match self.look(&mut found.stream, news, now) {
                     None => {
@@ -294,7 +295,9 @@ impl Engine {
 
     /// Does what a change of the pool asks for: closes what gave way, and only then wakes the calls that have mail.
     fn serve(&self, served: Served<Idle, Alarm>, now: Instant) {
-        self.close_all(served.closed, now);
+        if !served.closed.is_empty() {
+            self.close_all(served.closed, now);
+        }
         for alarm in served.wake {
             alarm.wake();
         }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::config::Timeouts;
 use crate::drive::apply::{Running, Upload};
 use crate::drive::contestants::Contestants;
 use crate::drive::engine::{Engine, next_call};
@@ -10,53 +9,46 @@ use crate::drive::outlook::News;
 use crate::drive::waits::Waits;
 use crate::error::Error;
 use crate::event::{Emitter, ObserverRef, Observers};
-use crate::flow::call::{self, Call};
-use crate::flow::proxy::GivenProxy;
-use crate::flow::redirect::RedirectPolicy;
-use crate::message::peer_addr::UnixAddr;
+use crate::flow::call::{self, Call, Changes};
 use crate::net::cancel::CancelHandle;
 use crate::net::clock;
-use crate::proto::plan::{Plan, Refused};
+use crate::proto::plan::Wish;
 
 /// A request as a driver takes it.
 pub(crate) struct Ready {
-    pub(crate) plan: Result<Plan, Box<Refused>>,
+    pub(crate) wish: Wish,
     pub(crate) upload: Upload,
-    pub(crate) timeouts: Option<Box<Timeouts>>,
-    pub(crate) redirects: Option<RedirectPolicy>,
-    pub(crate) proxy: Option<GivenProxy>,
-    pub(crate) unix: Option<UnixAddr>,
+    pub(crate) changes: Option<Box<Changes>>,
     pub(crate) observers: Vec<ObserverRef>,
     pub(crate) cancel: Option<CancelHandle>,
 }
 
 impl Engine {
-    /// Makes a call that has not begun.
+    /// Makes a call that has not begun. It is large, and is put into its box where it is made.
     ///
     /// # Errors
     /// Why its plan was refused before any I/O; that is told.
-    pub(crate) fn prepare(self: &Arc<Self>, ready: Ready, waits: Waits) -> Result<Running, Error> {
-        let observers = Observers::of_call(&ready.observers, &self.observers);
-        let mut emitter = Emitter::new(self.telling.clone(), observers);
-        let id = next_call();
-        let plan = ready.plan.map_err(|refused| {
-            let Refused { error, plan } = *refused;
-            call::refuse(id, &plan, &error, clock::now(), &mut emitter);
-            emitter.deliver();
-            error
-        })?;
-        let settings = match (ready.timeouts, ready.redirects, ready.proxy, ready.unix) {
-            (None, None, None, None) => self.settings.clone(),
-            (timeouts, redirects, proxy, unix) => {
-                Arc::new(self.settings.changed(timeouts, redirects, proxy, unix))
-            }
+    pub(crate) fn prepare(
+        self: &Arc<Self>,
+        mut ready: Ready,
+        waits: Waits,
+    ) -> Result<Box<Running>, Error> {
+        let settled = match ready.wish.settle(|url| self.speaks_http10(url)) {
+            Ok(settled) => settled,
+            Err(error) => return Err(self.refuse(&ready, error)),
         };
-        Ok(Running {
-            call: Call::new(id, plan, settings.clone()),
+        let settings = match ready.changes {
+            None => self.settings.clone(),
+            Some(changes) => Arc::new(self.settings.changed(*changes)),
+        };
+        let observers = Observers::of_call(&ready.observers, &self.observers);
+        let memory = self.memory();
+        let now = clock::now();
+        // The large parts come last: what can fail behind them would have to take them apart again.
+        Ok(Box::new(Running {
             engine: self.clone(),
-            settings,
-            emitter,
-            memory: self.memory(),
+            settings: settings.clone(),
+            memory,
             upload: ready.upload,
             cancel: ready.cancel,
             ear: None,
@@ -66,7 +58,24 @@ impl Engine {
             waits,
             news: News::Unknown,
             awaits: None,
-            now: clock::now(),
-        })
+            now,
+            emitter: Emitter::new(self.telling.clone(), observers),
+            call: Call::new(next_call(), ready.wish.into_plan(settled), settings),
+        }))
+    }
+
+    /// Tells of a call that nothing comes of.
+    fn refuse(&self, ready: &Ready, error: Error) -> Error {
+        let mut emitter = self.emitter(&ready.observers);
+        let plan = ready.wish.unsettled();
+        call::refuse(next_call(), plan, &error, clock::now(), &mut emitter);
+        emitter.deliver();
+        error
+    }
+
+    /// An emitter for those observers and the client's.
+    pub(super) fn emitter(&self, observers: &[ObserverRef]) -> Emitter {
+        let observers = Observers::of_call(observers, &self.observers);
+        Emitter::new(self.telling.clone(), observers)
     }
 }

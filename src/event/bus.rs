@@ -172,8 +172,9 @@ impl Observers {
     /// Those of the request, newest first, then those of the client, newest first; each once, without those
     /// that started this call themselves.
     pub(crate) fn of_call(request: &[ObserverRef], client: &[ObserverRef]) -> Self {
-        let most = request.len() + client.len();
-        let mut list: Vec<(ObserverRef, Interest)> = Vec::with_capacity(most);
+        // Of that size at once: a list that is made shorter is made anew.
+        let mut list: Vec<(ObserverRef, Interest)> =
+            Vec::with_capacity(request.len() + client.len());
         for observer in request.iter().rev().chain(client.iter().rev()) {
             let interest = observer.interest();
             if !interest.is_empty() && !list.iter().any(|(other, _)| other.is_same(observer)) {

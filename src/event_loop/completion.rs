@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::drive::apply::Running;
 use crate::drive::multi::Ended;
 use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::event::{Marks, Timings};
@@ -35,7 +36,7 @@ pub struct Completion {
     marks: Marks,
     ended: Instant,
     reached: Option<ReachedFacts>,
-    hops: Vec<Hop>,
+    hops: Box<[Hop]>,
     upgraded: Option<Box<Upgraded>>,
     /// The ranges that the last hop asked for.
     asked: Option<Box<Ranges>>,
@@ -54,7 +55,10 @@ impl Completion {
         let upgraded = head
             .as_ref()
             .and_then(|head| Upgraded::of(&mut running, head));
-        let call = &running.call;
+        let Running {
+            call, emitter, now, ..
+        } = &mut *running;
+        let asked = call.plan().fields().get("range").and_then(Ranges::parse);
         Self {
             ticket: Ticket { of: id, number },
             call: call.id(),
@@ -63,17 +67,12 @@ impl Completion {
             trailers: call.trailers().cloned(),
             error: error.or_else(|| taken.error.take()),
             taken,
-            marks: running.emitter.take_marks(),
-            ended: running.now,
-            reached: call.reached().cloned(),
-            hops: call.hops().to_vec(),
+            hops: call.hops().into(),
             upgraded: upgraded.map(Box::new),
-            asked: call
-                .plan()
-                .fields()
-                .get("range")
-                .and_then(Ranges::parse)
-                .map(Box::new),
+            asked: asked.map(Box::new),
+            ended: *now,
+            marks: emitter.take_marks(),
+            reached: call.take_reached(),
         }
     }
 
@@ -90,7 +89,7 @@ impl Completion {
             marks: Marks::default(),
             ended: clock::now(),
             reached: None,
-            hops: Vec::new(),
+            hops: Box::default(),
             upgraded: None,
             asked: None,
         }

@@ -13,7 +13,7 @@ use crate::drive::multi::Gate;
 use crate::error::{Error, ErrorKind, Phase, RequestRule, Result};
 use crate::event_loop::runner::{Order, Runner};
 use crate::event_loop::{
-    Completion, EventLoop, Inbox, Pending, Reply, Takes, Ticket, no_loop, ready,
+    Completion, EventLoop, Inbox, Pending, Reply, Takes, Ticket, admit, no_loop,
 };
 use crate::message::pool::PoolStats;
 use crate::net::clock;
@@ -178,7 +178,8 @@ impl Lifeline {
         to: Sender<Completion>,
     ) -> Result<Ticket> {
         let Shared { client, gate, .. } = &*self.shared;
-        let prepared = gate.prepare(ready(client, gate.engine(), request)?)?;
+        admit(client, &request)?;
+        let prepared = gate.prepare(request.ready())?;
         let ticket = Ticket {
             of: self.shared.id,
             number: prepared.number(),

@@ -133,15 +133,15 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// The same settings with other timeouts, another policy, another proxy, or a unix socket.
-    pub(crate) fn changed(
-        &self,
-        timeouts: Option<Box<Timeouts>>,
-        redirects: Option<RedirectPolicy>,
-        proxy: Option<GivenProxy>,
-        unix: Option<UnixAddr>,
-    ) -> Self {
-        let timeouts = timeouts.map_or_else(|| self.timeouts.clone(), |timeouts| *timeouts);
+    /// The same settings, changed.
+    pub(crate) fn changed(&self, changes: Changes) -> Self {
+        let Changes {
+            timeouts,
+            redirects,
+            proxy,
+            unix,
+        } = changes;
+        let timeouts = timeouts.unwrap_or_else(|| self.timeouts.clone());
         let rules = Rules {
             expect_limit: timeouts.expect,
             ..self.rules.clone()
@@ -161,6 +161,15 @@ impl Settings {
             ..*self
         }
     }
+}
+
+/// What one call has otherwise than its client.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    pub(crate) timeouts: Option<Timeouts>,
+    pub(crate) redirects: Option<RedirectPolicy>,
+    pub(crate) proxy: Option<GivenProxy>,
+    pub(crate) unix: Option<UnixAddr>,
 }
 
 /// The connection as the response shows it.
@@ -373,6 +382,11 @@ impl Call {
     /// The connection that the response came over.
     pub(crate) fn reached(&self) -> Option<&ReachedFacts> {
         self.reached.as_ref()
+    }
+
+    /// Takes the connection that the response came over, of a call that is over.
+    pub(crate) fn take_reached(&mut self) -> Option<ReachedFacts> {
+        self.reached.take()
     }
 
     /// The error of the call, if it failed.

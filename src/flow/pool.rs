@@ -417,7 +417,7 @@ impl<T: Pooled, W> Pool<T, W> {
     }
 
     /// Says how many idle connections of a key there are with one more, or why that one has no place.
-    pub(crate) fn place(&self, key: &Key, generation: u64) -> Result<u32, CloseReason> {
+    pub(crate) fn place(&mut self, key: &Key, generation: u64) -> Result<u32, CloseReason> {
         if self.bounds.idle_per_key == 0 || self.bounds.idle_total == 0 {
             return Err(CloseReason::KeepAlivesDisabled);
         }
@@ -463,6 +463,9 @@ impl<T: Pooled, W> Pool<T, W> {
 
     /// The oldest call that can use a connection of this slot, as it is or for its place.
     fn oldest_user(&self, slot: Id) -> Option<User> {
+        if self.slots.line().is_empty() {
+            return None;
+        }
         let same = self.slots.line().taker(slot);
         let other = self.slots.oldest_queued(true).map(|(arrival, _)| arrival);
         match (same, other) {
@@ -502,7 +505,10 @@ impl<T: Pooled, W> Pool<T, W> {
     fn idle(&mut self, slot: Id, conn: T) -> Served<T, W> {
         let until = conn.good_until(self.bounds.idle_timeout);
         let until = until.map(|(until, _)| until);
-        self.idle_until = self.idle_until.into_iter().chain(until).min();
+        self.idle_until = match (self.idle_until, until) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
         let most = self.bounds.idle_per_key;
         let evicted = match self.slots.put(slot, conn, until, most) {
             None if self.slots.total().idle > self.bounds.idle_total => self.slots.take_oldest(),

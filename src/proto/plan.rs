@@ -5,6 +5,7 @@
 
 mod moved;
 mod switch;
+mod wish;
 
 use std::sync::Arc;
 
@@ -13,24 +14,12 @@ use crate::event::TargetForm;
 use crate::message::fields::Fields;
 use crate::message::method::Method;
 use crate::message::range::Validator;
-use crate::message::url::{Scheme, Url};
+use crate::message::url::Url;
 use crate::message::via::{Destination, Via};
 use crate::proto::encode::{HeadPlan, RequestFraming};
-use crate::proto::framing::is_forbidden_trailer;
 pub(crate) use crate::proto::plan::switch::{check_protocol, connect_target};
-use crate::proto::sending::{BodyPlan, TrailerPlan};
-
-/// Fields that may stand once only (RFC 9110 §5.3).
-const SINGLE: &[&str] = &[
-    "authorization",
-    "user-agent",
-    "referer",
-    "content-type",
-    "range",
-    "if-range",
-    "if-modified-since",
-    "if-unmodified-since",
-];
+pub(crate) use crate::proto::plan::wish::{Manners, Wish};
+use crate::proto::sending::BodyPlan;
 
 /// Fields that belong to one connection and need machinery that a plain request has not (RFC 9110 §7.6.1).
 const CONNECTION_OWNED: &[&str] = &[
@@ -85,6 +74,17 @@ struct Special {
     target: Option<Arc<str>>,
     /// The protocols that are offered instead of HTTP, as a list in the order of preference.
     upgrade: Option<Arc<str>>,
+    /// Credentials of the URL, until the plan is settled.
+    credentials: Option<Box<str>>,
+}
+
+impl Special {
+    fn with_credentials(value: Box<str>) -> Box<Self> {
+        Box::new(Self {
+            credentials: Some(value),
+            ..Self::default()
+        })
+    }
 }
 
 /// What most requests have instead.
@@ -92,107 +92,13 @@ static ORDINARY: Special = Special {
     host: None,
     target: None,
     upgrade: None,
+    credentials: None,
 };
 
-/// What the caller asked for, as it was asked.
-#[derive(Debug)]
-pub(crate) struct Wish {
-    pub(crate) method: Method,
-    pub(crate) url: Url,
-    pub(crate) fields: Fields,
-    pub(crate) body: BodyPlan,
-    pub(crate) is_replayable: bool,
-    pub(crate) expect: bool,
-    pub(crate) asterisk: bool,
-    /// `host:port` that a CONNECT asks for.
-    pub(crate) target: Option<Arc<str>>,
-    pub(crate) upgrade: Option<Arc<str>>,
-    pub(crate) allow_body: bool,
-    pub(crate) allow_trace: bool,
-    pub(crate) without_defaults: Vec<Box<str>>,
-    pub(crate) keep_alive: bool,
-    /// The peer is known to speak HTTP/1.0, which has no chunked coding.
-    pub(crate) is_to_http10: bool,
-    /// The client is for https only.
-    pub(crate) is_https_only: bool,
-    pub(crate) label: Option<Arc<str>>,
-}
-
-/// A wish that was refused, with what is left of it for its events.
-#[derive(Debug)]
-pub(crate) struct Refused {
-    pub(crate) error: Error,
-    pub(crate) plan: Plan,
-}
-
 impl Plan {
-    /// Checks a wish and makes it ready.
-    ///
-    /// # Errors
-    /// [`ErrorKind::LocalField`] or [`ErrorKind::LocalRequest`] with the rule that is broken, and what would
-    /// have been asked.
-    pub(crate) fn new(wish: Wish) -> Result<Self, Box<Refused>> {
-        let checked = check_scheme(&wish)
-            .and_then(|()| check_method(&wish))
-            .and_then(|()| check_single(&wish.fields))
-            .and_then(|()| check_if_range(&wish.fields))
-            .and_then(|()| match &wish.body {
-                BodyPlan::Source(_, trailers) => check_trailers(trailers),
-                BodyPlan::Empty | BodyPlan::Memory(_) => Ok(()),
-            });
-        let is_to_http10 = wish.is_to_http10;
-        let mut plan = Self::unchecked(wish);
-        // Nothing may be sent behind a request that says close (RFC 9112 §9.6).
-        plan.close &= !plan.may_switch();
-        let settled = checked.and_then(|()| plan.settle());
-        match settled.and_then(|()| plan.check_peer(is_to_http10)) {
-            Ok(()) => Ok(plan),
-            Err(error) => Err(Box::new(Refused { error, plan })),
-        }
-    }
-
-    fn unchecked(wish: Wish) -> Self {
-        let has = |name: &str| {
-            wish.fields.contains(name)
-                || wish
-                    .without_defaults
-                    .iter()
-                    .any(|out| out.eq_ignore_ascii_case(name))
-        };
-        let (user_agent, accept) = (!has("user-agent"), !has("accept"));
-        let is_special = wish.upgrade.is_some() || wish.target.is_some();
-        let form = match (&wish.target, wish.asterisk) {
-            (Some(_), _) => TargetForm::Authority,
-            (None, true) => TargetForm::Asterisk,
-            (None, false) => TargetForm::Origin,
-        };
-        let special = Special {
-            host: None,
-            target: wish.target,
-            upgrade: wish.upgrade,
-        };
-        Self {
-            framing: RequestFraming::Absent,
-            form,
-            special: is_special.then(|| Box::new(special)),
-            expect: wish.expect,
-            close: !wish.keep_alive,
-            takes_trailers: false,
-            user_agent,
-            accept,
-            method: wish.method,
-            url: wish.url,
-            body: wish.body,
-            is_replayable: wish.is_replayable,
-            via: Via::Nobody,
-            label: wish.label,
-            fields: wish.fields,
-        }
-    }
-
     /// A peer that speaks HTTP/1.0 gets a length or nothing (RFC 9112 §6.1).
-    fn check_peer(&self, is_to_http10: bool) -> Result<(), Error> {
-        if is_to_http10 && self.is_chunked() {
+    fn check_peer(&self, speaks_http10: impl FnOnce(&Url) -> bool) -> Result<(), Error> {
+        if self.is_chunked() && speaks_http10(&self.url) {
             return Err(RequestRule::ChunkedToHttp10.into());
         }
         Ok(())
@@ -207,6 +113,8 @@ impl Plan {
     fn settle(&mut self) -> Result<(), Error> {
         let has_fields = !self.fields.is_empty();
         if has_fields {
+            self.user_agent &= !self.fields.contains("user-agent");
+            self.accept &= !self.fields.contains("accept");
             self.take_host()?;
             self.take_te()?;
             self.take_connection()?;
@@ -261,6 +169,7 @@ impl Plan {
             host,
             target,
             upgrade,
+            credentials: _,
         } = self.special();
         HeadPlan {
             method: self.method.as_str(),
@@ -397,6 +306,23 @@ impl Plan {
 
     pub(crate) fn is_connect(&self) -> bool {
         self.special().target.is_some()
+    }
+
+    /// The credentials of the URL give way to the caller's. Whoever makes a tunnel is a proxy (RFC 9110 §11.7.2).
+    fn take_credentials(&mut self) -> Result<(), Error> {
+        let is_connect = self.is_connect();
+        let special = self.special.as_mut();
+        let Some(value) = special.and_then(|special| special.credentials.take()) else {
+            return Ok(());
+        };
+        let name = match is_connect {
+            true => "Proxy-Authorization",
+            false => "Authorization",
+        };
+        if !self.fields.contains(name) {
+            self.fields.append(name, &value)?;
+        }
+        Ok(())
     }
 
     /// The caller's Host goes first and replaces ours (RFC 9110 §7.2).
@@ -551,68 +477,11 @@ fn refused(name: &str, rule: FieldError) -> Error {
     Error::local(ErrorKind::LocalField(rule)).about(name)
 }
 
-fn check_scheme(wish: &Wish) -> Result<(), Error> {
-    match wish.url.scheme() {
-        Scheme::Http if wish.is_https_only => Err(RequestRule::HttpsOnly.into()),
-        Scheme::Http | Scheme::Https => Ok(()),
-    }
-}
-
-fn check_method(wish: &Wish) -> Result<(), Error> {
-    let has_body = !matches!(wish.body, BodyPlan::Empty);
-    let method = wish.method.as_str();
-    if wish.asterisk && method != "OPTIONS" {
-        return Err(RequestRule::AsteriskForm.into());
-    }
-    let is_connect = wish.method == Method::CONNECT;
-    if is_connect != wish.target.is_some() || (is_connect && has_body) {
-        return Err(RequestRule::ConnectMethod.into());
-    }
-    if method == "TRACE" {
-        let credentials = ["authorization", "cookie", "proxy-authorization"];
-        if !wish.allow_trace
-            || has_body
-            || credentials.iter().any(|name| wish.fields.contains(name))
-        {
-            return Err(RequestRule::TraceMethod.into());
-        }
-    }
-    if method == "OPTIONS" && has_body && !wish.fields.contains("content-type") {
-        return Err(RequestRule::OptionsContentType.into());
-    }
-    if has_body && !wish.method.expects_body() && !wish.allow_body && method != "OPTIONS" {
-        return Err(RequestRule::BodyNotAllowed.into());
-    }
-    Ok(())
-}
-
-fn check_single(fields: &Fields) -> Result<(), Error> {
-    match SINGLE.iter().find(|name| fields.get_all(name).count() > 1) {
-        Some(name) => Err(refused(name, FieldError::Repeated)),
-        None => Ok(()),
-    }
-}
-
-/// `If-Range` goes with `Range` only, and has what names octets for sure (RFC 9110 §13.1.5).
-fn check_if_range(fields: &Fields) -> Result<(), Error> {
-    match fields.get("if-range") {
-        Some(value) => check_condition(fields, value),
-        None => Ok(()),
-    }
-}
-
 fn check_condition(fields: &Fields, value: &[u8]) -> Result<(), Error> {
     if fields.contains("range") && Validator::parse(value).is_some() {
         Ok(())
     } else {
         Err(RequestRule::IfRange.into())
-    }
-}
-
-fn check_trailers(trailers: &TrailerPlan) -> Result<(), Error> {
-    match trailers.names().find(|name| is_forbidden_trailer(name)) {
-        Some(name) => Err(refused(name, FieldError::NotInTrailers)),
-        None => Ok(()),
     }
 }
 

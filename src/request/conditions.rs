@@ -46,7 +46,10 @@ impl Request {
     /// # Errors
     /// As [`Request::header`].
     pub fn ranges(mut self, ranges: &Ranges) -> Result<Self> {
-        self.fields.set("Range", &ranges.to_string())?;
+        self.ready
+            .wish
+            .fields_mut()
+            .set("Range", &ranges.to_string())?;
         Ok(self)
     }
 
@@ -56,8 +59,10 @@ impl Request {
     /// # Errors
     /// As [`Request::header`].
     pub fn if_range(mut self, validator: &Validator) -> Result<Self> {
-        self.fields.remove("If-Range");
-        self.fields
+        self.ready.wish.fields_mut().remove("If-Range");
+        self.ready
+            .wish
+            .fields_mut()
             .append_bytes("If-Range", &validator.to_value())?;
         Ok(self)
     }
@@ -80,7 +85,7 @@ impl Request {
     /// # Errors
     /// As [`Request::header`].
     pub fn if_match_any(mut self) -> Result<Self> {
-        self.fields.set("If-Match", "*")?;
+        self.ready.wish.fields_mut().set("If-Match", "*")?;
         Ok(self)
     }
 
@@ -99,7 +104,7 @@ impl Request {
     /// # Errors
     /// As [`Request::header`].
     pub fn if_none_match_any(mut self) -> Result<Self> {
-        self.fields.set("If-None-Match", "*")?;
+        self.ready.wish.fields_mut().set("If-None-Match", "*")?;
         Ok(self)
     }
 
@@ -129,8 +134,11 @@ impl Request {
     ) -> Result<Self> {
         let tags: Vec<_> = tags.into_iter().map(EntityTag::as_bytes).collect();
         if !tags.is_empty() {
-            self.fields.remove(name);
-            self.fields.append_bytes(name, &tags.join(&b", "[..]))?;
+            self.ready.wish.fields_mut().remove(name);
+            self.ready
+                .wish
+                .fields_mut()
+                .append_bytes(name, &tags.join(&b", "[..]))?;
         }
         Ok(self)
     }
@@ -138,7 +146,7 @@ impl Request {
     fn dated(mut self, name: &str, moment: SystemTime) -> Result<Self> {
         let text = date::write(since_1970(moment));
         let text = text.ok_or_else(|| Error::from(RequestRule::Date).about(name))?;
-        self.fields.set(name, &text)?;
+        self.ready.wish.fields_mut().set(name, &text)?;
         Ok(self)
     }
 }

@@ -7,7 +7,26 @@ use crate::body::BodySource;
 use crate::drive::apply::{Make, MakeTrailers, Upload};
 use crate::error::{Error, FieldError};
 use crate::message::fields::Fields;
+use crate::proto::plan::Wish;
 use crate::proto::sending::{BodyPlan, LateTrailers, TrailerPlan};
+
+/// What stands behind the body. Few requests have any: it waits in a box, since a request is moved often.
+#[derive(Default)]
+pub(super) struct Trailers {
+    pub(super) known: Fields,
+    pub(super) late: Option<Late>,
+}
+
+impl Trailers {
+    /// Puts a body with these trailers to a wish; gives what the driver has to hold.
+    pub(super) fn end(self, body: Body, wish: &mut Wish) -> Upload {
+        let Some(late) = self.late.filter(|late| !late.names.is_empty()) else {
+            return body.split(TrailerPlan::new(self.known, Vec::new()), wish);
+        };
+        let upload = body.split(TrailerPlan::new(self.known, late.names.clone()), wish);
+        Upload::trailed(upload, late.into_maker())
+    }
+}
 
 /// Trailers that are known at the end of the body.
 pub(super) struct Late {
@@ -38,21 +57,24 @@ pub(super) enum Body {
 }
 
 impl Body {
-    /// What the core has to know of the body, what the driver has to hold, and whether it can be given twice.
-    pub(super) fn split(self, trailers: TrailerPlan) -> (BodyPlan, Upload, bool) {
+    /// Puts the body to a wish, as far as the core has to know of it; gives what the driver has to hold.
+    pub(super) fn split(self, trailers: TrailerPlan, wish: &mut Wish) -> Upload {
         let has_trailers = !trailers.is_empty();
-        match self {
-            Self::Empty if !has_trailers => (BodyPlan::Empty, Upload::Empty, true),
+        let (body, upload, is_replayable) = match self {
+            // That is what a wish begins with.
+            Self::Empty if !has_trailers => return Upload::Empty,
             Self::Empty => (
                 BodyPlan::Source(None, Box::new(trailers)),
                 Upload::Source(Box::new(std::io::empty())),
                 true,
             ),
-            Self::Vec(bytes) if has_trailers => Self::Bytes(bytes.into()).split(trailers),
+            Self::Vec(bytes) if has_trailers => {
+                return Self::Bytes(bytes.into()).split(trailers, wish);
+            }
             // Trailers stand behind chunks only.
             Self::Bytes(bytes) if has_trailers => {
                 let make = move || Ok(Box::new(std::io::Cursor::new(bytes.clone())) as _);
-                Self::Made(Box::new(make), None).split(trailers)
+                return Self::Made(Box::new(make), None).split(trailers, wish);
             }
             Self::Bytes(bytes) => (
                 BodyPlan::Memory(bytes.len() as u64),
@@ -79,6 +101,8 @@ impl Body {
                 Upload::made(make),
                 true,
             ),
-        }
+        };
+        wish.set_body(body, is_replayable);
+        upload
     }
 }

@@ -44,7 +44,7 @@ impl Gate {
             cancel.ring(bell.clone());
         }
         let waits = Waits::InLoop(bell);
-        let running = Box::new(self.engine.prepare(ready, waits)?);
+        let running = self.engine.prepare(ready, waits)?;
         Ok(Prepared { number, running })
     }
 

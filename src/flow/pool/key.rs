@@ -54,6 +54,11 @@ impl Key {
         }
     }
 
+    /// Says whether it is the key of a destination.
+    pub(super) fn is_to(&self, destination: Destination<'_>) -> bool {
+        self.parts() == parts_of(destination)
+    }
+
     /// Says whether it names one origin, whose own server answers: no proxy in its place, and nobody on this machine.
     pub(super) fn is_of_origin(&self) -> bool {
         match self.via {

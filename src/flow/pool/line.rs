@@ -51,6 +51,11 @@ pub(super) struct Line {
 }
 
 impl Line {
+    /// Says whether nothing can be left for anybody.
+    pub(super) fn is_empty(&self) -> bool {
+        self.takers.is_empty() && self.queued.is_empty()
+    }
+
     /// The oldest call that takes a connection of this slot.
     pub(super) fn taker(&self, slot: Id) -> Option<Arrival> {
         let mut of_slot = self.takers.range((slot, 0)..=(slot, Arrival::MAX));

@@ -37,6 +37,8 @@ pub(crate) trait Pooled {
 pub(super) struct Slots<T> {
     index: BTreeMap<Ordered, Id>,
     slots: Slab<Slot>,
+    /// The slot that was found last. It is looked at first: many calls in a row are for one key.
+    last: Option<Id>,
     idle: Idles<T>,
     line: Line,
     total: PoolCounts,
@@ -116,6 +118,7 @@ impl<T: Pooled> Slots<T> {
         Self {
             index: BTreeMap::new(),
             slots: Slab::new(),
+            last: None,
             idle: Idles::new(),
             line: Line::default(),
             total: PoolCounts::default(),
@@ -163,12 +166,25 @@ impl<T: Pooled> Slots<T> {
         &self.line
     }
 
-    pub(super) fn find(&self, key: &Key) -> Option<Id> {
-        self.index.get(key as &dyn Placed).copied()
+    /// The slot of a key, if it has one.
+    pub(super) fn find(&mut self, key: &Key) -> Option<Id> {
+        if !self.is_last(|last| std::ptr::eq(last, key)) {
+            self.last = self.index.get(key as &dyn Placed).copied();
+        }
+        self.last
     }
 
-    fn find_for(&self, to: Destination<'_>) -> Option<Id> {
-        self.index.get(&Sought::new(to) as &dyn Placed).copied()
+    fn find_for(&mut self, to: Destination<'_>) -> Option<Id> {
+        if !self.is_last(|last| last.is_to(to)) {
+            self.last = self.index.get(&Sought::new(to) as &dyn Placed).copied();
+        }
+        self.last
+    }
+
+    /// Says whether the slot that was found last is still there and has the right key.
+    fn is_last(&self, is_right: impl FnOnce(&Key) -> bool) -> bool {
+        let last = self.last.and_then(|last| self.slots.get(last));
+        last.is_some_and(|slot| is_right(&slot.key))
     }
 
     /// The slot of a key, made if need be.
@@ -266,11 +282,14 @@ impl<T: Pooled> Slots<T> {
         expired
     }
 
-    /// Lends the newest idle connection of a slot.
+    /// Lends the newest idle connection of a slot. Its key has as many connections as before, so that its room is the same.
     pub(super) fn take_newest(&mut self, slot: Id) -> Option<T> {
-        let newest = self.slots.get(slot)?.idle.newest()?;
-        let conn = self.take(newest, slot)?;
-        self.count(Counted::Active, slot);
+        let of = self.slots.get_mut(slot)?;
+        let conn = self.idle.remove(of.idle.newest()?, &mut of.idle)?;
+        of.counts.idle = of.counts.idle.saturating_sub(1);
+        of.counts.active = of.counts.active.saturating_add(1);
+        self.total.idle = self.total.idle.saturating_sub(1);
+        self.total.active = self.total.active.saturating_add(1);
         Some(conn)
     }
 

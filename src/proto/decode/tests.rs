@@ -578,7 +578,7 @@ fn cve_46_a_head_fed_byte_by_byte_costs_linear_work() {
             let read = feed_head(text.as_bytes(), &limits, Strictness::Normal, || 1);
             assert!(matches!(read, Ok(Some(_))));
         });
-        // Every call counts one for its search; then search, check, httparse and builder see each byte once.
+        // Every call counts one for its search; then search, check, ordinary way and builder see each byte once.
         assert!(work <= 6 * text.len(), "{name}: {work} for {}", text.len());
     }
 }

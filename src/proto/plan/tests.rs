@@ -1,37 +1,40 @@
 use super::*;
 use crate::proto::buffers::Buffer;
+use crate::proto::sending::TrailerPlan;
 
 fn wish(method: &str, body: BodyPlan, lines: &[(&str, &str)]) -> Wish {
     let mut fields = Fields::new();
     for (name, value) in lines {
         fields.append(name, value).unwrap();
     }
-    Wish {
-        method: Method::new(method).unwrap(),
-        url: Url::parse("http://user:pw@Example.com:8080/p?q").unwrap(),
-        fields,
-        body,
-        is_replayable: true,
-        expect: false,
-        asterisk: false,
-        target: None,
-        upgrade: None,
-        allow_body: false,
-        allow_trace: false,
-        without_defaults: Vec::new(),
+    let url = Url::parse("http://user:pw@Example.com:8080/p?q").unwrap();
+    let manners = Manners {
         keep_alive: true,
-        is_to_http10: false,
-        is_https_only: false,
-        label: None,
-    }
+        https_only: false,
+    };
+    let mut wish = Wish::new(Method::new(method).unwrap(), url, None, manners);
+    *wish.fields_mut() = fields;
+    wish.set_body(body, true);
+    wish
+}
+
+/// The same wish, changed.
+fn but(mut wish: Wish, change: impl FnOnce(&mut Wish)) -> Wish {
+    change(&mut wish);
+    wish
 }
 
 fn source(length: Option<u64>) -> BodyPlan {
     BodyPlan::Source(length, Box::default())
 }
 
+fn settled(mut wish: Wish) -> Result<Plan, ErrorKind> {
+    let settled = wish.settle(|_| false).map_err(|error| error.kind())?;
+    Ok(wish.into_plan(settled))
+}
+
 fn head(wish: Wish) -> Result<String, ErrorKind> {
-    let plan = Plan::new(wish).map_err(|refused| refused.error.kind())?;
+    let plan = settled(wish)?;
     let mut out = Buffer::default();
     plan.head().write(&mut out);
     Ok(String::from_utf8(out.filled().to_vec()).unwrap())
@@ -61,16 +64,10 @@ fn rfc_a6_rfc_a11_rfc_a12_rfc_a16_origin_form_and_one_host_without_userinfo() {
 
 #[test]
 fn rfc_a10_asterisk_form_is_for_options_only() {
-    let options = Wish {
-        asterisk: true,
-        ..wish("OPTIONS", BodyPlan::Empty, &[])
-    };
+    let options = but(wish("OPTIONS", BodyPlan::Empty, &[]), Wish::ask_all);
     assert!(head(options).unwrap().starts_with("OPTIONS * HTTP/1.1\r\n"));
     for method in ["GET", "POST", "HEAD"] {
-        let other = Wish {
-            asterisk: true,
-            ..wish(method, BodyPlan::Empty, &[])
-        };
+        let other = but(wish(method, BodyPlan::Empty, &[]), Wish::ask_all);
         assert_eq!(
             head(other),
             Err(ErrorKind::LocalRequest(RequestRule::AsteriskForm))
@@ -103,7 +100,7 @@ fn rfc_a38_if_range_goes_with_a_range_and_a_strong_validator() {
 
 #[test]
 fn rfc_a38_if_range_of_a_middleware_is_held_to_the_same_rule() {
-    let mut plan = Plan::new(wish("GET", BodyPlan::Empty, &[])).unwrap();
+    let mut plan = settled(wish("GET", BodyPlan::Empty, &[])).unwrap();
     let kind = ErrorKind::LocalRequest(RequestRule::IfRange);
     let strong = "\"a\"";
     assert_eq!(plan.set_field("If-Range", strong).unwrap_err().kind(), kind);
@@ -209,10 +206,10 @@ fn rfc_a33_rfc_a34_rfc_a37_defaults_are_short_and_can_be_removed() {
         lines_of(&plain, "from").len() + lines_of(&plain, "accept-language").len(),
         0
     );
-    let without = Wish {
-        without_defaults: vec!["User-agent".into(), "ACCEPT".into()],
-        ..wish("GET", BodyPlan::Empty, &[])
-    };
+    let without = but(wish("GET", BodyPlan::Empty, &[]), |wish| {
+        wish.leave_out("User-agent");
+        wish.leave_out("ACCEPT");
+    });
     assert_eq!(
         head(without).unwrap(),
         "GET /p?q HTTP/1.1\r\nHost: example.com:8080\r\n\r\n"
@@ -340,23 +337,32 @@ fn rfc_b11_cve_10_a_body_with_get_needs_an_opt_in() {
             Err(ErrorKind::LocalRequest(RequestRule::BodyNotAllowed)),
             "{method}"
         );
-        let allowed = Wish {
-            allow_body: true,
-            ..wish(method, BodyPlan::Memory(3), &[])
-        };
+        let allowed = but(wish(method, BodyPlan::Memory(3), &[]), |wish| {
+            wish.allow_body = true;
+        });
         assert!(head(allowed).unwrap().contains("Content-Length: 3\r\n"));
     }
 }
 
 #[test]
 fn rfc_b12_trace_is_refused_unless_allowed_and_bare() {
-    let trace = |body, lines: &[(&str, &str)]| Wish {
-        allow_trace: true,
-        ..wish("TRACE", body, lines)
+    let trace = |body, lines: &[(&str, &str)]| {
+        but(wish("TRACE", body, lines), |wish| wish.allow_trace = true)
     };
     assert!(head(wish("TRACE", BodyPlan::Empty, &[])).is_err());
     assert!(head(trace(BodyPlan::Empty, &[])).is_ok());
     assert!(head(trace(BodyPlan::Memory(1), &[])).is_err());
+    let with_user = but(trace(BodyPlan::Empty, &[]), |wish| {
+        let credentials = Some("Basic dTpwdw==".into());
+        let plain = Wish::new(
+            wish.method().clone(),
+            wish.url().clone(),
+            credentials,
+            wish.manners,
+        );
+        *wish = but(plain, |wish| wish.allow_trace = true);
+    });
+    assert!(head(with_user).is_err());
     for name in ["Authorization", "cookie", "Proxy-Authorization"] {
         assert!(
             head(trace(BodyPlan::Empty, &[(name, "x")])).is_err(),
@@ -389,13 +395,7 @@ fn rfc_b14_raw_bytes_do_not_invent_a_content_type() {
 
 #[test]
 fn rfc_b17_expect_never_goes_without_a_body() {
-    let with = |body| {
-        head(Wish {
-            expect: true,
-            ..wish("POST", body, &[])
-        })
-        .unwrap()
-    };
+    let with = |body| head(but(wish("POST", body, &[]), Wish::expect_continue)).unwrap();
     assert!(!with(BodyPlan::Empty).contains("Expect"));
     assert!(!with(BodyPlan::Memory(0)).contains("Expect"));
     assert!(!with(source(Some(0))).contains("Expect"));
@@ -416,10 +416,8 @@ fn rfc_b17_expect_never_goes_without_a_body() {
 
 #[test]
 fn rfc_e2_without_keep_alive_every_request_says_close_once() {
-    let off = Wish {
-        keep_alive: false,
-        ..wish("GET", BodyPlan::Empty, &[("Connection", "close")])
-    };
+    let off = wish("GET", BodyPlan::Empty, &[("Connection", "close")]);
+    let off = but(off, |wish| wish.manners.keep_alive = false);
     assert_eq!(
         lines_of(&head(off).unwrap(), "connection"),
         ["Connection: close"]

@@ -325,32 +325,26 @@ impl Sim {
         request: Request,
         caller: Caller,
     ) -> Result<Box<Actor>, Error> {
-        let is_to_http10 = self.world.pool.speaks_http10(request.url());
         let Ready {
-            plan,
+            mut wish,
             upload,
-            timeouts,
-            redirects,
-            proxy,
-            unix,
+            changes,
             observers,
             cancel,
-        } = request.ready(is_to_http10)?;
+        } = request.ready();
         let id = self.world.ids.call();
         let mut emitter = self.world.emitter(&observers);
-        let plan = plan.map_err(|refused| {
+        let settled = wish.settle(|url| self.world.pool.speaks_http10(url));
+        let settled = settled.inspect_err(|error| {
             let now = self.world.now();
-            call::refuse(id, &refused.plan, &refused.error, now, &mut emitter);
+            call::refuse(id, wish.unsettled(), error, now, &mut emitter);
             emitter.deliver();
-            refused.error
         })?;
-        let settings = match (timeouts, redirects, proxy, unix) {
-            (None, None, None, None) => self.settings.clone(),
-            (timeouts, redirects, proxy, unix) => {
-                Arc::new(self.settings.changed(timeouts, redirects, proxy, unix))
-            }
+        let settings = match changes {
+            None => self.settings.clone(),
+            Some(changes) => Arc::new(self.settings.changed(*changes)),
         };
-        let call = Call::new(id, plan, settings.clone());
+        let call = Call::new(id, wish.into_plan(settled), settings.clone());
         Ok(Box::new(Actor {
             upload,
             cancel: cancel.unwrap_or_default(),
