@@ -1,8 +1,9 @@
 //! Parting a call from its dial, which goes on as if it were a call.
 
-use crate::drive::apply::{Running, Upload};
+use crate::drive::apply::Running;
 use crate::drive::engine::next_call;
 use crate::drive::outlook::News;
+use crate::drive::upload::Upload;
 use crate::drive::waits::Waits;
 use crate::flow::dial::Dial;
 

@@ -19,4 +19,5 @@ mod receive;
 mod speaking;
 pub(crate) mod start;
 pub(crate) mod switched;
+pub(crate) mod upload;
 pub(crate) mod waits;

@@ -53,7 +53,11 @@ use crate::net::workers::panic_text;
 use crate::proto::receiving::FinalHead;
 
 /// Calls that begin before the system is asked again what has happened.
-const BATCH: usize = 8;
+const BATCH: usize = 16;
+
+/// Completions of one turn, at which it ends. Their memory is at hand still when the calls that follow them begin, and so is the
+/// memory of the allocator.
+const COMPLETED: usize = 64;
 
 /// What takes the content of a response, in place of a caller that reads.
 pub(crate) trait Taker {
@@ -173,7 +177,11 @@ impl<T: Taker> Loop<T> {
             }
         }
         self.look_at_idle();
+        let most = self.ended.len() + COMPLETED;
         for _ in 0..self.ready.len() {
+            if self.ended.len() >= most {
+                break;
+            }
             let Some(number) = self.ready.pop_front() else {
                 break;
             };

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::drive::apply::{Running, Upload};
+use crate::drive::apply::Running;
 use crate::drive::contestants::Contestants;
 use crate::drive::engine::{Engine, next_call};
 use crate::drive::outlook::News;
+use crate::drive::upload::Upload;
 use crate::drive::waits::Waits;
 use crate::error::Error;
 use crate::event::{Emitter, ObserverRef, Observers};
@@ -42,7 +43,11 @@ impl Engine {
             Some(changes) => Arc::new(self.settings.changed(*changes)),
         };
         let observers = Observers::of_call(&ready.observers, &self.observers);
-        let memory = self.memory();
+        let memory = if waits.may_block() {
+            self.memory()
+        } else {
+            None
+        };
         let now = clock::now();
         // The large parts come last: what can fail behind them would have to take them apart again.
         Ok(Box::new(Running {

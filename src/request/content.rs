@@ -4,7 +4,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use crate::body::BodySource;
-use crate::drive::apply::{Make, MakeTrailers, Upload};
+use crate::drive::upload::{Make, MakeTrailers, Upload};
 use crate::error::{Error, FieldError};
 use crate::message::fields::Fields;
 use crate::proto::plan::Wish;

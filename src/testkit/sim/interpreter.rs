@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use crate::drive::apply::Upload;
+use crate::drive::upload::Upload;
 use crate::event::{CanceledBy, Emitter};
 use crate::flow::action::{Action, Begun, DialInput, ExchangeInput, Input, Receive, Wait};
 use crate::flow::call::{Call, Settings};
