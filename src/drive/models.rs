@@ -11,6 +11,7 @@ use loom::thread;
 use crate::client::Client;
 use crate::drive::engine::{Engine, next_call, next_connection};
 use crate::drive::lease::Idle;
+use crate::drive::outlook::News;
 use crate::drive::pool::Gone;
 use crate::flow::connection::Connection;
 use crate::flow::pool::{Cause, Found, Heard, Key, Lifespan, Mail, Wish};
