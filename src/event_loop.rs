@@ -218,7 +218,8 @@ impl EventLoop {
         Some(Completion::of(self.id, ended))
     }
 
-    /// Waits until something happens, for `timeout` at the most, then lets all calls that are ready go on once. Without a
+    /// Waits until something happens, for `timeout` at the most, then lets all calls that are ready go on once, or until 64
+    /// have completed: the others stay ready, and [`next_wait`](EventLoop::next_wait) says so. Without a
     /// timeout it waits as long as [`next_wait`](EventLoop::next_wait) says; without a call, it may be for ever.
     ///
     /// # Errors
