@@ -9,6 +9,15 @@ use crate::{Client, EventLoop, Url};
 /// Calls at a time.
 const CALLS: u64 = 20;
 
+fn answering() -> (Peer, Url, Client, EventLoop) {
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+    let peer = Peer::start(Script::new().respond_with(move |_| answer.to_vec())).unwrap();
+    let url = Url::parse(&peer.url("/")).unwrap();
+    let client = Client::new().unwrap();
+    let event_loop = EventLoop::new(&client).unwrap();
+    (peer, url, client, event_loop)
+}
+
 fn round(event_loop: &mut EventLoop, client: &Client, url: &Url) -> u64 {
     let before = on_this_thread_of(Syscall::Peek);
     for _ in 0..CALLS {
@@ -22,11 +31,7 @@ fn round(event_loop: &mut EventLoop, client: &Client, url: &Url) -> u64 {
 
 #[test]
 fn calls_that_begin_together_need_no_look_of_their_own() {
-    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
-    let peer = Peer::start(Script::new().respond_with(move |_| answer.to_vec())).unwrap();
-    let url = Url::parse(&peer.url("/")).unwrap();
-    let client = Client::new().unwrap();
-    let mut event_loop = EventLoop::new(&client).unwrap();
+    let (peer, url, client, mut event_loop) = answering();
     round(&mut event_loop, &client, &url);
     // A thread that is stopped in between knows nothing new any more, and looks.
     let mut looks = (0..200).map(|_| round(&mut event_loop, &client, &url));
@@ -38,11 +43,7 @@ fn calls_that_begin_together_need_no_look_of_their_own() {
 
 #[test]
 fn a_turn_ends_some_calls_and_no_call_waits_for_completions_to_be_taken() {
-    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
-    let peer = Peer::start(Script::new().respond_with(move |_| answer.to_vec())).unwrap();
-    let url = Url::parse(&peer.url("/")).unwrap();
-    let client = Client::new().unwrap();
-    let mut event_loop = EventLoop::new(&client).unwrap();
+    let (peer, url, client, mut event_loop) = answering();
     let calls = 3 * COMPLETED;
     for _ in 0..calls {
         event_loop.submit(client.get(&url).unwrap()).unwrap();
