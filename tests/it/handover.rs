@@ -239,7 +239,8 @@ fn a_dead_connection_that_is_handed_over_is_closed_and_its_permit_kept() {
 }
 
 /// Many threads that keep few connections: they dial all the time, and what comes back goes to those that dial.
-fn storm(peer: &Peer, rounds: usize, change: impl FnOnce(ClientBuilder) -> ClientBuilder) {
+/// Says how many connections were handed over.
+fn storm(peer: &Peer, rounds: usize, change: impl FnOnce(ClientBuilder) -> ClientBuilder) -> u64 {
     const THREADS: usize = 16;
     let (client, events) = watched(|builder| change(builder.max_idle_per_origin(1)));
     let url = peer.url("/");
@@ -264,7 +265,7 @@ fn storm(peer: &Peer, rounds: usize, change: impl FnOnce(ClientBuilder) -> Clien
         stats.opened(),
         stats.handed()
     );
-    assert!(stats.handed() > 0 && stats.opened() > 1);
+    assert!(stats.opened() > 1);
     drop(client);
     let seen = check(&events);
     seen.none(EventKind::Retry);
@@ -272,6 +273,7 @@ fn storm(peer: &Peer, rounds: usize, change: impl FnOnce(ClientBuilder) -> Clien
         seen.matching("call_done error=null").len(),
         THREADS * rounds
     );
+    stats.handed()
 }
 
 #[test]
@@ -285,5 +287,7 @@ fn p14_a_storm_of_dials_and_hand_overs_breaks_no_call() {
         .script(script)
         .start()
         .unwrap();
-    storm(&peer, 15, |builder| builder.tls(tls));
+    // Where one core does all, hardly a dial lasts until another connection comes back.
+    let mut storms = (0..20).map(|_| storm(&peer, 15, |builder| builder.tls(tls.clone())));
+    assert!(storms.any(|handed| handed > 0));
 }
