@@ -303,9 +303,9 @@ fn all_cancels() {
         let longest = if random.below(4) == 0 { 300 } else { 6_000 };
         let longest = match place {
             "answered" => 700,
-            // Where a handshake comes first.
+            // Where handshakes come first.
             "second tls" => 20_000,
-            _ if place.ends_with("in tunnel") => 20_000,
+            _ if place.ends_with("in tunnel") => 50_000,
             _ => longest,
         };
         let delay = Duration::from_micros(random.below(longest));
@@ -339,8 +339,8 @@ fn all_cancels() {
         .filter(|(time, _)| *time > Duration::from_millis(50));
     // A loaded machine may stop us now and then; a lost cancel would wait for seconds.
     let late: Vec<_> = late.collect();
-    assert!(late.len() as u64 <= CANCELS / 100, "{late:?}");
-    assert!(last.0 < Duration::from_secs(1), "{last:?}");
+    assert!(late.len() as u64 * 1000 <= CANCELS * 5, "{late:?}");
+    assert!(last.0 < Duration::from_millis(500), "{last:?}");
     drop(client);
     let seen = check(&events);
     assert_eq!(seen.matching("call_start").len() as u64, CANCELS);
@@ -366,9 +366,10 @@ fn all_cancels() {
         ("upload to proxy", "send"),
     ] {
         let canceled = phases.get(&(place, phase)).copied().unwrap_or(0);
-        // Where a handshake comes first, a busy machine has not come that far in time.
-        let least = if place.ends_with("in tunnel") { 5 } else { 30 };
-        assert!(canceled > least, "{place}: {phases:?}");
+        assert!(
+            canceled * 20 > CANCELS / PLACES.len() as u64 * 9,
+            "{place}: {phases:?}"
+        );
     }
 }
 

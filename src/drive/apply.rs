@@ -105,9 +105,6 @@ impl Running {
                 self.read_clock();
                 self.input(Input::Cancel(CanceledBy::Caller));
             }
-            if self.call.is_ready() {
-                return Rest::BeginHop;
-            }
             if let Some(receive) = self.awaits {
                 return Rest::Wait(self.call.wait_for(receive));
             }

@@ -4,7 +4,7 @@
 //! stands behind all others that are ready. Nothing here blocks but the one wait for all.
 //!
 //! ```text
-//!             submit
+//!   submit --> fresh: begin, with news of idle connections
 //!                v           nothing to do
 //!   woken --> ready: go on --------------> parked --report, wake-up, deadline--> woken
 //!                | ^ |
@@ -171,7 +171,7 @@ impl<T: Taker> Loop<T> {
                 break;
             };
             self.advance(number, news);
-            if count % BATCH == 0 {
+            if count % BATCH == 0 && !self.fresh.is_empty() {
                 // If the system cannot say, the calls look for themselves.
                 news = self.ask(Some(Duration::ZERO)).unwrap_or_default();
             }

@@ -8,7 +8,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long news is new: less than bytes are under way in most networks, so that looking later would not see more.
+/// How long news is new. What comes behind it may be missed, as what comes behind a look is.
 const NEW: Duration = Duration::from_micros(100);
 
 /// Whether the system told all it had to tell since a call was made.

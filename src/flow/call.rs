@@ -427,11 +427,6 @@ impl Call {
         matches!(self.state, State::Fresh | State::Over(_)) && self.chore.is_none()
     }
 
-    /// Says whether a hop can begin.
-    pub(crate) fn is_ready(&self) -> bool {
-        matches!(self.state, State::Ready) && self.chore.is_none()
-    }
-
     /// The trailers that may be used; empty before the end of the body.
     pub(crate) fn trailers(&self) -> Option<&Fields> {
         self.exchange().and_then(Exchange::trailers)

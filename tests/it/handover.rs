@@ -276,18 +276,21 @@ fn storm(peer: &Peer, rounds: usize, change: impl FnOnce(ClientBuilder) -> Clien
     stats.handed()
 }
 
+/// On one core a dial is hardly ever under way when another connection comes back: one storm may have no hand-over.
+fn until_handed(storm: impl Fn() -> u64) {
+    assert!((0..50).any(|_| storm() > 0));
+}
+
 #[test]
 fn p14_a_storm_of_dials_and_hand_overs_breaks_no_call() {
     let script = Script::new().respond_with(|_| OK.into());
     let peer = Peer::start(script.clone()).unwrap();
-    storm(&peer, 100, |builder| builder);
+    until_handed(|| storm(&peer, 100, |builder| builder));
     let (identity, tls) = trusted();
     let peer = Peer::builder()
         .tls(identity)
         .script(script)
         .start()
         .unwrap();
-    // Where one core does all, hardly a dial lasts until another connection comes back.
-    let mut storms = (0..20).map(|_| storm(&peer, 15, |builder| builder.tls(tls.clone())));
-    assert!(storms.any(|handed| handed > 0));
+    until_handed(|| storm(&peer, 15, |builder| builder.tls(tls.clone())));
 }
