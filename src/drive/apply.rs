@@ -62,6 +62,9 @@ pub(crate) struct Running {
 pub(crate) enum Rest {
     /// Wait for the first of these.
     Wait(Wait),
+    /// Hand over what is to be sent, with this range of the body in memory, by [`Running::send`]; its answer is the next
+    /// input.
+    Send(Range<u64>),
     /// A hop can begin.
     BeginHop,
     /// The response can be handed out.
@@ -159,6 +162,7 @@ impl Running {
                 match self.apply() {
                     Rest::Spent => {}
                     Rest::Parting => self.end_parting(),
+                    Rest::Send(body) => self.send_now(body),
                     Rest::Wait(_) | Rest::BeginHop | Rest::HandOut | Rest::Done => break,
                 }
             }
@@ -235,7 +239,7 @@ impl Running {
                 Action::AbortConnect { contestant } => self.contestants.close(contestant),
                 Action::StartTls { contestant, to } => self.start_tls(contestant, to),
                 Action::Speak { contestant } => self.speak(contestant),
-                Action::Send { body } => self.send(body),
+                Action::Send { body } => return Rest::Send(body),
                 Action::PullBody { max, is_first } => self.pull(max, is_first),
                 Action::Resume => self.input(ExchangeInput::Wake),
                 Action::Upgrade => self.upgrade(),
@@ -343,7 +347,15 @@ impl Running {
         }
     }
 
-    fn send(&mut self, body: Range<u64>) {
+    /// Sends, and tells what came of it.
+    pub(crate) fn send_now(&mut self, body: Range<u64>) {
+        let input = self.send(body);
+        self.read_clock();
+        self.input(input);
+    }
+
+    /// Sends, without waiting, and without a look at the clock: whoever calls reads it, behind this and maybe others.
+    pub(crate) fn send(&mut self, body: Range<u64>) -> Input {
         let Self {
             lease: Some(lease),
             memory,
@@ -351,7 +363,7 @@ impl Running {
             ..
         } = self
         else {
-            return;
+            return ExchangeInput::Ended { clean: false }.into();
         };
         let head = memory.get_or_insert_default().buffers.outbound.filled();
         let body = upload.range(body);
@@ -367,14 +379,13 @@ impl Running {
         } else {
             Begun::Nothing
         };
-        self.read_clock();
         match result {
-            Ok(Some(count)) => self.input(ExchangeInput::Sent(count)),
-            Ok(None) => self.input(ExchangeInput::Blocked(begun)),
+            Ok(Some(count)) => ExchangeInput::Sent(count).into(),
+            Ok(None) => ExchangeInput::Blocked(begun).into(),
             // A cancel shut the socket down: the cause is told, not what came of it.
-            Err(_) if self.is_canceled() => self.input(Input::Cancel(CanceledBy::Caller)),
-            Err(Broken::Io(error)) => self.input(ExchangeInput::SendFailed(begun, error)),
-            Err(Broken::Tls(error)) => self.input(ExchangeInput::TlsBroke(tls_fault(error))),
+            Err(_) if self.is_canceled() => Input::Cancel(CanceledBy::Caller),
+            Err(Broken::Io(error)) => ExchangeInput::SendFailed(begun, error).into(),
+            Err(Broken::Tls(error)) => ExchangeInput::TlsBroke(tls_fault(error)).into(),
         }
     }
 

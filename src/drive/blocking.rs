@@ -54,6 +54,7 @@ impl Running {
                 Rest::HandOut => return Pause::HandOut,
                 Rest::Done => return Pause::Done,
                 Rest::Spent => {}
+                Rest::Send(body) => self.send_now(body),
                 Rest::Parting => self.end_parting(),
                 Rest::Wait(wait) => {
                     let input = self.wait(wait, into);

@@ -29,6 +29,7 @@ mod tests;
 use std::any::Any;
 use std::collections::VecDeque;
 use std::io;
+use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -41,19 +42,20 @@ use self::numbers::ByNumber;
 use self::scratch::Scratch;
 use self::spare::{Came, Spare};
 pub(crate) use self::task::Ended;
-use self::task::{Advanced, Task};
+use self::task::{Advanced, Sends, Task, Terms};
 use crate::drive::engine::Engine;
 use crate::drive::outlook::News;
 use crate::drive::start::Ready;
 use crate::error::{Error, ErrorKind, Phase};
+use crate::flow::action::Input;
 use crate::flow::call::Hop;
 use crate::net::clock;
 use crate::net::poll::{Owner, Poller, Told};
 use crate::net::workers::panic_text;
 use crate::proto::receiving::FinalHead;
 
-/// Calls that begin before the system is asked again what has happened.
-const BATCH: usize = 16;
+/// Calls that go on together. The system is asked before each batch that begins.
+const BATCH: usize = 32;
 
 /// Completions of one turn, at which it ends. Their memory is at hand still when the calls that follow them begin, and so is the
 /// memory of the allocator.
@@ -89,9 +91,25 @@ pub(crate) trait Taker {
     fn end(&mut self) -> io::Result<()>;
 }
 
+/// Calls that go on together. A system call, and the code of a call, each fill most of what a processor keeps of
+/// instructions: done in turn, neither finds its own there.
+#[derive(Default)]
+struct Batch {
+    /// With what was done for them.
+    calls: Vec<(u64, Option<Input>)>,
+    /// With what they send.
+    sends: Vec<(u64, Range<u64>)>,
+}
+
+impl Batch {
+    fn fill(&mut self, numbers: impl Iterator<Item = u64>) {
+        self.calls.extend(numbers.map(|number| (number, None)));
+    }
+}
+
 /// Runs calls, each with what takes its content.
 pub(crate) struct Loop<T> {
-    tasks: ByNumber<Box<Task<T>>>,
+    tasks: ByNumber<Task<T>>,
     /// Dials that go on without their calls.
     spares: ByNumber<Spare>,
     /// Calls that have not gone on yet.
@@ -100,6 +118,7 @@ pub(crate) struct Loop<T> {
     deadlines: Deadlines,
     ended: VecDeque<Ended<T>>,
     scratch: Scratch,
+    batch: Batch,
     woken: Vec<Owner>,
     gate: Arc<Gate>,
     poller: Poller,
@@ -117,6 +136,7 @@ impl<T: Taker> Loop<T> {
             deadlines: Deadlines::new(clock::now()),
             ended: VecDeque::new(),
             scratch: Scratch::new(),
+            batch: Batch::default(),
             woken: Vec::new(),
             gate: Arc::new(gate),
             poller,
@@ -136,7 +156,7 @@ impl<T: Taker> Loop<T> {
     pub(crate) fn begin(&mut self, prepared: Prepared, taker: T) -> u64 {
         let Prepared { number, running } = prepared;
         let task = Task::new(running, taker, &mut self.scratch);
-        self.tasks.insert(number, Box::new(task));
+        self.tasks.insert(number, task);
         self.fresh.push_back(number);
         number
     }
@@ -166,26 +186,25 @@ impl<T: Taker> Loop<T> {
     pub(crate) fn turn(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let wait = [timeout, self.next_wait()].into_iter().flatten().min();
         let mut news = self.ask(wait)?;
-        for count in 1..=self.fresh.len() {
-            let Some(number) = self.fresh.pop_front() else {
-                break;
-            };
-            self.advance(number, news);
-            if count % BATCH == 0 && !self.fresh.is_empty() {
+        let mut left = self.fresh.len();
+        while left > 0 {
+            let count = left.min(BATCH);
+            left -= count;
+            self.batch.fill(self.fresh.drain(..count));
+            self.advance_batch(news);
+            if left > 0 {
                 // If the system cannot say, the calls look for themselves.
                 news = self.ask(Some(Duration::ZERO)).unwrap_or_default();
             }
         }
         self.look_at_idle();
         let most = self.ended.len() + COMPLETED;
-        for _ in 0..self.ready.len() {
-            if self.ended.len() >= most {
-                break;
-            }
-            let Some(number) = self.ready.pop_front() else {
-                break;
-            };
-            self.advance(number, News::Unknown);
+        let mut left = self.ready.len();
+        while left > 0 && self.ended.len() < most {
+            let count = left.min(BATCH).min(most - self.ended.len());
+            left -= count;
+            self.batch.fill(self.ready.drain(..count));
+            self.advance_batch(News::Unknown);
         }
         Ok(())
     }
@@ -253,19 +272,58 @@ impl<T: Taker> Loop<T> {
         self.poller.as_fd()
     }
 
-    /// Lets a call go on. If its caller's code panics, it is given up, and no other call learns of it.
-    fn advance(&mut self, number: u64, news: News) {
+    /// Lets the calls of the batch go on: all receive, each goes on until it sends, all send, and each goes on.
+    fn advance_batch(&mut self, news: News) {
+        let mut batch = std::mem::take(&mut self.batch);
+        for (number, done) in &mut batch.calls {
+            let task = self.tasks.get_mut(number);
+            *done = task.and_then(|task| task.receive(&mut self.scratch));
+        }
+        let mut terms = Terms::new(news, Sends::Together);
+        for (number, done) in batch.calls.drain(..) {
+            if let Some(body) = self.advance(number, done, &mut terms) {
+                batch.sends.push((number, body));
+            }
+        }
+        if !batch.sends.is_empty() {
+            self.send_batch(&mut batch);
+        }
+        self.batch = batch;
+    }
+
+    fn send_batch(&mut self, batch: &mut Batch) {
+        for (number, body) in batch.sends.drain(..) {
+            let task = self.tasks.get_mut(&number);
+            let done = task.map(|task| task.send(body));
+            batch.calls.push((number, done));
+        }
+        let mut terms = Terms::new(News::Unknown, Sends::Alone);
+        for (number, done) in batch.calls.drain(..) {
+            self.advance(number, done, &mut terms);
+        }
+    }
+
+    /// Lets a call go on, with what was done for it; says what it sends next, if it waits for that. If its caller's code
+    /// panics, it is given up, and no other call learns of it.
+    fn advance(
+        &mut self,
+        number: u64,
+        done: Option<Input>,
+        terms: &mut Terms,
+    ) -> Option<Range<u64>> {
         let Some(task) = self.tasks.get_mut(&number) else {
-            return self.advance_spare(number);
+            self.advance_spare(number);
+            return None;
         };
         let scratch = &mut self.scratch;
-        let advanced = catch_unwind(AssertUnwindSafe(|| task.advance(scratch, news)));
+        let advanced = catch_unwind(AssertUnwindSafe(|| task.advance(done, terms, scratch)));
         match advanced.unwrap_or_else(|panic| panicked(task.phase(), panic)) {
             Advanced::Parked(deadline) => {
                 if let Some(deadline) = deadline {
                     self.deadlines.plan(deadline, number, &mut task.seat);
                 }
             }
+            Advanced::Sends(body) => return Some(body),
             Advanced::Spent => self.wake(number),
             Advanced::Parting => {
                 self.part(number);
@@ -278,6 +336,7 @@ impl<T: Taker> Loop<T> {
                 }
             }
         }
+        None
     }
 
     /// Takes over the dial that goes on without its call.

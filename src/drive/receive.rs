@@ -13,7 +13,7 @@ const ROOM: usize = 8 * 1024;
 const ROOM_BEHIND: usize = 1024;
 
 impl Running {
-    /// Says whether a receive comes next, behind which the clock is read anyway.
+    /// Says whether a receive comes next.
     pub(crate) fn is_about_to_receive(&self) -> bool {
         let lease = self.lease.as_ref().filter(|_| self.awaits.is_some());
         lease.is_some_and(|lease| lease.transport.may_receive())

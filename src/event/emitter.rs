@@ -107,6 +107,11 @@ impl Emitter {
         }
     }
 
+    /// Says whether somebody listens, who takes what time he likes.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.interest != Interest::NONE
+    }
+
     /// Says whether somebody wants a kind; for work that serves several events at once.
     pub(crate) fn wants(&self, kind: EventKind) -> bool {
         self.interest.has(kind)

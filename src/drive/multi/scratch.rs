@@ -2,6 +2,7 @@
 
 use crate::drive::apply::Running;
 use crate::drive::lease::Memory;
+use crate::drive::multi::BATCH;
 
 /// Bytes of content that one receive takes at the most.
 const CONTENT: usize = 64 * 1024;
@@ -10,21 +11,22 @@ const CONTENT: usize = 64 * 1024;
 pub(super) struct Scratch {
     /// Where content is received.
     pub(super) content: Box<[u8]>,
-    memory: Option<Box<Memory>>,
+    /// For those that go on together.
+    memories: Vec<Box<Memory>>,
 }
 
 impl Scratch {
     pub(super) fn new() -> Self {
         Self {
             content: vec![0; CONTENT].into_boxed_slice(),
-            memory: None,
+            memories: Vec::new(),
         }
     }
 
     /// Lends memory to a call that has none.
     pub(super) fn lend(&mut self, running: &mut Running) {
         if running.memory.is_none() {
-            running.memory = self.memory.take();
+            running.memory = self.memories.pop();
         }
         if let (Some(lease), Some(memory)) = (&mut running.lease, &mut running.memory) {
             lease.transport.lend(&mut memory.cipher);
@@ -46,8 +48,8 @@ impl Scratch {
         }
         memory.buffers.reset();
         let memory = running.memory.take();
-        if self.memory.is_none() {
-            self.memory = memory;
+        if self.memories.len() < BATCH {
+            self.memories.extend(memory);
         }
     }
 }

@@ -62,6 +62,7 @@ impl Spare {
                 },
                 Rest::Spent => return Came::Spent,
                 Rest::Parting => self.running.end_parting(),
+                Rest::Send(body) => self.running.send_now(body),
                 Rest::BeginHop | Rest::HandOut | Rest::Done => return Came::Over,
             }
         }

@@ -1,6 +1,7 @@
 //! One call of an event loop: how it goes on without waiting, and what takes the place of its caller.
 
 use std::io;
+use std::ops::Range;
 use std::task::{Poll, Waker};
 use std::time::Instant;
 
@@ -14,8 +15,9 @@ use crate::drive::outlook::News;
 use crate::drive::waits::Waits;
 use crate::error::{Error, ErrorKind, Phase, Timer};
 use crate::event::CanceledBy;
-use crate::flow::action::{ExchangeInput, Input};
+use crate::flow::action::{ExchangeInput, Input, Receive};
 use crate::net::cancel::CancelHandle;
+use crate::net::clock;
 use crate::net::poll::Bell;
 use crate::proto::receiving::FinalHead;
 
@@ -46,6 +48,31 @@ struct Content {
     rest: Vec<u8>,
 }
 
+/// On what terms calls go on, one after the other.
+pub(super) struct Terms {
+    /// The time, which goes on with them.
+    pub(super) now: Instant,
+    /// What is known of idle connections.
+    pub(super) news: News,
+    pub(super) sends: Sends,
+}
+
+impl Terms {
+    pub(super) fn new(news: News, sends: Sends) -> Self {
+        let now = clock::now();
+        Self { now, news, sends }
+    }
+}
+
+/// When a call sends that has something to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sends {
+    /// When all others of its batch do.
+    Together,
+    /// At once.
+    Alone,
+}
+
 /// How far a call came.
 pub(super) enum Advanced {
     /// It waits, at the latest until then.
@@ -54,6 +81,8 @@ pub(super) enum Advanced {
     Spent,
     /// Its dial goes on without it: the loop takes that over.
     Parting,
+    /// It sends next, with this range of its body, and goes on with what came of that.
+    Sends(Range<u64>),
     /// It is over, or its content is not wanted any more.
     Ended(Result<(), Error>),
 }
@@ -133,22 +162,57 @@ impl<T: Taker> Task<T> {
         self.running.call.phase()
     }
 
-    /// Goes on as far as possible, in the memory of the loop.
-    pub(super) fn advance(&mut self, scratch: &mut Scratch, news: News) -> Advanced {
-        self.place = Place::Parked;
-        self.running.news = news;
+    /// Receives what the call waits for, if that is all it waits for and content does not go past its buffer.
+    pub(super) fn receive(&mut self, scratch: &mut Scratch) -> Option<Input> {
+        let receive = self.running.awaits.filter(|to| *to == Receive::Inbound)?;
+        if self.running.is_canceled() || !self.running.is_about_to_receive() {
+            return None;
+        }
         scratch.lend(&mut self.running);
-        let advanced = self.go_on(&mut scratch.content);
-        scratch.take_back(&mut self.running);
+        self.running.receive_ready(receive, &mut [])
+    }
+
+    /// Sends; the call goes on with what came of that.
+    pub(super) fn send(&mut self, body: Range<u64>) -> Input {
+        self.running.send(body)
+    }
+
+    /// Goes on as far as possible, in the memory of the loop, with what was done for it.
+    pub(super) fn advance(
+        &mut self,
+        done: Option<Input>,
+        terms: &mut Terms,
+        scratch: &mut Scratch,
+    ) -> Advanced {
+        self.place = Place::Parked;
+        self.running.news = terms.news;
+        self.running.now = terms.now;
+        scratch.lend(&mut self.running);
+        if let Some(input) = done {
+            self.running.input(input);
+        }
+        let advanced = self.go_on(&mut scratch.content, terms.sends);
+        if !matches!(advanced, Advanced::Sends(_)) {
+            scratch.take_back(&mut self.running);
+        }
+        if self.taker.is_polled() || self.running.emitter.is_heard() {
+            // They took what time they liked.
+            self.running.read_clock();
+        }
+        terms.now = self.running.now;
         advanced
     }
 
-    fn go_on(&mut self, shared: &mut [u8]) -> Advanced {
-        if !self.running.is_about_to_receive() {
-            self.running.read_clock();
-        }
+    fn go_on(&mut self, shared: &mut [u8], sends: Sends) -> Advanced {
         for _ in 0..STEPS {
             let next = match self.running.go() {
+                Rest::Send(body) => match sends {
+                    Sends::Together => return Advanced::Sends(body),
+                    Sends::Alone => {
+                        self.running.send_now(body);
+                        Next::On
+                    }
+                },
                 Rest::Wait(wait) => {
                     let room = self.taker.room().min(shared.len());
                     let into = shared.get_mut(..room).unwrap_or_default();
