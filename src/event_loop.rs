@@ -93,7 +93,7 @@ impl EventLoop {
             return Err(Error::setting("wrap"));
         }
         refuse_waiting(&client.engine().observers)?;
-        let calls = Loop::new(client.engine().beside()).map_err(no_loop)?;
+        let calls = Loop::new(client.engine()).map_err(no_loop)?;
         Ok(Self {
             client: client.clone(),
             calls,

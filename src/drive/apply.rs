@@ -37,7 +37,8 @@ use crate::proto::sending::Pulled;
 pub(crate) struct Running {
     pub(crate) call: Call,
     pub(crate) engine: Arc<Engine>,
-    pub(crate) settings: Arc<Settings>,
+    /// Its settings, if they are not those of its client.
+    pub(crate) changed: Option<Arc<Settings>>,
     pub(crate) emitter: Emitter,
     /// Its memory, while it has any: in an event loop, while it goes on or bytes stand in it.
     pub(crate) memory: Option<Box<Memory>>,
@@ -191,14 +192,15 @@ impl Running {
             memory,
             emitter,
             now,
-            settings,
+            engine,
+            changed,
             ..
         } = self;
         let turn = Turn {
             buffers: &mut memory.get_or_insert_default().buffers,
             now: *now,
             emitter,
-            rules: &settings.rules,
+            rules: &changed.as_ref().unwrap_or(&engine.settings).rules,
         };
         (call, turn)
     }

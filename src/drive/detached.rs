@@ -6,6 +6,7 @@ use crate::drive::outlook::News;
 use crate::drive::upload::Upload;
 use crate::drive::waits::Waits;
 use crate::flow::dial::Dial;
+use crate::net::poll::Owner;
 
 impl Running {
     /// Makes a call of its own of the dial that goes on without this one, with its sockets and its lookup; it waits as
@@ -18,13 +19,13 @@ impl Running {
         let names = self.hand_over_names(alone, &waits);
         let mut contestants = std::mem::take(&mut self.contestants);
         contestants.names = names;
-        if let Waits::InLoop(bell) = &waits {
-            contestants.give(bell.owner());
+        if let Waits::InLoop(number) = waits {
+            contestants.give(Owner::One(number));
         }
         let detached = Box::new(Self {
             call,
             engine: self.engine.clone(),
-            settings: self.settings.clone(),
+            changed: self.changed.clone(),
             emitter: self.emitter.of_dial(dial),
             memory: None,
             upload: Upload::Empty,

@@ -17,6 +17,7 @@ use crate::message::answer::{Family, Outcome};
 use crate::message::close::CloseReason;
 use crate::net::cancel::Alarm;
 use crate::net::clock;
+use crate::net::poll::Bell;
 use crate::net::resolver::{Resolve, Ticket};
 use crate::net::setup::SocketSetup;
 pub(super) use crate::net::sync::lock;
@@ -44,6 +45,8 @@ pub(crate) struct Engine {
     memories: Mutex<Vec<Box<Memory>>>,
     /// Whether something was reported of an idle connection, or was when it became idle, that nobody looked at.
     unseen: AtomicBool,
+    /// Wakes the event loop whose engine it is, or those it is turned to; without a loop, nobody.
+    pub(super) bell: Bell,
     /// Of the connections that an event loop watches.
     pub(super) outlook: Outlook,
 }
@@ -149,6 +152,7 @@ impl Engine {
             lookup: Mutex::new(Lookup::new(parts.lookup)),
             memories: Mutex::new(Vec::new()),
             unseen: AtomicBool::new(false),
+            bell: Bell::default(),
             outlook: Outlook::new(clock::now()),
         };
         let mut emitter = engine.own_emitter();
@@ -159,7 +163,7 @@ impl Engine {
 
     /// Another engine of the same client, for an event loop: the same settings and observers, with a pool and lookups of
     /// its own. It is there to finish a dial whose call does not need it any more.
-    pub(crate) fn beside(&self) -> Self {
+    pub(crate) fn beside(&self, bell: Bell) -> Self {
         let (pool, lookup) = self.bounds();
         let settings = Settings {
             detached: DetachedDial::Finish,
@@ -178,6 +182,7 @@ impl Engine {
             lookup: Mutex::new(Lookup::new(lookup)),
             memories: Mutex::new(Vec::new()),
             unseen: AtomicBool::new(false),
+            bell,
             outlook: Outlook::new(clock::now()),
         }
     }

@@ -54,8 +54,8 @@ use crate::net::poll::{Owner, Poller, Told};
 use crate::net::workers::panic_text;
 use crate::proto::receiving::FinalHead;
 
-/// Calls that go on together. The system is asked before each batch that begins.
-const BATCH: usize = 32;
+/// Calls that go on together at the most. The system is asked before each batch that begins.
+const BATCH: usize = 64;
 
 /// Completions of one turn, at which it ends. Their memory is at hand still when the calls that follow them begin, and so is the
 /// memory of the allocator.
@@ -125,9 +125,10 @@ pub(crate) struct Loop<T> {
 }
 
 impl<T: Taker> Loop<T> {
-    pub(crate) fn new(engine: Engine) -> io::Result<Self> {
+    /// A loop for the client of this engine.
+    pub(crate) fn new(engine: &Engine) -> io::Result<Self> {
         let poller = Poller::new()?;
-        let gate = Gate::new(Arc::new(engine), poller.bell(Owner::Loop));
+        let gate = Gate::new(engine.beside(poller.bell(Owner::Loop)));
         Ok(Self {
             tasks: ByNumber::default(),
             spares: ByNumber::default(),
@@ -191,7 +192,7 @@ impl<T: Taker> Loop<T> {
             let count = left.min(BATCH);
             left -= count;
             self.batch.fill(self.fresh.drain(..count));
-            self.advance_batch(news);
+            self.go_on_together(news);
             if left > 0 {
                 // If the system cannot say, the calls look for themselves.
                 news = self.ask(Some(Duration::ZERO)).unwrap_or_default();
@@ -204,7 +205,8 @@ impl<T: Taker> Loop<T> {
             let count = left.min(BATCH).min(most - self.ended.len());
             left -= count;
             self.batch.fill(self.ready.drain(..count));
-            self.advance_batch(News::Unknown);
+            self.receive_together();
+            self.go_on_together(News::Unknown);
         }
         Ok(())
     }
@@ -272,34 +274,38 @@ impl<T: Taker> Loop<T> {
         self.poller.as_fd()
     }
 
-    /// Lets the calls of the batch go on: all receive, each goes on until it sends, all send, and each goes on.
-    fn advance_batch(&mut self, news: News) {
-        let mut batch = std::mem::take(&mut self.batch);
-        for (number, done) in &mut batch.calls {
+    /// Receives what the calls of the batch wait for.
+    fn receive_together(&mut self) {
+        for (number, done) in &mut self.batch.calls {
             let task = self.tasks.get_mut(number);
             *done = task.and_then(|task| task.receive(&mut self.scratch));
         }
+    }
+
+    /// Lets the calls of the batch go on: each until it sends, then all send, and each goes on.
+    fn go_on_together(&mut self, news: News) {
+        let mut batch = std::mem::take(&mut self.batch);
         let mut terms = Terms::new(news, Sends::Together);
-        for (number, done) in batch.calls.drain(..) {
-            if let Some(body) = self.advance(number, done, &mut terms) {
+        for (number, mut done) in batch.calls.drain(..) {
+            if let Some(body) = self.advance(number, &mut done, &mut terms) {
                 batch.sends.push((number, body));
             }
         }
         if !batch.sends.is_empty() {
-            self.send_batch(&mut batch);
+            self.send_together(&mut batch);
         }
         self.batch = batch;
     }
 
-    fn send_batch(&mut self, batch: &mut Batch) {
+    fn send_together(&mut self, batch: &mut Batch) {
         for (number, body) in batch.sends.drain(..) {
             let task = self.tasks.get_mut(&number);
             let done = task.map(|task| task.send(body));
             batch.calls.push((number, done));
         }
         let mut terms = Terms::new(News::Unknown, Sends::Alone);
-        for (number, done) in batch.calls.drain(..) {
-            self.advance(number, done, &mut terms);
+        for (number, mut done) in batch.calls.drain(..) {
+            self.advance(number, &mut done, &mut terms);
         }
     }
 
@@ -308,7 +314,7 @@ impl<T: Taker> Loop<T> {
     fn advance(
         &mut self,
         number: u64,
-        done: Option<Input>,
+        done: &mut Option<Input>,
         terms: &mut Terms,
     ) -> Option<Range<u64>> {
         let Some(task) = self.tasks.get_mut(&number) else {
@@ -344,9 +350,9 @@ impl<T: Taker> Loop<T> {
         let Some(task) = self.tasks.get_mut(&number) else {
             return;
         };
-        let (number, bell) = self.gate.number();
+        let number = self.gate.number();
         // What the caller's resolver keeps for a lookup may be dropped on the way.
-        let parted = catch_unwind(AssertUnwindSafe(|| task.part(bell)));
+        let parted = catch_unwind(AssertUnwindSafe(|| task.part(number)));
         if let Ok(Some(running)) = parted {
             self.spares.insert(number, Spare::new(running));
             self.wake(number);

@@ -11,6 +11,7 @@ use crate::flow::dial::Dial;
 use crate::flow::lookup::{Families, Joined};
 use crate::ids::CallId;
 use crate::message::answer::{Answer, Failure, Family, LookupError};
+use crate::net::poll::Owner;
 use crate::net::resolver::{Query, Sink};
 
 /// A lookup that the call takes part in.
@@ -24,7 +25,7 @@ impl Running {
     pub(crate) fn resolve(&mut self) {
         // There may have been another name before.
         self.leave_lookup(false);
-        let alert = match self.waits.alert(&self.engine.wakers) {
+        let alert = match self.waits.alert(&self.engine) {
             Ok(alert) => alert,
             Err(error) => return self.lookup_failed(&error),
         };
@@ -45,7 +46,7 @@ impl Running {
             Joined::Start(flight, known) => {
                 self.input(DialInput::Asked { shared: false });
                 self.known(&known, false);
-                let only = self.settings.family;
+                let only = self.call.settings().family;
                 let began = {
                     let (engine, name) = (Arc::downgrade(&self.engine), host.clone());
                     move |family| Engine::deliver_began(&engine, &name, flight, family)
@@ -129,8 +130,9 @@ impl Running {
         let mut lookup = self.engine.lookup();
         lookup.rename(&names.host, self.call.id().get(), to.get());
         drop(lookup);
-        if let Waits::InLoop(bell) = waits {
-            let before = names.mailbox.wake_by(Alert::Bell(bell.clone()));
+        if let Waits::InLoop(number) = waits {
+            let bell = self.engine.bell.to(Owner::One(*number));
+            let before = names.mailbox.wake_by(Alert::Bell(bell));
             before.end(&self.engine.wakers);
         }
         Some(names)

@@ -38,10 +38,9 @@ impl Engine {
             Ok(settled) => settled,
             Err(error) => return Err(self.refuse(&ready, error)),
         };
-        let settings = match ready.changes {
-            None => self.settings.clone(),
-            Some(changes) => Arc::new(self.settings.changed(*changes)),
-        };
+        let changed = ready.changes;
+        let changed = changed.map(|changes| Arc::new(self.settings.changed(*changes)));
+        let settings = changed.as_ref().unwrap_or(&self.settings).clone();
         let observers = Observers::of_call(&ready.observers, &self.observers);
         let memory = if waits.may_block() {
             self.memory()
@@ -52,7 +51,7 @@ impl Engine {
         // The large parts come last: what can fail behind them would have to take them apart again.
         Ok(Box::new(Running {
             engine: self.clone(),
-            settings: settings.clone(),
+            changed,
             memory,
             upload: ready.upload,
             cancel: ready.cancel,

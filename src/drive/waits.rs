@@ -4,9 +4,10 @@ use std::io;
 use std::sync::Arc;
 
 use crate::drive::apply::Running;
+use crate::drive::engine::Engine;
 use crate::drive::lease::Lease;
 use crate::net::park::Parker;
-use crate::net::poll::Bell;
+use crate::net::poll::{Bell, Owner};
 use crate::net::socket::Unconnected;
 use crate::net::wait::{Waker, Wakers};
 
@@ -15,8 +16,8 @@ use crate::net::wait::{Waker, Wakers};
 pub(crate) enum Waits {
     /// On its thread; while it is in the queue, here.
     OnThread(Option<Arc<Parker>>),
-    /// In an event loop, where this wakes it.
-    InLoop(Bell),
+    /// In an event loop, by this number.
+    InLoop(u64),
 }
 
 /// What the resolver wakes a call by.
@@ -67,18 +68,18 @@ impl Waits {
     }
 
     /// What the resolver is to wake the call by.
-    pub(crate) fn alert(&self, wakers: &Wakers) -> io::Result<Alert> {
+    pub(crate) fn alert(&self, engine: &Engine) -> io::Result<Alert> {
         match self {
-            Self::OnThread(_) => wakers.lease().map(Alert::Waker),
-            Self::InLoop(bell) => Ok(Alert::Bell(bell.clone())),
+            Self::OnThread(_) => engine.wakers.lease().map(Alert::Waker),
+            Self::InLoop(number) => Ok(Alert::Bell(engine.bell.to(Owner::One(*number)))),
         }
     }
 
     /// Lets an event loop watch a socket whose connect was begun.
-    pub(crate) fn watch(&self, socket: &mut Unconnected) -> io::Result<()> {
+    pub(crate) fn watch(&self, engine: &Engine, socket: &mut Unconnected) -> io::Result<()> {
         match self {
             Self::OnThread(_) => Ok(()),
-            Self::InLoop(bell) => socket.watch(bell),
+            Self::InLoop(number) => socket.watch(&engine.bell.to(Owner::One(*number))),
         }
     }
 }
@@ -117,16 +118,16 @@ impl Running {
 
     /// Lets the pool wake a call in an event loop.
     pub(crate) fn hear(&mut self) {
-        if let Waits::InLoop(bell) = &self.waits {
+        if let Waits::InLoop(number) = self.waits {
             let ear = self.ear.get_or_insert_default();
-            ear.ring(bell.clone());
+            ear.ring(self.engine.bell.to(Owner::One(number)));
         }
     }
 
     /// From now on a cancel ends the waits for the connection on loan, and reports about it are for this call.
     pub(crate) fn wait_on(&self, lease: &Lease) {
         match (&self.waits, &self.cancel) {
-            (Waits::InLoop(bell), _) => lease.transport.give(bell.owner()),
+            (Waits::InLoop(number), _) => lease.transport.give(Owner::One(*number)),
             (Waits::OnThread(_), Some(cancel)) => {
                 cancel.block_on_socket(self.call.id().get(), lease.transport.shared());
             }

@@ -105,8 +105,9 @@ pub(crate) struct Watch {
     source: Arc<Source>,
 }
 
-/// Wakes one of those that wait in a poller, from any thread. Without effect once the poller is gone.
-#[derive(Clone)]
+/// Wakes one of those that wait in a poller, from any thread. Without effect once the poller is gone, and for nobody by
+/// default.
+#[derive(Clone, Default)]
 pub(crate) struct Bell {
     hub: Weak<Hub>,
     /// The bits of an [`Owner`]: every call of a loop has a bell.
@@ -241,7 +242,7 @@ impl Bell {
     }
 
     /// Whom it wakes.
-    pub(crate) fn owner(&self) -> Owner {
+    fn owner(&self) -> Owner {
         Owner::of_bits(self.owner)
     }
 }

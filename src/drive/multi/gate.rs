@@ -14,7 +14,6 @@ use crate::net::poll::{Bell, Owner};
 /// Makes calls for one loop.
 pub(crate) struct Gate {
     engine: Arc<Engine>,
-    bell: Bell,
     next: AtomicU64,
 }
 
@@ -26,10 +25,9 @@ pub(crate) struct Prepared {
 }
 
 impl Gate {
-    pub(super) fn new(engine: Arc<Engine>, bell: Bell) -> Self {
+    pub(super) fn new(engine: Engine) -> Self {
         Self {
-            engine,
-            bell,
+            engine: Arc::new(engine),
             next: AtomicU64::new(1),
         }
     }
@@ -39,19 +37,17 @@ impl Gate {
     /// # Errors
     /// Why its plan was refused before any I/O.
     pub(crate) fn prepare(&self, ready: Ready) -> Result<Prepared, Error> {
-        let (number, bell) = self.number();
+        let number = self.number();
         if let Some(cancel) = &ready.cancel {
-            cancel.ring(bell.clone());
+            cancel.ring(self.engine.bell.to(Owner::One(number)));
         }
-        let waits = Waits::InLoop(bell);
-        let running = self.engine.prepare(ready, waits)?;
+        let running = self.engine.prepare(ready, Waits::InLoop(number))?;
         Ok(Prepared { number, running })
     }
 
-    /// A number that nobody else of the loop gets, and what wakes whom it names.
-    pub(super) fn number(&self) -> (u64, Bell) {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        (number, self.bell.to(Owner::One(number)))
+    /// A number that nobody else of the loop gets.
+    pub(super) fn number(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
     }
 
     /// What the calls of the loop share.
@@ -61,7 +57,7 @@ impl Gate {
 
     /// Wakes the loop, and none of its calls.
     pub(crate) fn bell(&self) -> Bell {
-        self.bell.to(Owner::Loop)
+        self.engine.bell.clone()
     }
 }
 

@@ -18,7 +18,6 @@ use crate::event::CanceledBy;
 use crate::flow::action::{ExchangeInput, Input, Receive};
 use crate::net::cancel::CancelHandle;
 use crate::net::clock;
-use crate::net::poll::Bell;
 use crate::proto::receiving::FinalHead;
 
 /// A call of the loop.
@@ -154,8 +153,8 @@ impl<T: Taker> Task<T> {
     }
 
     /// The dial that goes on without the call.
-    pub(super) fn part(&mut self, bell: Bell) -> Option<Box<Running>> {
-        self.running.part(Waits::InLoop(bell))
+    pub(super) fn part(&mut self, number: u64) -> Option<Box<Running>> {
+        self.running.part(Waits::InLoop(number))
     }
 
     pub(super) fn phase(&self) -> Phase {
@@ -180,7 +179,7 @@ impl<T: Taker> Task<T> {
     /// Goes on as far as possible, in the memory of the loop, with what was done for it.
     pub(super) fn advance(
         &mut self,
-        done: Option<Input>,
+        done: &mut Option<Input>,
         terms: &mut Terms,
         scratch: &mut Scratch,
     ) -> Advanced {
@@ -188,7 +187,7 @@ impl<T: Taker> Task<T> {
         self.running.news = terms.news;
         self.running.now = terms.now;
         scratch.lend(&mut self.running);
-        if let Some(input) = done {
+        if let Some(input) = done.take() {
             self.running.input(input);
         }
         let advanced = self.go_on(&mut scratch.content, terms.sends);
