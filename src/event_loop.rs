@@ -10,7 +10,6 @@ mod takes;
 
 use std::fmt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use self::completion::Completion;
@@ -24,6 +23,7 @@ use crate::client::Client;
 use crate::drive::multi::Loop;
 use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::event::ObserverRef;
+use crate::ids::CallId;
 use crate::message::pool::PoolStats;
 use crate::net::clock;
 use crate::request::Request;
@@ -68,16 +68,12 @@ const BODY_MAX: usize = 16 * 1024 * 1024;
 pub struct EventLoop {
     client: Client,
     calls: Loop<Takes>,
-    id: u64,
     body_max: usize,
 }
 
 /// Names a call of an event loop: cheap to copy, and never given twice. It holds nothing; dropping it does nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ticket {
-    of: u64,
-    number: u64,
-}
+pub struct Ticket(CallId);
 
 impl EventLoop {
     /// Makes a loop for a client.
@@ -88,7 +84,6 @@ impl EventLoop {
     /// that [may wait](crate::event::Observer::may_wait), as the channel of
     /// [`Overflow::Block`](crate::event::Overflow::Block) does. [`ErrorKind::Io`] when the system has no descriptors left.
     pub fn new(client: &Client) -> Result<Self> {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
         if client.is_wrapped() {
             return Err(Error::setting("wrap"));
         }
@@ -97,7 +92,6 @@ impl EventLoop {
         Ok(Self {
             client: client.clone(),
             calls,
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
             body_max: BODY_MAX,
         })
     }
@@ -155,18 +149,14 @@ impl EventLoop {
 
     fn begin(&mut self, request: Request, takes: Takes) -> Result<Ticket> {
         admit(&self.client, &request)?;
-        let number = self.calls.submit(request.ready(), takes)?;
-        Ok(Ticket {
-            of: self.id,
-            number,
-        })
+        self.calls.submit(request.ready(), takes).map(Ticket)
     }
 
     /// Cancels a call: it completes in the next turn with an error for which
     /// [`is_canceled`](Error::is_canceled) holds. Says whether it was under way; a ticket of a call that has completed,
     /// or of another loop, does nothing.
     pub fn cancel(&mut self, ticket: Ticket) -> bool {
-        ticket.of == self.id && self.calls.cancel(ticket.number)
+        self.calls.cancel(ticket.0)
     }
 
     /// Turns until a call has completed. None: there is no call left.
@@ -215,7 +205,7 @@ impl EventLoop {
     /// Takes a call that has completed, without a turn.
     pub fn try_next(&mut self) -> Option<Completion> {
         let ended = self.calls.take_ended()?;
-        Some(Completion::of(self.id, ended))
+        Some(Completion::of(ended))
     }
 
     /// Waits until something happens, for `timeout` at the most, then lets all calls that are ready go on once, or until 64

@@ -124,7 +124,7 @@ impl Running {
     fn begun(&mut self, number: u16, begun: std::io::Result<Begun>) {
         let watched = begun.and_then(|mut begun| {
             let (Begun::UnderWay(socket) | Begun::Connected(socket)) = &mut begun;
-            self.waits.watch(&self.engine, socket).map(|()| begun)
+            self.watch(socket).map(|()| begun)
         });
         match watched {
             Ok(Begun::UnderWay(socket)) => {

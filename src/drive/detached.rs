@@ -19,8 +19,8 @@ impl Running {
         let names = self.hand_over_names(alone, &waits);
         let mut contestants = std::mem::take(&mut self.contestants);
         contestants.names = names;
-        if let Waits::InLoop(number) = waits {
-            contestants.give(Owner::One(number));
+        if matches!(waits, Waits::InLoop) {
+            contestants.give(Owner::One(alone.get()));
         }
         let detached = Box::new(Self {
             call,

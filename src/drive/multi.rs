@@ -13,6 +13,7 @@
 //!              ended
 //! ```
 
+mod batch;
 mod deadlines;
 mod gate;
 mod look;
@@ -36,26 +37,25 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use self::batch::{BATCH, Batch};
 use self::deadlines::Deadlines;
 pub(crate) use self::gate::{Gate, Prepared};
 use self::numbers::ByNumber;
 use self::scratch::Scratch;
 use self::spare::{Came, Spare};
 pub(crate) use self::task::Ended;
-use self::task::{Advanced, Sends, Task, Terms};
+use self::task::{Advanced, Task, Terms};
 use crate::drive::engine::Engine;
 use crate::drive::outlook::News;
 use crate::drive::start::Ready;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::flow::action::Input;
 use crate::flow::call::Hop;
+use crate::ids::CallId;
 use crate::net::clock;
 use crate::net::poll::{Owner, Poller, Told};
 use crate::net::workers::panic_text;
 use crate::proto::receiving::FinalHead;
-
-/// Calls that go on together at the most. The system is asked before each batch that begins.
-const BATCH: usize = 64;
 
 /// Completions of one turn, at which it ends. Their memory is at hand still when the calls that follow them begin, and so is the
 /// memory of the allocator.
@@ -89,22 +89,6 @@ pub(crate) trait Taker {
     /// # Errors
     /// Its own.
     fn end(&mut self) -> io::Result<()>;
-}
-
-/// Calls that go on together. A system call, and the code of a call, each fill most of what a processor keeps of
-/// instructions: done in turn, neither finds its own there.
-#[derive(Default)]
-struct Batch {
-    /// With what was done for them.
-    calls: Vec<(u64, Option<Input>)>,
-    /// With what they send.
-    sends: Vec<(u64, Range<u64>)>,
-}
-
-impl Batch {
-    fn fill(&mut self, numbers: impl Iterator<Item = u64>) {
-        self.calls.extend(numbers.map(|number| (number, None)));
-    }
 }
 
 /// Runs calls, each with what takes its content.
@@ -144,26 +128,31 @@ impl<T: Taker> Loop<T> {
         })
     }
 
-    /// Takes a call, which goes on in the next turn, and says its number, which no other call of this loop gets.
+    /// Takes a call, which goes on in the next turn, and says its id, by whose number the loop knows it.
     ///
     /// # Errors
     /// Why its plan was refused before any I/O.
-    pub(crate) fn submit(&mut self, ready: Ready, taker: T) -> Result<u64, Error> {
+    pub(crate) fn submit(&mut self, ready: Ready, taker: T) -> Result<CallId, Error> {
         let prepared = self.gate.prepare(ready)?;
         Ok(self.begin(prepared, taker))
     }
 
-    /// Takes a call that the gate of this loop has made, which goes on in the next turn, and says its number.
-    pub(crate) fn begin(&mut self, prepared: Prepared, taker: T) -> u64 {
-        let Prepared { number, running } = prepared;
-        let task = Task::new(running, taker, &mut self.scratch);
+    /// Takes a call that the gate of this loop has made, which goes on in the next turn, and says its id.
+    pub(crate) fn begin(&mut self, prepared: Prepared, taker: T) -> CallId {
+        let call = prepared.call().id();
+        let number = call.get();
+        let task = Task::new(prepared.running, taker, &mut self.scratch);
         self.tasks.insert(number, task);
         self.fresh.push_back(number);
-        number
+        call
     }
 
     /// Cancels a call; says whether it was under way.
-    pub(crate) fn cancel(&mut self, number: u64) -> bool {
+    pub(crate) fn cancel(&mut self, call: CallId) -> bool {
+        self.cancel_number(call.get())
+    }
+
+    fn cancel_number(&mut self, number: u64) -> bool {
         let Some(task) = self.tasks.get_mut(&number) else {
             return false;
         };
@@ -175,7 +164,7 @@ impl<T: Taker> Loop<T> {
     /// Cancels all calls.
     pub(crate) fn cancel_all(&mut self) {
         for number in self.numbers(|_| true) {
-            self.cancel(number);
+            self.cancel_number(number);
         }
     }
 
@@ -274,47 +263,12 @@ impl<T: Taker> Loop<T> {
         self.poller.as_fd()
     }
 
-    /// Receives what the calls of the batch wait for.
-    fn receive_together(&mut self) {
-        for (number, done) in &mut self.batch.calls {
-            let task = self.tasks.get_mut(number);
-            *done = task.and_then(|task| task.receive(&mut self.scratch));
-        }
-    }
-
-    /// Lets the calls of the batch go on: each until it sends, then all send, and each goes on.
-    fn go_on_together(&mut self, news: News) {
-        let mut batch = std::mem::take(&mut self.batch);
-        let mut terms = Terms::new(news, Sends::Together);
-        for (number, mut done) in batch.calls.drain(..) {
-            if let Some(body) = self.advance(number, &mut done, &mut terms) {
-                batch.sends.push((number, body));
-            }
-        }
-        if !batch.sends.is_empty() {
-            self.send_together(&mut batch);
-        }
-        self.batch = batch;
-    }
-
-    fn send_together(&mut self, batch: &mut Batch) {
-        for (number, body) in batch.sends.drain(..) {
-            let task = self.tasks.get_mut(&number);
-            let done = task.map(|task| task.send(body));
-            batch.calls.push((number, done));
-        }
-        let mut terms = Terms::new(News::Unknown, Sends::Alone);
-        for (number, mut done) in batch.calls.drain(..) {
-            self.advance(number, &mut done, &mut terms);
-        }
-    }
-
-    /// Lets a call go on, with what was done for it; says what it sends next, if it waits for that. If its caller's code
+    /// Lets a call go on, with what the system did for it; says what it sends next, if it waits for that. If its caller's code
     /// panics, it is given up, and no other call learns of it.
     fn advance(
         &mut self,
         number: u64,
-        done: &mut Option<Input>,
+        outcome: &mut Option<Input>,
         terms: &mut Terms,
     ) -> Option<Range<u64>> {
         let Some(task) = self.tasks.get_mut(&number) else {
@@ -322,7 +276,7 @@ impl<T: Taker> Loop<T> {
             return None;
         };
         let scratch = &mut self.scratch;
-        let advanced = catch_unwind(AssertUnwindSafe(|| task.advance(done, terms, scratch)));
+        let advanced = catch_unwind(AssertUnwindSafe(|| task.advance(outcome, terms, scratch)));
         match advanced.unwrap_or_else(|panic| panicked(task.phase(), panic)) {
             Advanced::Parked(deadline) => {
                 if let Some(deadline) = deadline {
@@ -338,7 +292,7 @@ impl<T: Taker> Loop<T> {
             Advanced::Ended(result) => {
                 self.deadlines.leave(task.seat);
                 if let Some(task) = self.tasks.remove(&number) {
-                    self.ended.push_back(task.end(number, result));
+                    self.ended.push_back(task.end(result));
                 }
             }
         }
@@ -350,10 +304,10 @@ impl<T: Taker> Loop<T> {
         let Some(task) = self.tasks.get_mut(&number) else {
             return;
         };
-        let number = self.gate.number();
         // What the caller's resolver keeps for a lookup may be dropped on the way.
-        let parted = catch_unwind(AssertUnwindSafe(|| task.part(number)));
+        let parted = catch_unwind(AssertUnwindSafe(|| task.part()));
         if let Ok(Some(running)) = parted {
+            let number = running.call.id().get();
             self.spares.insert(number, Spare::new(running));
             self.wake(number);
         }

@@ -25,7 +25,7 @@ impl Running {
     pub(crate) fn resolve(&mut self) {
         // There may have been another name before.
         self.leave_lookup(false);
-        let alert = match self.waits.alert(&self.engine) {
+        let alert = match self.alert() {
             Ok(alert) => alert,
             Err(error) => return self.lookup_failed(&error),
         };
@@ -130,8 +130,8 @@ impl Running {
         let mut lookup = self.engine.lookup();
         lookup.rename(&names.host, self.call.id().get(), to.get());
         drop(lookup);
-        if let Waits::InLoop(number) = waits {
-            let bell = self.engine.bell.to(Owner::One(*number));
+        if matches!(waits, Waits::InLoop) {
+            let bell = self.engine.bell.to(Owner::One(to.get()));
             let before = names.mailbox.wake_by(Alert::Bell(bell));
             before.end(&self.engine.wakers);
         }

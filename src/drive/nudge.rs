@@ -38,7 +38,7 @@ impl Running {
             Some(nudge) => nudge,
             None => Arc::new(Nudge {
                 is_nudged: AtomicBool::new(false),
-                alert: self.waits.alert(&self.engine)?,
+                alert: self.alert()?,
             }),
         };
         Ok(self.nudge.insert(nudge).clone().into())

@@ -4,7 +4,6 @@ use std::io;
 use std::sync::Arc;
 
 use crate::drive::apply::Running;
-use crate::drive::engine::Engine;
 use crate::drive::lease::Lease;
 use crate::net::park::Parker;
 use crate::net::poll::{Bell, Owner};
@@ -16,8 +15,8 @@ use crate::net::wait::{Waker, Wakers};
 pub(crate) enum Waits {
     /// On its thread; while it is in the queue, here.
     OnThread(Option<Arc<Parker>>),
-    /// In an event loop, by this number.
-    InLoop(u64),
+    /// In an event loop, which knows it by its id.
+    InLoop,
 }
 
 /// What the resolver wakes a call by.
@@ -58,7 +57,7 @@ impl Waits {
     pub(crate) fn parker(&self) -> Option<Arc<Parker>> {
         match self {
             Self::OnThread(parker) => parker.clone(),
-            Self::InLoop(_) => None,
+            Self::InLoop => None,
         }
     }
 
@@ -66,25 +65,35 @@ impl Waits {
     pub(crate) fn may_block(&self) -> bool {
         matches!(self, Self::OnThread(_))
     }
+}
 
-    /// What the resolver is to wake the call by.
-    pub(crate) fn alert(&self, engine: &Engine) -> io::Result<Alert> {
-        match self {
-            Self::OnThread(_) => engine.wakers.lease().map(Alert::Waker),
-            Self::InLoop(number) => Ok(Alert::Bell(engine.bell.to(Owner::One(*number)))),
+impl Running {
+    /// Whom reports are for that are for this call.
+    pub(crate) fn owner(&self) -> Owner {
+        Owner::One(self.call.id().get())
+    }
+
+    /// What wakes this call in its loop.
+    pub(crate) fn bell(&self) -> Bell {
+        self.engine.bell.to(self.owner())
+    }
+
+    /// What the resolver, a source or a sink is to wake the call by.
+    pub(crate) fn alert(&self) -> io::Result<Alert> {
+        match self.waits {
+            Waits::OnThread(_) => self.engine.wakers.lease().map(Alert::Waker),
+            Waits::InLoop => Ok(Alert::Bell(self.bell())),
         }
     }
 
     /// Lets an event loop watch a socket whose connect was begun.
-    pub(crate) fn watch(&self, engine: &Engine, socket: &mut Unconnected) -> io::Result<()> {
-        match self {
-            Self::OnThread(_) => Ok(()),
-            Self::InLoop(number) => socket.watch(&engine.bell.to(Owner::One(*number))),
+    pub(crate) fn watch(&self, socket: &mut Unconnected) -> io::Result<()> {
+        match self.waits {
+            Waits::OnThread(_) => Ok(()),
+            Waits::InLoop => socket.watch(&self.bell()),
         }
     }
-}
 
-impl Running {
     /// Registers the place where the call is woken while it is in the queue: by a cancel, and by a connection that comes
     /// back.
     pub(crate) fn begin_queue(&mut self) -> Option<Arc<Parker>> {
@@ -94,7 +103,7 @@ impl Running {
                 self.block_on(|handle, call| handle.block_on_parker(call, parker.clone()));
                 Some(parker)
             }
-            Waits::InLoop(_) => {
+            Waits::InLoop => {
                 self.hear();
                 None
             }
@@ -112,22 +121,22 @@ impl Running {
     pub(crate) fn wake_up(&mut self) -> bool {
         match &mut self.waits {
             Waits::OnThread(parker) => parker.take().is_some(),
-            Waits::InLoop(_) => false,
+            Waits::InLoop => false,
         }
     }
 
     /// Lets the pool wake a call in an event loop.
     pub(crate) fn hear(&mut self) {
-        if let Waits::InLoop(number) = self.waits {
-            let ear = self.ear.get_or_insert_default();
-            ear.ring(self.engine.bell.to(Owner::One(number)));
+        if matches!(self.waits, Waits::InLoop) {
+            let bell = self.bell();
+            self.ear.get_or_insert_default().ring(bell);
         }
     }
 
     /// From now on a cancel ends the waits for the connection on loan, and reports about it are for this call.
     pub(crate) fn wait_on(&self, lease: &Lease) {
         match (&self.waits, &self.cancel) {
-            (Waits::InLoop(number), _) => lease.transport.give(Owner::One(*number)),
+            (Waits::InLoop, _) => lease.transport.give(self.owner()),
             (Waits::OnThread(_), Some(cancel)) => {
                 cancel.block_on_socket(self.call.id().get(), lease.transport.shared());
             }

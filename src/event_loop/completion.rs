@@ -26,7 +26,6 @@ use crate::upgraded::Upgraded;
 
 /// What became of a call of an event loop.
 pub struct Completion {
-    ticket: Ticket,
     call: CallId,
     url: Url,
     head: Option<Box<FinalHead>>,
@@ -43,9 +42,8 @@ pub struct Completion {
 }
 
 impl Completion {
-    pub(super) fn of(id: u64, ended: Ended<Takes>) -> Self {
+    pub(super) fn of(ended: Ended<Takes>) -> Self {
         let Ended {
-            number,
             mut running,
             head,
             taker,
@@ -60,7 +58,6 @@ impl Completion {
         } = &mut *running;
         let asked = call.plan().fields().get("range").and_then(Ranges::parse);
         Self {
-            ticket: Ticket { of: id, number },
             call: call.id(),
             url: call.plan().url.clone(),
             head,
@@ -77,9 +74,8 @@ impl Completion {
     }
 
     /// Of a call that was lost with its loop.
-    pub(super) fn lost(ticket: Ticket, call: CallId, url: Url, error: Error) -> Self {
+    pub(super) fn lost(call: CallId, url: Url, error: Error) -> Self {
         Self {
-            ticket,
             call,
             url,
             head: None,
@@ -98,7 +94,7 @@ impl Completion {
     /// The ticket of the call.
     #[must_use]
     pub fn ticket(&self) -> Ticket {
-        self.ticket
+        Ticket(self.call)
     }
 
     /// The call, as its events name it.
@@ -301,7 +297,7 @@ impl Completion {
 impl fmt::Debug for Completion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Completion")
-            .field("ticket", &self.ticket)
+            .field("call", &self.call)
             .field("status", &self.status())
             .field("error", &self.error)
             .finish_non_exhaustive()

@@ -62,7 +62,6 @@ pub(super) struct Lifeline {
 
 /// What the loop and those who use it share.
 pub(super) struct Shared {
-    id: u64,
     client: Client,
     body_max: usize,
     pub(super) gate: Arc<Gate>,
@@ -82,7 +81,6 @@ impl EventLoop {
     pub fn spawn(self) -> Result<Handle> {
         let gate = self.calls.gate();
         let shared = Arc::new(Shared {
-            id: self.id,
             client: self.client.clone(),
             body_max: self.body_max,
             inlet: Inlet::new(gate.bell()),
@@ -180,11 +178,8 @@ impl Lifeline {
         let Shared { client, gate, .. } = &*self.shared;
         admit(client, &request)?;
         let prepared = gate.prepare(request.ready())?;
-        let ticket = Ticket {
-            of: self.shared.id,
-            number: prepared.number(),
-        };
-        let reply = Reply::new(ticket, prepared.call(), to, self.shared.clone());
+        let ticket = Ticket(prepared.call().id());
+        let reply = Reply::new(prepared.call(), to, self.shared.clone());
         let order = Order::Begin(prepared, takes, reply);
         match self.shared.inlet.put(order) {
             Ok(()) => Ok(ticket),
@@ -210,9 +205,7 @@ impl Shared {
     }
 
     pub(super) fn cancel(&self, ticket: Ticket) {
-        if ticket.of == self.id {
-            self.inlet.note(Order::Cancel(ticket.number));
-        }
+        self.inlet.note(Order::Cancel(ticket.0));
     }
 }
 

@@ -6,15 +6,14 @@ use std::sync::atomic::Ordering;
 use crossbeam_channel::Sender;
 
 use crate::error::{Error, ErrorKind, Phase};
+use crate::event_loop::Completion;
 use crate::event_loop::handle::Shared;
-use crate::event_loop::{Completion, Ticket};
 use crate::flow::call::Call;
 use crate::ids::CallId;
 use crate::message::url::Url;
 
 /// Where the completion of a call goes. Dropped, it tells that the call was lost with its loop.
 pub(super) struct Reply {
-    ticket: Ticket,
     call: CallId,
     url: Url,
     to: Option<Sender<Completion>>,
@@ -22,15 +21,9 @@ pub(super) struct Reply {
 }
 
 impl Reply {
-    pub(super) fn new(
-        ticket: Ticket,
-        call: &Call,
-        to: Sender<Completion>,
-        shared: Arc<Shared>,
-    ) -> Self {
+    pub(super) fn new(call: &Call, to: Sender<Completion>, shared: Arc<Shared>) -> Self {
         shared.calls.fetch_add(1, Ordering::Relaxed);
         Self {
-            ticket,
             call: call.id(),
             url: call.plan().url.clone(),
             to: Some(to),
@@ -64,7 +57,7 @@ impl Reply {
     }
 
     fn lost(&self, error: Error) -> Completion {
-        Completion::lost(self.ticket, self.call, self.url.clone(), error)
+        Completion::lost(self.call, self.url.clone(), error)
     }
 }
 

@@ -9,6 +9,7 @@ use crate::drive::multi::Prepared;
 use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::event_loop::handle::Shared;
 use crate::event_loop::{EventLoop, Reply, Takes};
+use crate::ids::CallId;
 use crate::message::close::CloseReason;
 use crate::net::clock;
 use crate::net::inlet::Stage;
@@ -20,8 +21,8 @@ const ORDERS: usize = 256;
 pub(super) enum Order {
     /// A call.
     Begin(Prepared, Takes, Reply),
-    /// The end of the call of this number.
-    Cancel(u64),
+    /// The end of this call.
+    Cancel(CallId),
 }
 
 impl Order {
@@ -45,7 +46,7 @@ impl Order {
 /// A loop with the promises that it has made.
 pub(super) struct Runner {
     event_loop: EventLoop,
-    replies: BTreeMap<u64, Reply>,
+    replies: BTreeMap<CallId, Reply>,
     orders: VecDeque<Order>,
     shared: Arc<Shared>,
 }
@@ -138,12 +139,11 @@ impl Runner {
     fn take_order(&mut self, order: Order) {
         match order {
             Order::Begin(prepared, takes, reply) => {
-                let number = prepared.number();
-                self.replies.insert(number, reply);
+                self.replies.insert(prepared.call().id(), reply);
                 self.event_loop.calls.begin(prepared, takes);
             }
-            Order::Cancel(number) => {
-                self.event_loop.calls.cancel(number);
+            Order::Cancel(call) => {
+                self.event_loop.calls.cancel(call);
             }
         }
     }
@@ -168,7 +168,7 @@ impl Runner {
 
     fn give_completions(&mut self) {
         while let Some(done) = self.event_loop.try_next() {
-            if let Some(reply) = self.replies.remove(&done.ticket().number) {
+            if let Some(reply) = self.replies.remove(&done.call()) {
                 reply.send(done);
             }
         }

@@ -2,7 +2,7 @@
 
 use crate::drive::apply::Running;
 use crate::drive::lease::Memory;
-use crate::drive::multi::BATCH;
+use crate::drive::multi::batch::BATCH;
 
 /// Bytes of content that one receive takes at the most.
 const CONTENT: usize = 64 * 1024;
@@ -12,6 +12,7 @@ pub(super) struct Scratch {
     /// Where content is received.
     pub(super) content: Box<[u8]>,
     /// For those that go on together.
+    #[expect(clippy::vec_box, reason = "they are lent as they are")]
     memories: Vec<Box<Memory>>,
 }
 

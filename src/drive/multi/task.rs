@@ -88,7 +88,6 @@ pub(super) enum Advanced {
 
 /// A call that is over.
 pub(crate) struct Ended<T> {
-    pub(crate) number: u64,
     pub(crate) running: Box<Running>,
     /// The head of the response, if there is one.
     pub(crate) head: Option<Box<FinalHead>>,
@@ -153,8 +152,8 @@ impl<T: Taker> Task<T> {
     }
 
     /// The dial that goes on without the call.
-    pub(super) fn part(&mut self, number: u64) -> Option<Box<Running>> {
-        self.running.part(Waits::InLoop(number))
+    pub(super) fn part(&mut self) -> Option<Box<Running>> {
+        self.running.part(Waits::InLoop)
     }
 
     pub(super) fn phase(&self) -> Phase {
@@ -171,15 +170,15 @@ impl<T: Taker> Task<T> {
         self.running.receive_ready(receive, &mut [])
     }
 
-    /// Sends; the call goes on with what came of that.
-    pub(super) fn send(&mut self, body: Range<u64>) -> Input {
-        self.running.send(body)
+    /// Sends, unless the call was canceled since it wanted to.
+    pub(super) fn send(&mut self, body: Range<u64>) -> Option<Input> {
+        (!self.running.is_canceled()).then(|| self.running.send(body))
     }
 
-    /// Goes on as far as possible, in the memory of the loop, with what was done for it.
+    /// Goes on as far as possible, in the memory of the loop, with what the system did for it.
     pub(super) fn advance(
         &mut self,
-        done: &mut Option<Input>,
+        outcome: &mut Option<Input>,
         terms: &mut Terms,
         scratch: &mut Scratch,
     ) -> Advanced {
@@ -187,7 +186,7 @@ impl<T: Taker> Task<T> {
         self.running.news = terms.news;
         self.running.now = terms.now;
         scratch.lend(&mut self.running);
-        if let Some(input) = done.take() {
+        if let Some(input) = outcome.take() {
             self.running.input(input);
         }
         let advanced = self.go_on(&mut scratch.content, terms.sends);
@@ -396,11 +395,10 @@ impl<T: Taker> Task<T> {
     }
 
     /// The call as it ended; what is left of it is given up.
-    pub(super) fn end(mut self, number: u64, result: Result<(), Error>) -> Ended<T> {
+    pub(super) fn end(mut self, result: Result<(), Error>) -> Ended<T> {
         self.running.give_up();
         let error = result.err().map(|error| self.running.explain(error));
         Ended {
-            number,
             running: self.running,
             head: match self.stage {
                 Stage::Response => None,
