@@ -25,6 +25,8 @@ struct Turns<'a> {
     rounds: usize,
     cores: Cores,
     tls: bool,
+    /// Whether the server does without sleep.
+    awake: bool,
     job: &'a str,
     arguments: Vec<(&'a str, String)>,
 }
@@ -42,6 +44,7 @@ impl<'a> Turns<'a> {
             rounds: options.or("rounds", rounds)?,
             cores: cores(options)?,
             tls: options.value("tls").is_some(),
+            awake: false,
             job,
             arguments,
         })
@@ -66,7 +69,7 @@ impl<'a> Turns<'a> {
 
     /// Gives the line that a client says.
     fn once(&self, name: &str, under: &[String]) -> Outcome<String> {
-        let server = Server::start(self.cores.server, self.tls)?;
+        let server = Server::start(self.cores.server, self.tls, self.awake)?;
         let core = self.cores.client;
         client(name, self.job, core, &server, &self.arguments, under)
     }
@@ -74,8 +77,9 @@ impl<'a> Turns<'a> {
     fn conditions(&self) -> String {
         let Cores { server, client } = self.cores;
         format!(
-            "{} rounds, server on core {server}, client on core {client}; {}",
+            "{} rounds, server {}on core {server}, client on core {client}; {}",
             self.rounds,
+            if self.awake { "awake " } else { "" },
             machine::conditions()
         )
     }
@@ -91,7 +95,7 @@ fn cores(options: &Options) -> Outcome<Cores> {
     Ok(Cores { server, client })
 }
 
-/// Requests in a second, with all connections in flight all the time.
+/// Requests in a second, with all connections in flight all the time. With `--sleeps` clients pay for waking the server.
 pub(crate) fn rate(options: &Options) -> Outcome<()> {
     let seconds: f64 = options.or("seconds", 2.0)?;
     for connections in options.list::<usize>("connections", "64,1000,10000")? {
@@ -99,7 +103,8 @@ pub(crate) fn rate(options: &Options) -> Outcome<()> {
             ("connections", connections.to_string()),
             ("seconds", seconds.to_string()),
         ];
-        let turns = Turns::new(options, "rate", 5, arguments)?;
+        let mut turns = Turns::new(options, "rate", 5, arguments)?;
+        turns.awake = options.value("sleeps").is_none();
         let all = turns.run::<Sample>()?;
         println!("GET /tiny, {connections} connections in flight, {seconds} s a round");
         print_rates(&all);

@@ -26,11 +26,14 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn start(core: usize, tls: bool) -> Outcome<Self> {
+    pub(crate) fn start(core: usize, tls: bool, awake: bool) -> Outcome<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["serve", "--core", &core.to_string()]);
         if tls {
             command.arg("--tls");
+        }
+        if awake {
+            command.arg("--awake");
         }
         let mut child = command
             .stdin(Stdio::piped())

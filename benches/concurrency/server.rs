@@ -1,14 +1,19 @@
 //! The server: one thread, one loop, and no more understanding of HTTP than its clients need.
 //!
+//! A server that sleeps whenever it has nothing to do costs its clients: who sends to it wakes it, which in a virtual
+//! machine takes longer than the request. A client that is as fast as the server never lets it sleep; all others pay in
+//! addition, for what is none of theirs. So where rates are compared it stays awake.
+//!
 //! It prints two ports, of which the second never speaks TLS and is for questions about the first, then with TLS the
 //! certificate to trust, and serves until its standard input ends. Requests have no content and are not pipelined: what
 //! ends with an empty line is one.
 
 mod connection;
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use mio::net::TcpListener;
 use mio::unix::SourceFd;
@@ -30,6 +35,12 @@ const BACKLOG: i32 = 16 * 1024;
 /// Reports that one wait takes at the most.
 const REPORTS: usize = 1024;
 
+/// How long the server stays awake that does: longer than any pause under load.
+const AWAKE: Duration = Duration::from_millis(1);
+
+/// Pauses of the processor between two questions while nothing happens.
+const PAUSES: usize = 16;
+
 /// Bytes that one receive takes at the most.
 const RECEIVE: usize = 16 * 1024;
 
@@ -37,7 +48,7 @@ const LISTENER: Token = Token(usize::MAX - 1);
 const CONTROL: Token = Token(usize::MAX - 2);
 const INPUT: Token = Token(usize::MAX - 3);
 
-/// Serves with the options `--core` and `--tls`.
+/// Serves with the options `--core`, `--tls` and `--awake`.
 pub(crate) fn serve(options: &Options) -> Outcome<()> {
     machine::raise_descriptor_limit()?;
     if let Some(core) = options.value("core") {
@@ -54,7 +65,11 @@ pub(crate) fn serve(options: &Options) -> Outcome<()> {
         tls = Some(Arc::new(tls_config(&authority)?));
         writeln!(says, "{}", authority.pem())?;
     }
-    Server::new(listener, control, tls)?.run()
+    let mut server = Server::new(listener, control, tls)?;
+    if options.value("awake").is_some() {
+        server.awake = AWAKE;
+    }
+    server.run()
 }
 
 fn listen() -> Outcome<TcpListener> {
@@ -78,6 +93,8 @@ fn tls_config(authority: &Authority) -> Outcome<ServerConfig> {
 
 struct Server {
     poll: Poll,
+    /// How long it waits without sleep.
+    awake: Duration,
     listener: TcpListener,
     /// Always without TLS.
     control: TcpListener,
@@ -102,6 +119,7 @@ impl Server {
         registry.register(&mut SourceFd(&0), INPUT, Interest::READABLE)?;
         Ok(Self {
             poll,
+            awake: Duration::ZERO,
             listener,
             control,
             tls,
@@ -116,11 +134,7 @@ impl Server {
         let mut events = Events::with_capacity(REPORTS);
         let mut buffer = vec![0; RECEIVE];
         loop {
-            if let Err(error) = self.poll.poll(&mut events, None) {
-                if error.kind() != std::io::ErrorKind::Interrupted {
-                    return Err(error.into());
-                }
-            }
+            self.wait(&mut events)?;
             for event in &events {
                 match event.token() {
                     LISTENER => self.accept(LISTENER)?,
@@ -128,6 +142,19 @@ impl Server {
                     INPUT => return Ok(()),
                     Token(at) => self.go_on(at, event.is_read_closed(), &mut buffer),
                 }
+            }
+        }
+    }
+
+    fn wait(&mut self, events: &mut Events) -> Outcome<()> {
+        let begun = Instant::now();
+        loop {
+            let is_awake = begun.elapsed() < self.awake;
+            match self.poll.poll(events, is_awake.then_some(Duration::ZERO)) {
+                Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error.into()),
+                Ok(()) if !events.is_empty() => return Ok(()),
+                // The other core may be the same one in half.
+                _ => (0..PAUSES).for_each(|_| std::hint::spin_loop()),
             }
         }
     }
@@ -140,7 +167,7 @@ impl Server {
         loop {
             let mut stream = match listener.accept() {
                 Ok((stream, _)) => stream,
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error.into()),
             };
             stream.set_nodelay(true)?;
@@ -208,7 +235,7 @@ impl Server {
                 }
                 self.say(at, 0)
             }
-            _ => Err(std::io::ErrorKind::InvalidInput.into()),
+            _ => Err(ErrorKind::InvalidInput.into()),
         }
     }
 
