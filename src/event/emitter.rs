@@ -121,6 +121,8 @@ impl Emitter {
         &self.telling.redaction
     }
 
+    #[cold]
+    #[inline(never)]
     fn push(&mut self, now: Instant, payload: Payload) {
         self.last = self.last.max(self.telling.clock.nanos(now));
         if self.pending.capacity() == 0 {
@@ -241,6 +243,8 @@ impl Emitter {
         self.deliver_pending()
     }
 
+    #[cold]
+    #[inline(never)]
     fn deliver_pending(&mut self) -> Option<Abort> {
         let mut events = std::mem::take(&mut self.pending);
         let abort = self.observers.deliver(&events);

@@ -89,7 +89,7 @@ impl Taker for Takes {
             Self::Collected { body, max } => {
                 if let Framing::Length(length) = head.framing {
                     let length = usize::try_from(length).unwrap_or(usize::MAX);
-                    body.reserve_exact(length.min(*max).min(ROOM));
+                    *body = Vec::with_capacity(length.min(*max).min(ROOM));
                 }
                 Ok(())
             }
