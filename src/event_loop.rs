@@ -40,6 +40,10 @@ const BODY_MAX: usize = 16 * 1024 * 1024;
 /// The events of a call say the same as those of the blocking client. An idle connection that the peer closes, or speaks
 /// on, or whose time is over, is closed in the next turn.
 ///
+/// Up to 64 calls go on together: all receive, or begin, before the first of them goes on, and all send behind that. Events
+/// have the moment at which it was done for their call; the [timings](Completion::timings) of a call that no observer
+/// listens to have the moment at which it was done for all, a fraction of a millisecond later.
+///
 /// Code of the caller's runs on this thread too, and holds all calls while it does: observers, and what bodies come from
 /// and go to. A reader that blocks blocks them all: give the loop a [`BodySource`](crate::body::BodySource) instead,
 /// which may say "not now". Code that panics fails its call, and no other.

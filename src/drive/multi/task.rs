@@ -167,12 +167,26 @@ impl<T: Taker> Task<T> {
             return None;
         }
         scratch.lend(&mut self.running);
-        self.running.receive_ready(receive, &mut [])
+        let input = self.running.receive_ready(receive, &mut []);
+        self.note_moment();
+        input
     }
 
     /// Sends, unless the call was canceled since it wanted to.
     pub(super) fn send(&mut self, body: Range<u64>) -> Option<Input> {
-        (!self.running.is_canceled()).then(|| self.running.send(body))
+        if self.running.is_canceled() {
+            return None;
+        }
+        let input = self.running.send(body);
+        self.note_moment();
+        Some(input)
+    }
+
+    /// Who listens learns when the system did it; for others the clock is read once for the batch.
+    fn note_moment(&mut self) {
+        if self.running.emitter.is_heard() {
+            self.running.read_clock();
+        }
     }
 
     /// Goes on as far as possible, in the memory of the loop, with what the system did for it.
@@ -184,11 +198,14 @@ impl<T: Taker> Task<T> {
     ) -> Advanced {
         self.place = Place::Parked;
         self.running.news = terms.news;
-        self.running.now = terms.now;
         scratch.lend(&mut self.running);
         if let Some(input) = outcome.take() {
+            if !self.running.emitter.is_heard() {
+                self.running.now = terms.now;
+            }
             self.running.input(input);
         }
+        self.running.now = terms.now;
         let advanced = self.go_on(&mut scratch.content, terms.sends);
         if !matches!(advanced, Advanced::Sends(_)) {
             scratch.take_back(&mut self.running);
