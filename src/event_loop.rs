@@ -40,9 +40,9 @@ const BODY_MAX: usize = 16 * 1024 * 1024;
 /// The events of a call say the same as those of the blocking client. An idle connection that the peer closes, or speaks
 /// on, or whose time is over, is closed in the next turn.
 ///
-/// Up to 64 calls go on together: all receive, or begin, before the first of them goes on, and all send behind that. Events
-/// have the moment at which it was done for their call; the [timings](Completion::timings) of a call that no observer
-/// listens to have the moment at which it was done for all, a fraction of a millisecond later.
+/// Up to 32 calls that no observer listens to go on together, but those under TLS: all receive before the first of them
+/// goes on, and those that begin send when all have begun. The moments of their [timings](Completion::timings) are those at
+/// which it was done for all, a fraction of a millisecond late. Events are told at their own moments.
 ///
 /// Code of the caller's runs on this thread too, and holds all calls while it does: observers, and what bodies come from
 /// and go to. A reader that blocks blocks them all: give the loop a [`BodySource`](crate::body::BodySource) instead,
@@ -174,15 +174,10 @@ impl EventLoop {
         reason = "an iterator cannot say that the system failed and go on"
     )]
     pub fn next(&mut self) -> Result<Option<Completion>> {
-        loop {
-            if let Some(done) = self.try_next() {
-                return Ok(Some(done));
-            }
-            if self.calls.len() == 0 {
-                return Ok(None);
-            }
+        while !self.calls.has_ended() && self.calls.len() > 0 {
             self.turn(None)?;
         }
+        Ok(self.try_next())
     }
 
     /// Shuts the loop down gracefully: lets the calls under way go on for `limit` at the most, cancels those that are left

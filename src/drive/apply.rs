@@ -211,12 +211,12 @@ impl Running {
         call.explain(error, &mut turn)
     }
 
-    /// Reads the clock: once per return from the system.
+    /// Reads the clock: once per return from the system, or in a loop once for all that it did for a batch.
     pub(crate) fn read_clock(&mut self) {
         self.now = clock::now();
     }
 
-    /// Takes actions until one of them waits, hands out or is done, or until there were many.
+    /// Takes actions until one of them waits, sends, hands out or is done, or until there were many.
     fn apply(&mut self) -> Rest {
         for _ in 0..ACTIONS {
             let (call, mut turn) = self.turn();

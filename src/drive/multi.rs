@@ -180,8 +180,7 @@ impl<T: Taker> Loop<T> {
         while left > 0 {
             let count = left.min(BATCH);
             left -= count;
-            self.batch.fill(self.fresh.drain(..count));
-            self.go_on_together(news);
+            self.begin_together(count, news);
             if left > 0 {
                 // If the system cannot say, the calls look for themselves.
                 news = self.ask(Some(Duration::ZERO)).unwrap_or_default();
@@ -193,9 +192,7 @@ impl<T: Taker> Loop<T> {
         while left > 0 && self.ended.len() < most {
             let count = left.min(BATCH).min(most - self.ended.len());
             left -= count;
-            self.batch.fill(self.ready.drain(..count));
-            self.receive_together();
-            self.go_on_together(News::Unknown);
+            self.receive_together(count);
         }
         Ok(())
     }
@@ -240,6 +237,11 @@ impl<T: Taker> Loop<T> {
         Some(next.saturating_duration_since(clock::now()))
     }
 
+    /// Says whether there is a call that has ended and was not taken.
+    pub(crate) fn has_ended(&self) -> bool {
+        !self.ended.is_empty()
+    }
+
     /// Takes a call that has ended.
     pub(crate) fn take_ended(&mut self) -> Option<Ended<T>> {
         self.ended.pop_front()
@@ -273,26 +275,32 @@ impl<T: Taker> Loop<T> {
     ) -> Option<Range<u64>> {
         let Some(task) = self.tasks.get_mut(&number) else {
             self.advance_spare(number);
+            terms.read_clock();
             return None;
         };
         let scratch = &mut self.scratch;
         let advanced = catch_unwind(AssertUnwindSafe(|| task.advance(outcome, terms, scratch)));
-        match advanced.unwrap_or_else(|panic| panicked(task.phase(), panic)) {
+        let advanced = advanced.unwrap_or_else(|panic| {
+            terms.read_clock();
+            panicked(task.phase(), panic)
+        });
+        match advanced {
             Advanced::Parked(deadline) => {
                 if let Some(deadline) = deadline {
                     self.deadlines.plan(deadline, number, &mut task.seat);
                 }
             }
-            Advanced::Sends(body) => return Some(body),
+            Advanced::AboutToSend(body) => return Some(body),
             Advanced::Spent => self.wake(number),
             Advanced::Parting => {
                 self.part(number);
                 self.wake(number);
+                terms.read_clock();
             }
             Advanced::Ended(result) => {
                 self.deadlines.leave(task.seat);
                 if let Some(task) = self.tasks.remove(&number) {
-                    self.ended.push_back(task.end(result));
+                    self.ended.push_back(task.end(result, terms));
                 }
             }
         }

@@ -3,7 +3,7 @@
 //! The rule guarded here: **what reached an idle connection before a call was made is seen before the call takes it**,
 //! and so is what reached it until a moment before. A loop asks the system about all its sockets at once, lets some calls
 //! begin, and asks again; a call that begins otherwise, or too late, looks at its connection itself, which is a system
-//! call of its own.
+//! call of its own. Who was kept from sending for too long does so again.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::drive::apply::Running;
 use crate::drive::engine::{Engine, lock, next_dial};
 use crate::drive::lease::Idle;
 use crate::drive::outlook::News;
@@ -313,6 +314,18 @@ impl Engine {
         if let Some(mut emitter) = emitter {
             emitter.deliver();
         }
+    }
+}
+
+impl Running {
+    /// Says whether the connection of the call, which nothing was sent on, cannot be used any more.
+    pub(crate) fn has_lost_connection(&mut self, news: News) -> bool {
+        let death = match news {
+            News::Told => death_if_reported,
+            News::Unknown => death_of,
+        };
+        let lease = self.lease.as_mut();
+        lease.is_some_and(|lease| death(&mut lease.transport).is_some())
     }
 }
 

@@ -96,7 +96,8 @@ pub(crate) enum Action {
         contestant: u16,
     },
     /// Hand to the kernel, without waiting, the outbound buffer and behind it this range of the body in
-    /// memory; answered by [`ExchangeInput::Sent`], [`ExchangeInput::Blocked`] or [`ExchangeInput::SendFailed`].
+    /// memory; answered by [`ExchangeInput::Sent`], [`ExchangeInput::Blocked`] or [`ExchangeInput::SendFailed`], or by what
+    /// else became of the connection or the call meanwhile.
     Send {
         /// Bytes of the body in memory.
         body: Range<u64>,

@@ -225,6 +225,11 @@ impl Transport {
         self.socket.may_be_ready(interest)
     }
 
+    /// Says whether nothing is between the caller and the socket.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.tls.is_none()
+    }
+
     /// Says whether a receive on a watched connection may find something. Under TLS only trying tells, since bytes may
     /// wait inside.
     pub(crate) fn may_receive(&self) -> bool {
@@ -256,9 +261,10 @@ impl Transport {
         }
     }
 
-    /// Lends memory for ciphertext to a connection that is in use.
+    /// Lends memory for ciphertext, if there is any, to a connection that is in use.
     pub(crate) fn lend(&mut self, memory: &mut Vec<u8>) {
-        if let Some(tls) = &mut self.tls {
+        let tls = self.tls.as_mut().filter(|_| memory.capacity() > 0);
+        if let Some(tls) = tls {
             tls.lend(std::mem::take(memory));
         }
     }

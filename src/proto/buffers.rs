@@ -20,6 +20,11 @@ impl Buffers {
         self.inbound.is_empty() && self.outbound.is_empty()
     }
 
+    /// Says whether they have no more room than most exchanges need.
+    pub(crate) fn is_small(&self) -> bool {
+        self.inbound.memory.len().max(self.outbound.memory.len()) <= FIRST_ROOM
+    }
+
     /// Gives up the memory that nothing stands in.
     pub(crate) fn fit(&mut self) {
         self.inbound.fit();

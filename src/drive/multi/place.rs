@@ -1,6 +1,7 @@
 //! Where calls, and dials without one, are between their turns.
 
-/// Steps of one of them in one turn. A step is a receive, a wake-up, or a piece of content that is taken.
+/// Steps of one of them in one turn. A step is a receive, a send, a wake-up, or a piece of
+/// content that is taken; what is done for a whole batch is not counted.
 pub(super) const STEPS: usize = 16;
 
 /// Where one of them is.

@@ -1,4 +1,4 @@
-//! Memory that the calls of a loop use one after the other, so that one that waits has none.
+//! Memory that the calls of a loop use one after the other, and those of a batch at once, so that one that waits has none.
 
 use crate::drive::apply::Running;
 use crate::drive::lease::Memory;
@@ -49,8 +49,8 @@ impl Scratch {
         }
         memory.buffers.reset();
         let memory = running.memory.take();
-        if self.memories.len() < BATCH {
-            self.memories.extend(memory);
-        }
+        let (is_first, is_full) = (self.memories.is_empty(), self.memories.len() >= BATCH);
+        let kept = memory.filter(|memory| is_first || (!is_full && memory.buffers.is_small()));
+        self.memories.extend(kept);
     }
 }

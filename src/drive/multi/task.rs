@@ -49,24 +49,36 @@ struct Content {
 
 /// On what terms calls go on, one after the other.
 pub(super) struct Terms {
+    /// When the system had done what it did for them.
+    done: Instant,
     /// The time, which goes on with them.
-    pub(super) now: Instant,
+    now: Instant,
     /// What is known of idle connections.
-    pub(super) news: News,
-    pub(super) sends: Sends,
+    news: News,
+    sending: Sending,
 }
 
 impl Terms {
-    pub(super) fn new(news: News, sends: Sends) -> Self {
+    pub(super) fn new(news: News, sending: Sending) -> Self {
         let now = clock::now();
-        Self { now, news, sends }
+        Self {
+            done: now,
+            now,
+            news,
+            sending,
+        }
+    }
+
+    /// Code of the caller's may have run, which takes what time it likes.
+    pub(super) fn read_clock(&mut self) {
+        self.now = clock::now();
     }
 }
 
 /// When a call sends that has something to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sends {
-    /// When all others of its batch do.
+pub(super) enum Sending {
+    /// When the others of its batch do, if no code of the caller's runs then.
     Together,
     /// At once.
     Alone,
@@ -80,8 +92,8 @@ pub(super) enum Advanced {
     Spent,
     /// Its dial goes on without it: the loop takes that over.
     Parting,
-    /// It sends next, with this range of its body, and goes on with what came of that.
-    Sends(Range<u64>),
+    /// It sends next, with this range of its body, when others do, and goes on with what came of that.
+    AboutToSend(Range<u64>),
     /// It is over, or its content is not wanted any more.
     Ended(Result<(), Error>),
 }
@@ -160,33 +172,33 @@ impl<T: Taker> Task<T> {
         self.running.call.phase()
     }
 
-    /// Receives what the call waits for, if that is all it waits for and content does not go past its buffer.
+    /// Receives what the call waits for, if that is all it waits for, and content does not go past its buffer.
     pub(super) fn receive(&mut self, scratch: &mut Scratch) -> Option<Input> {
         let receive = self.running.awaits.filter(|to| *to == Receive::Inbound)?;
-        if self.running.is_canceled() || !self.running.is_about_to_receive() {
+        if self.is_canceled() || !self.is_our_code_alone() || !self.running.is_about_to_receive() {
             return None;
         }
         scratch.lend(&mut self.running);
-        let input = self.running.receive_ready(receive, &mut []);
-        self.note_moment();
-        input
+        self.running.receive_ready(receive, &mut [])
     }
 
-    /// Sends, unless the call was canceled since it wanted to.
-    pub(super) fn send(&mut self, body: Range<u64>) -> Option<Input> {
-        if self.running.is_canceled() {
+    /// Sends, unless the call was canceled since it wanted to. If that was a while ago, there is later news of its
+    /// connection, which nothing was sent on yet.
+    pub(super) fn send(&mut self, body: Range<u64>, later: Option<News>) -> Option<Input> {
+        if self.is_canceled() {
             return None;
         }
-        let input = self.running.send(body);
-        self.note_moment();
-        Some(input)
+        if later.is_some_and(|news| self.running.has_lost_connection(news)) {
+            let lost = io::ErrorKind::ConnectionReset.into();
+            return Some(ExchangeInput::ReceiveFailed(lost).into());
+        }
+        Some(self.running.send(body))
     }
 
-    /// Who listens learns when the system did it; for others the clock is read once for the batch.
-    fn note_moment(&mut self) {
-        if self.running.emitter.is_heard() {
-            self.running.read_clock();
-        }
+    /// Says whether no code of the caller's runs while the call sends and receives: an observer, or what TLS was given.
+    fn is_our_code_alone(&self) -> bool {
+        let lease = self.running.lease.as_ref();
+        lease.is_some_and(|lease| lease.transport.is_plain()) && !self.running.emitter.is_heard()
     }
 
     /// Goes on as far as possible, in the memory of the loop, with what the system did for it.
@@ -199,35 +211,50 @@ impl<T: Taker> Task<T> {
         self.place = Place::Parked;
         self.running.news = terms.news;
         scratch.lend(&mut self.running);
-        if let Some(input) = outcome.take() {
-            if !self.running.emitter.is_heard() {
-                self.running.now = terms.now;
-            }
+        if let Some(input) = outcome.take().filter(|input| self.is_told(input)) {
+            self.running.now = terms.done;
             self.running.input(input);
         }
         self.running.now = terms.now;
-        let advanced = self.go_on(&mut scratch.content, terms.sends);
-        if !matches!(advanced, Advanced::Sends(_)) {
-            scratch.take_back(&mut self.running);
-        }
-        if self.taker.is_polled() || self.running.emitter.is_heard() {
-            // They took what time they liked.
+        if self.running.emitter.is_heard() {
             self.running.read_clock();
         }
-        terms.now = self.running.now;
+        let advanced = self.go_on(&mut scratch.content, terms.sending);
+        if !matches!(advanced, Advanced::AboutToSend(_)) {
+            scratch.take_back(&mut self.running);
+        }
+        if self.taker.is_polled() || self.running.emitter.is_heard() || self.is_dialing() {
+            terms.read_clock();
+        } else {
+            terms.now = self.running.now;
+        }
         advanced
     }
 
-    fn go_on(&mut self, shared: &mut [u8], sends: Sends) -> Advanced {
+    /// Who was canceled learns of nothing more but of what has left.
+    fn is_told(&self, input: &Input) -> bool {
+        let sent = matches!(
+            input,
+            Input::Exchange(ExchangeInput::Sent(_) | ExchangeInput::Blocked(_))
+        );
+        sent || !self.is_canceled()
+    }
+
+    /// A resolver of the caller's may have been asked.
+    fn is_dialing(&self) -> bool {
+        self.running.lease.is_none() && !self.running.call.is_over()
+    }
+
+    fn go_on(&mut self, shared: &mut [u8], sending: Sending) -> Advanced {
         for _ in 0..STEPS {
             let next = match self.running.go() {
-                Rest::Send(body) => match sends {
-                    Sends::Together => return Advanced::Sends(body),
-                    Sends::Alone => {
-                        self.running.send_now(body);
-                        Next::On
+                Rest::Send(body) => {
+                    if sending == Sending::Together && self.is_our_code_alone() {
+                        return Advanced::AboutToSend(body);
                     }
-                },
+                    self.running.send_now(body);
+                    Next::On
+                }
                 Rest::Wait(wait) => {
                     let room = self.taker.room().min(shared.len());
                     let into = shared.get_mut(..room).unwrap_or_default();
@@ -412,8 +439,11 @@ impl<T: Taker> Task<T> {
     }
 
     /// The call as it ended; what is left of it is given up.
-    pub(super) fn end(mut self, result: Result<(), Error>) -> Ended<T> {
+    pub(super) fn end(mut self, result: Result<(), Error>, terms: &mut Terms) -> Ended<T> {
         self.running.give_up();
+        if self.running.emitter.is_heard() {
+            terms.read_clock();
+        }
         let error = result.err().map(|error| self.running.explain(error));
         Ended {
             running: self.running,
