@@ -40,9 +40,10 @@ const BODY_MAX: usize = 16 * 1024 * 1024;
 /// The events of a call say the same as those of the blocking client. An idle connection that the peer closes, or speaks
 /// on, or whose time is over, is closed in the next turn.
 ///
-/// Up to 32 calls that no observer listens to go on together, but those under TLS: all receive before the first of them
-/// goes on, and those that begin send when all have begun. The moments of their [timings](Completion::timings) are those at
-/// which it was done for all, a fraction of a millisecond late. Events are told at their own moments.
+/// Up to 32 calls go on together, but those under TLS: all receive before the first of them goes on, and those that begin
+/// send when all have begun, but those that an observer listens to. Events have moments of their own; the moments of the
+/// [timings](Completion::timings) of a call that nobody listens to are those at which it was done for all, a fraction of a
+/// millisecond late.
 ///
 /// Code of the caller's runs on this thread too, and holds all calls while it does: observers, and what bodies come from
 /// and go to. A reader that blocks blocks them all: give the loop a [`BodySource`](crate::body::BodySource) instead,

@@ -8,7 +8,8 @@
 //!   ready --> all receive --------------------------------> each goes on
 //! ```
 //!
-//! Who has code of the caller's that may run meanwhile does all that alone: under TLS, and with observers.
+//! Between the look at an idle connection and the send no code of the caller's runs: who has observers sends alone. Under
+//! TLS, which may have such code too, each call does all that alone.
 
 use std::ops::Range;
 use std::time::Duration;

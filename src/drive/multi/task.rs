@@ -175,11 +175,15 @@ impl<T: Taker> Task<T> {
     /// Receives what the call waits for, if that is all it waits for, and content does not go past its buffer.
     pub(super) fn receive(&mut self, scratch: &mut Scratch) -> Option<Input> {
         let receive = self.running.awaits.filter(|to| *to == Receive::Inbound)?;
-        if self.is_canceled() || !self.is_our_code_alone() || !self.running.is_about_to_receive() {
+        if self.is_canceled() || !self.is_plain() || !self.running.is_about_to_receive() {
             return None;
         }
         scratch.lend(&mut self.running);
-        self.running.receive_ready(receive, &mut [])
+        let input = self.running.receive_ready(receive, &mut []);
+        if self.running.emitter.is_heard() {
+            self.running.read_clock();
+        }
+        input
     }
 
     /// Sends, unless the call was canceled since it wanted to. If that was a while ago, there is later news of its
@@ -195,10 +199,10 @@ impl<T: Taker> Task<T> {
         Some(self.running.send(body))
     }
 
-    /// Says whether no code of the caller's runs while the call sends and receives: an observer, or what TLS was given.
-    fn is_our_code_alone(&self) -> bool {
+    /// Says whether the call sends and receives by the system alone: what TLS was given may be code of the caller's.
+    fn is_plain(&self) -> bool {
         let lease = self.running.lease.as_ref();
-        lease.is_some_and(|lease| lease.transport.is_plain()) && !self.running.emitter.is_heard()
+        lease.is_some_and(|lease| lease.transport.is_plain())
     }
 
     /// Goes on as far as possible, in the memory of the loop, with what the system did for it.
@@ -212,7 +216,9 @@ impl<T: Taker> Task<T> {
         self.running.news = terms.news;
         scratch.lend(&mut self.running);
         if let Some(input) = outcome.take().filter(|input| self.is_told(input)) {
-            self.running.now = terms.done;
+            if !self.running.emitter.is_heard() {
+                self.running.now = terms.done;
+            }
             self.running.input(input);
         }
         self.running.now = terms.now;
@@ -249,7 +255,8 @@ impl<T: Taker> Task<T> {
         for _ in 0..STEPS {
             let next = match self.running.go() {
                 Rest::Send(body) => {
-                    if sending == Sending::Together && self.is_our_code_alone() {
+                    let is_heard = self.running.emitter.is_heard();
+                    if sending == Sending::Together && self.is_plain() && !is_heard {
                         return Advanced::AboutToSend(body);
                     }
                     self.running.send_now(body);
