@@ -93,7 +93,7 @@ pub(crate) trait Taker {
 
 /// Runs calls, each with what takes its content.
 pub(crate) struct Loop<T> {
-    tasks: ByNumber<Task<T>>,
+    tasks: ByNumber<Box<Task<T>>>,
     /// Dials that go on without their calls.
     spares: ByNumber<Spare>,
     /// Calls that have not gone on yet.
@@ -142,7 +142,7 @@ impl<T: Taker> Loop<T> {
         let call = prepared.call().id();
         let number = call.get();
         let task = Task::new(prepared.running, taker, &mut self.scratch);
-        self.tasks.insert(number, task);
+        self.tasks.insert(number, Box::new(task));
         self.fresh.push_back(number);
         call
     }

@@ -1,8 +1,11 @@
 //! The two buffers of an exchange. Plain values: drivers append to `inbound` and drain `outbound`, the core
 //! consumes and produces.
 
-/// Room that is made at once when a buffer first needs any: a head and a small body fit.
-const FIRST_ROOM: usize = 8 * 1024;
+/// Room that is made at once when a buffer first needs any: the head of a request fits.
+const FIRST_ROOM: usize = 1024;
+
+/// Room that most exchanges can do with: a head and a small body fit.
+const SMALL_ROOM: usize = 8 * 1024;
 
 /// Bytes of capacity that a buffer keeps for the next exchange.
 const KEPT_ROOM: usize = 64 * 1024;
@@ -22,7 +25,7 @@ impl Buffers {
 
     /// Says whether they have no more room than most exchanges need.
     pub(crate) fn is_small(&self) -> bool {
-        self.inbound.memory.len().max(self.outbound.memory.len()) <= FIRST_ROOM
+        self.inbound.memory.len().max(self.outbound.memory.len()) <= SMALL_ROOM
     }
 
     /// Gives up the memory that nothing stands in.
